@@ -1,0 +1,3 @@
+module github.com/weir-analytics/weir
+
+go 1.26

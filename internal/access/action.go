@@ -1,0 +1,69 @@
+package access
+
+// Action is what a request does, as declared by its endpoint. The zero Action is "not declared": no endpoint may have
+// it, and Decide denies it.
+type Action uint8
+
+// The actions of the product. Anyone needs no credential at all; HoldKey needs a key and no particular right.
+const (
+	undeclared Action = iota
+	Anyone
+	HoldKey
+	WriteEvents
+	IdentifyUsers
+	ReadEvents
+	RunSQL
+	ReadKeys
+	WriteKeys
+	ReadLedger
+
+	endOfActions
+)
+
+type actionRow struct {
+	name  string
+	scope Scopes // the rights it needs, all of them
+	space bool   // it happens in an environment
+}
+
+var actions = [endOfActions]actionRow{
+	undeclared:    {name: "undeclared"},
+	Anyone:        {name: "anyone"},
+	HoldKey:       {name: "hold_key"},
+	WriteEvents:   {name: "write_events", scope: EventsWrite, space: true},
+	IdentifyUsers: {name: "identify_users", scope: UsersWrite, space: true},
+	ReadEvents:    {name: "read_events", scope: EventsRead, space: true},
+	RunSQL:        {name: "run_sql", scope: SQLRun, space: true},
+	ReadKeys:      {name: "read_keys", scope: KeysRead},
+	WriteKeys:     {name: "write_keys", scope: KeysWrite},
+	ReadLedger:    {name: "read_ledger", scope: AuditRead},
+}
+
+// Declared reports whether a is an action of the product.
+func (a Action) Declared() bool { return a > undeclared && a < endOfActions }
+
+// Scope is the right the action needs; empty for Anyone and HoldKey.
+func (a Action) Scope() Scopes { return a.row().scope }
+
+// InEnvironment reports whether the action happens in an environment, so that an attempt must name one or get the
+// key's default.
+func (a Action) InEnvironment() bool { return a.row().space }
+
+// String is the action's name in the ledger and in the OpenAPI document.
+func (a Action) String() string { return a.row().name }
+
+func (a Action) row() actionRow {
+	if a >= endOfActions {
+		a = undeclared
+	}
+	return actions[a]
+}
+
+// Actions lists every declared action.
+func Actions() []Action {
+	all := make([]Action, 0, endOfActions)
+	for a := undeclared + 1; a < endOfActions; a++ {
+		all = append(all, a)
+	}
+	return all
+}
