@@ -1,0 +1,71 @@
+// Package query owns questions: taking a statement, finding what it reads, running it inside what the permit reaches,
+// under ceilings of time, rows and bytes, and writing the answer as JSON, NDJSON, CSV or Parquet.
+//
+// It declares the Engine it stands on. It does not own who may ask (access, gate), nor how a statement is parsed: the
+// engine that will run it does that, so that no second grammar can disagree with it.
+package query
+
+import (
+	"context"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/weir-analytics/weir/internal/event"
+)
+
+// Engine runs statements over the events of one space. Its methods answer problems: invalid_sql, sql_not_allowed,
+// invalid_field (parameters), result_too_large, query_too_heavy, query_timeout, unavailable.
+type Engine interface {
+	// Analyze parses a statement and refuses whatever is not a single read-only SELECT made of allowed parts. Nothing
+	// is run and no data is read.
+	Analyze(ctx context.Context, sql string) (Facts, error)
+	// Run analyzes the statement again, and runs it over the space. The relations it can name are Tables, and nothing
+	// else is there. A space that has no events yet has empty tables. The rows must be closed.
+	Run(ctx context.Context, space event.Space, st Statement) (Rows, error)
+}
+
+// Tables are the relations that a statement may name.
+//
+//	events(event_id, event, timestamp, received_at, distinct_id, anonymous_id, device_id, session_id, properties, key_id, source)
+//	persons(distinct_id, anonymous_id, traits, first_seen_at, updated_at)
+func Tables() []string { return []string{"events", "persons"} }
+
+// Facts are what the engine's parser found in a statement.
+type Facts struct {
+	Tables     []string // the relations it reads, each once, in order of appearance
+	Parameters []string // the names of its parameters; "1", "2", … for positional ones
+}
+
+// Statement is a question ready to run. Parameters are bound, never pasted: Positional for $1 or ?, Named for $name.
+// Each is a JSON null, boolean, number or string.
+type Statement struct {
+	SQL        string
+	Positional []jsontext.Value
+	Named      map[string]jsontext.Value
+	Ceilings   Ceilings
+}
+
+// Ceilings bound one run. A zero is no ceiling.
+type Ceilings struct {
+	Time  time.Duration // over it: query_timeout
+	Rows  int64         // over it: result_too_large
+	Bytes int64         // of the rows as JSON; over it: result_too_large
+}
+
+// Column is one column of an answer. Type is the engine's name for it, such as BIGINT or TIMESTAMP.
+type Column struct {
+	Name string `json:"name" doc:"The column's name." example:"n"`
+	Type string `json:"type" doc:"The engine's type." example:"BIGINT"`
+}
+
+// Rows are an answer on its way. Each row is a JSON array with a value per column, in the form that Weir documents:
+// integers and decimals exact, as JSON numbers (those beyond 2^53 too); timestamps as RFC 3339 strings in UTC with
+// microseconds; dates as YYYY-MM-DD; JSON columns as the JSON they hold; blobs as base64; infinities and NaN as null.
+type Rows interface {
+	Columns() []Column
+	// Next gives the next row, valid until the next call, and io.EOF after the last. A ceiling passed half-way is an
+	// error here.
+	Next() (jsontext.Value, error)
+	Close() error
+}
