@@ -25,8 +25,16 @@ type Attempt struct {
 	At      time.Time
 	Via     Via
 	Targets []Target
-	Each    bool   // the targets are judged one by one: one that is refused does not refuse the others
-	Grants  *Grant // rights the request would hand on to a key
+	Each    bool     // the targets are judged one by one: one that is refused does not refuse the others
+	Subject *Subject // the stored thing the request reads or changes
+	Grants  *Grant   // rights the request would hand on to a key
+}
+
+// Subject is a stored thing an attempt is about, such as a key. A thing that does not exist is the zero Subject, so that
+// the answer to it is the same as to one that may not be known about.
+type Subject struct {
+	Project string
+	Mode    Mode
 }
 
 // Target is one thing an attempt touches. An empty Environment means the key's default.
@@ -66,6 +74,7 @@ type DataScope struct {
 	Organization string
 	Project      string
 	Environment  string
+	Live         bool // things of live mode are in it; a test key sees only things of test mode
 }
 
 // Reason is why an attempt was denied, from a closed set. The zero Reason is not a yes.
@@ -83,6 +92,7 @@ const (
 	ScopeMissing
 	EnvironmentUnknown
 	EnvironmentNotAllowed
+	NotVisible
 	GrantTooWide
 	PublicGrantTooWide
 
@@ -100,6 +110,7 @@ var reasonNames = [endOfReasons]string{
 	ScopeMissing:          "scope_missing",
 	EnvironmentUnknown:    "environment_unknown",
 	EnvironmentNotAllowed: "environment_not_allowed",
+	NotVisible:            "not_visible",
 	GrantTooWide:          "grant_too_wide",
 	PublicGrantTooWide:    "public_grant_too_wide",
 }

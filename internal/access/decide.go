@@ -19,6 +19,7 @@ var rules = [...]rule{
 	{name: "key is of a known kind", early: true, judge: kindKnown},
 	{name: "secret key is not in a URL", early: true, judge: secretNotInURL},
 	{name: "key holds the scope", early: true, judge: holdsScope},
+	{name: "thing is visible to the key", judge: subjectVisible},
 	{name: "key grants no more than it holds", judge: grantsWithin},
 	{name: "a public key gets client-side scopes only", judge: publicGrantWithin},
 	{name: "environment is the key's", target: environmentAllowed},
@@ -94,7 +95,7 @@ func judgeTarget(key *Key, attempt *Attempt, t Target) (Reason, string) {
 }
 
 func dataScope(key *Key, attempt *Attempt) DataScope {
-	data := DataScope{Organization: key.Project.Organization, Project: key.Project.ID}
+	data := DataScope{Organization: key.Project.Organization, Project: key.Project.ID, Live: key.seesLive()}
 	if !attempt.Action.InEnvironment() || len(attempt.Targets) > 1 {
 		return data
 	}
@@ -157,11 +158,23 @@ func holdsScope(k *Key, a *Attempt) Reason {
 	return Allowed
 }
 
+// A thing of another project, and for a test key a thing of live mode, might as well not be there.
+func subjectVisible(k *Key, a *Attempt) Reason {
+	if a.Subject == nil {
+		return Allowed
+	}
+	if a.Subject.Project != k.Project.ID || a.Subject.Mode == Live && !k.seesLive() {
+		return NotVisible
+	}
+	return Allowed
+}
+
+// A live key may hand on rights in either mode, a test key only in test mode.
 func grantsWithin(k *Key, a *Attempt) Reason {
 	if a.Grants == nil || k.Kind == Operator {
 		return Allowed
 	}
-	if !k.Scopes.Has(a.Grants.Scopes) || a.Grants.Mode != k.Mode {
+	if !k.Scopes.Has(a.Grants.Scopes) || a.Grants.Mode == Live && !k.seesLive() {
 		return GrantTooWide
 	}
 	if len(k.Environments) == 0 {

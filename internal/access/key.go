@@ -129,6 +129,8 @@ func (k *Key) Resolve(name string) (Environment, Reason) {
 	return Environment{}, EnvironmentUnknown
 }
 
+func (k *Key) seesLive() bool { return k.Mode == Live || k.Kind == Operator }
+
 func (k *Key) mayUse(env Environment) bool {
 	if k.Kind != Operator && env.Mode != k.Mode {
 		return false

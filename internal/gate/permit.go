@@ -24,6 +24,9 @@ func (p Permit) Project() string { p.must(); return p.data.Project }
 // Environment is the environment of an attempt with one target.
 func (p Permit) Environment() string { p.must(); return p.data.Environment }
 
+// Live reports whether things of live mode are visible; a test key sees only things of test mode.
+func (p Permit) Live() bool { p.must(); return p.data.Live }
+
 // Key is the key that was admitted. It holds nothing secret and must not be changed.
 func (p Permit) Key() *access.Key { p.must(); return p.key }
 

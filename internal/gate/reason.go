@@ -24,6 +24,8 @@ func Problem(reason access.Reason, key *access.Key, attempt *access.Attempt, tar
 			At("environment", "no such environment")
 	case access.EnvironmentNotAllowed:
 		return environmentNotAllowed(key, target)
+	case access.NotVisible:
+		return problem.New(problem.NotFound, "There is nothing of that name that this key can see.")
 	case access.GrantTooWide:
 		return problem.New(problem.GrantTooWide, "The key that asks holds %s in %s mode: it cannot hand on more than that.",
 			scopesHeld(key), key.Mode)
