@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/problem"
 )
 
 // Permit is proof that an attempt was allowed and recorded. Only Admit makes one; the zero Permit panics when it is
@@ -35,6 +36,12 @@ func (p Permit) At() time.Time { p.must(); return p.at }
 
 // Refused lists the targets of the attempt that the permit does not cover, in order.
 func (p Permit) Refused() []access.Refusal { p.must(); return p.refused }
+
+// Refusal is what the sender is told of a target the permit does not cover.
+func (p Permit) Refusal(environment string, reason access.Reason) *problem.Error {
+	p.must()
+	return Problem(reason, p.key, &access.Attempt{}, &access.Target{Environment: environment})
+}
 
 // Space is the environment a target's name stands for, and false when the permit does not reach it.
 func (p Permit) Space(name string) (string, bool) {

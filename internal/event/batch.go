@@ -1,0 +1,77 @@
+package event
+
+import (
+	"time"
+
+	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// The limits on what is accepted.
+const (
+	MaxItems      = 1000     // items a batch
+	MaxEventBytes = 32 << 10 // an event as it was sent
+	MaxDepth      = 32       // of objects and arrays in one another
+	MaxMembers    = 1000     // object members and array elements in an event, at any depth
+	MaxNameBytes  = 256      // an event's name
+	MaxIDBytes    = 200      // each of the ids
+)
+
+// Shape is how an endpoint's items are to be read.
+type Shape struct {
+	Kind   Kind
+	Source string // the stamp of what comes this way
+}
+
+// Batch is what a request brought: its items in order, the bad ones with what is wrong with them.
+type Batch struct {
+	Shape Shape
+	Items []Item
+	Sync  bool // answer when the events can be queried
+}
+
+// Item is one event as it was sent, or the problem with it. The event is not stamped yet: its Environment is the name
+// the sender used, or empty.
+type Item struct {
+	Event   Event
+	Problem *problem.Error
+}
+
+// Targets is what the batch wants to touch, a target for each good item.
+func (b Batch) Targets() []access.Target {
+	targets := make([]access.Target, 0, len(b.Items))
+	for i := range b.Items {
+		if b.Items[i].Problem == nil {
+			targets = append(targets, access.Target{Environment: b.Items[i].Event.Environment, Event: b.Items[i].Event.Name})
+		}
+	}
+	return targets
+}
+
+// FirstProblem is the problem of a batch without one good item, and nil when there is a good one.
+func (b Batch) FirstProblem() error {
+	for i := range b.Items {
+		if b.Items[i].Problem == nil {
+			return nil
+		}
+	}
+	return b.Items[0].Problem
+}
+
+// Receipt is the answer to a batch of which something was accepted: it is durable.
+type Receipt struct {
+	TaskID    string // names the request in the logs
+	Accepted  int
+	Rejected  []Rejection
+	Queryable bool // with Sync: the events can be queried now
+}
+
+// Rejection is the verdict on one item that was not accepted.
+type Rejection struct {
+	Index   int
+	Problem *problem.Error
+}
+
+// inRange reports whether a time is in the range an event may have: what the warehouse's timestamps and the answer's RFC 3339 can
+// both say, and a clock could mean.
+func inRange(t time.Time) bool { return t.Year() >= 1970 && t.Year() < 2200 }

@@ -1,0 +1,90 @@
+package event
+
+import (
+	"context"
+	"sync"
+
+	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// The bounds of following events as they come.
+const (
+	maxFollowers = 256  // at once
+	followBuffer = 1024 // events a follower may lag behind
+)
+
+// Live hands events that have just become durable to those who follow them. The zero Live is ready.
+type Live struct {
+	mu        sync.RWMutex
+	followers map[*follower]struct{}
+}
+
+type follower struct {
+	space  Space
+	events chan Event
+}
+
+// Follow gives the track events of the permit's environment as they become durable, until ctx is done. The channel is
+// closed then, and also when the follower lags too far behind: what it missed is in the warehouse.
+//
+// Problems: unavailable when there are too many followers.
+func (l *Live) Follow(ctx context.Context, permit gate.Permit) (<-chan Event, error) {
+	f := &follower{space: Space{permit.Project(), permit.Environment()}, events: make(chan Event, followBuffer)}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.followers) >= maxFollowers {
+		return nil, problem.New(problem.Unavailable, "There are %d event streams already.", maxFollowers)
+	}
+	if l.followers == nil {
+		l.followers = map[*follower]struct{}{}
+	}
+	l.followers[f] = struct{}{}
+	context.AfterFunc(ctx, func() { l.drop(f) })
+	return f.events, nil
+}
+
+// Followers is how many follow now.
+func (l *Live) Followers() int {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return len(l.followers)
+}
+
+func (l *Live) publish(events []*Event) {
+	l.mu.RLock()
+	var lagging []*follower
+	for f := range l.followers {
+		if !f.offer(events) {
+			lagging = append(lagging, f)
+		}
+	}
+	l.mu.RUnlock()
+	for _, f := range lagging {
+		l.drop(f)
+	}
+}
+
+// offer reports false when the follower has no room.
+func (f *follower) offer(events []*Event) bool {
+	for _, e := range events {
+		if e.Kind != Track || e.Project != f.space.Project || e.Environment != f.space.Environment {
+			continue
+		}
+		select {
+		case f.events <- *e:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func (l *Live) drop(f *follower) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.followers[f]; ok {
+		delete(l.followers, f)
+		close(f.events)
+	}
+}

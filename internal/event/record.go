@@ -1,0 +1,144 @@
+package event
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"io"
+	"time"
+
+	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// Config is what a Service is made of.
+type Config struct {
+	Journal   Journal
+	Loader    *Loader
+	Live      *Live
+	Random    io.Reader     // of event ids
+	SyncLimit time.Duration // how long Sync waits for the events to be queryable; zero: 10 seconds
+}
+
+// Service records events.
+type Service struct {
+	cfg Config
+}
+
+// New makes the service.
+func New(cfg Config) *Service {
+	if cfg.SyncLimit == 0 {
+		cfg.SyncLimit = 10 * time.Second
+	}
+	return &Service{cfg: cfg}
+}
+
+// Record stamps the good items of a batch that the permit covers, makes them durable, and says what became of each.
+// The batch has the items whose Targets the permit was asked for. When not one is accepted, the answer is the problem
+// of the first item.
+//
+// Problems: those of the items, storage_full, unavailable.
+func (s *Service) Record(ctx context.Context, permit gate.Permit, batch Batch) (Receipt, error) {
+	accepted, rejected := sort(permit, batch)
+	if len(accepted) == 0 {
+		return Receipt{}, rejected[0].Problem
+	}
+	task, err := s.stamp(permit, batch.Shape, accepted)
+	if err != nil {
+		return Receipt{}, err
+	}
+	last, err := s.cfg.Journal.Append(ctx, encode(accepted))
+	if err != nil {
+		return Receipt{}, err
+	}
+	s.cfg.Live.publish(accepted)
+	receipt := Receipt{TaskID: task, Accepted: len(accepted), Rejected: rejected}
+	if batch.Sync {
+		wait, cancel := context.WithTimeout(ctx, s.cfg.SyncLimit)
+		defer cancel()
+		receipt.Queryable = s.cfg.Loader.Await(wait, last) == nil
+	}
+	return receipt, nil
+}
+
+// sort parts the batch into what is accepted and the verdicts on the rest. The permit's refusals count the good items
+// only, in their order.
+func sort(permit gate.Permit, batch Batch) ([]*Event, []Rejection) {
+	accepted := make([]*Event, 0, len(batch.Items))
+	var rejected []Rejection
+	refused, good := permit.Refused(), 0
+	for i := range batch.Items {
+		item := &batch.Items[i]
+		switch {
+		case item.Problem != nil:
+			rejected = append(rejected, Rejection{Index: i, Problem: item.Problem})
+			continue
+		case len(refused) > 0 && refused[0].Index == good:
+			rejected = append(rejected, Rejection{Index: i, Problem: permit.Refusal(item.Event.Environment, refused[0].Reason)})
+			refused = refused[1:]
+		default:
+			accepted = append(accepted, &item.Event)
+		}
+		good++
+	}
+	return accepted, rejected
+}
+
+// stamp completes the events in place, and names the task after its first event's time and chance.
+func (s *Service) stamp(permit gate.Permit, shape Shape, events []*Event) (string, error) {
+	ids := make([]byte, 16*(len(events)+1))
+	if _, err := io.ReadFull(s.cfg.Random, ids); err != nil {
+		return "", problem.Wrap(err, problem.Unavailable, "No event ids can be made just now.")
+	}
+	now := permit.At().UTC().Truncate(time.Microsecond)
+	for i, e := range events {
+		if e.ID == "" {
+			e.ID = uuid(now, ids[16*i:])
+		}
+		if e.Timestamp.IsZero() {
+			e.Timestamp = now
+		}
+		if e.Properties == nil {
+			e.Properties = []byte("{}")
+		}
+		space, ok := permit.Space(e.Environment)
+		if !ok {
+			panic("event: an event outside its permit")
+		}
+		e.Project, e.Environment, e.KeyID, e.ReceivedAt, e.Source = permit.Project(), space, permit.Key().ID, now, shape.Source
+	}
+	return "task-" + uuid(now, ids[16*len(events):]), nil
+}
+
+// encode writes the events one after another into one buffer.
+func encode(events []*Event) [][]byte {
+	size := 0
+	for _, e := range events {
+		size += 256 + len(e.Properties) + len(e.Name)
+	}
+	buffer, records := make([]byte, 0, size), make([][]byte, len(events))
+	for i, e := range events {
+		start := len(buffer)
+		buffer = AppendEvent(buffer, e)
+		records[i] = buffer[start:len(buffer):len(buffer)]
+	}
+	return records
+}
+
+// uuid is a version 7 UUID (RFC 9562 section 5.7) of a time and 16 random bytes, which it overwrites.
+func uuid(t time.Time, b []byte) string {
+	b = b[:16]
+	milli := uint64(t.UnixMilli())
+	binary.BigEndian.PutUint16(b[0:], uint16(milli>>32))
+	binary.BigEndian.PutUint32(b[2:], uint32(milli))
+	b[6] = b[6]&0x0f | 0x70
+	b[8] = b[8]&0x3f | 0x80
+	var text [36]byte
+	hex.Encode(text[0:8], b[0:4])
+	hex.Encode(text[9:13], b[4:6])
+	hex.Encode(text[14:18], b[6:8])
+	hex.Encode(text[19:23], b[8:10])
+	hex.Encode(text[24:36], b[10:16])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	return string(text[:])
+}
