@@ -55,7 +55,7 @@ type Grant struct {
 type Decision struct {
 	Reason  Reason
 	Rule    string    // the rule that denied; empty for a yes
-	Refused []Refusal // with Each: the targets that may not be touched, in order
+	Refused []Refusal // the targets that may not be touched, in order; without Each only the first
 	Data    DataScope // for a yes
 }
 

@@ -71,10 +71,11 @@ func runTargets(key *Key, attempt *Attempt) Decision {
 		if reason == Allowed {
 			continue
 		}
-		if !attempt.Each {
-			return Decision{Reason: reason, Rule: name}
-		}
 		d.Refused = append(d.Refused, Refusal{Index: i, Reason: reason, Rule: name})
+		if !attempt.Each {
+			d.Reason, d.Rule = reason, name
+			return d
+		}
 	}
 	if len(d.Refused) == len(targets) {
 		d.Reason, d.Rule = d.Refused[0].Reason, d.Refused[0].Rule
@@ -146,13 +147,8 @@ func secretNotInURL(k *Key, a *Attempt) Reason {
 	return Allowed
 }
 
-// A public key that somehow holds more than the client-side set still cannot use it.
 func holdsScope(k *Key, a *Attempt) Reason {
-	held := k.Scopes
-	if k.Kind == Public {
-		held &= ClientScopes
-	}
-	if !held.Has(a.Action.Scope()) {
+	if !k.usable().Has(a.Action.Scope()) {
 		return ScopeMissing
 	}
 	return Allowed
@@ -163,7 +159,7 @@ func subjectVisible(k *Key, a *Attempt) Reason {
 	if a.Subject == nil {
 		return Allowed
 	}
-	if a.Subject.Project != k.Project.ID || a.Subject.Mode == Live && !k.seesLive() {
+	if a.Subject.Project == "" || a.Subject.Project != k.Project.ID || a.Subject.Mode == Live && !k.seesLive() {
 		return NotVisible
 	}
 	return Allowed
@@ -174,7 +170,7 @@ func grantsWithin(k *Key, a *Attempt) Reason {
 	if a.Grants == nil || k.Kind == Operator {
 		return Allowed
 	}
-	if !k.Scopes.Has(a.Grants.Scopes) || a.Grants.Mode == Live && !k.seesLive() {
+	if !k.usable().Has(a.Grants.Scopes) || a.Grants.Mode == Live && !k.seesLive() {
 		return GrantTooWide
 	}
 	if len(k.Environments) == 0 {

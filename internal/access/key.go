@@ -129,6 +129,14 @@ func (k *Key) Resolve(name string) (Environment, Reason) {
 	return Environment{}, EnvironmentUnknown
 }
 
+// A public key that somehow holds more than the client-side set still cannot use it.
+func (k *Key) usable() Scopes {
+	if k.Kind == Public {
+		return k.Scopes & ClientScopes
+	}
+	return k.Scopes
+}
+
 func (k *Key) seesLive() bool { return k.Mode == Live || k.Kind == Operator }
 
 func (k *Key) mayUse(env Environment) bool {

@@ -8,16 +8,27 @@ import (
 
 // Text is a secret on its way through the program: a key as it was sent, or one just minted. It cannot be printed,
 // logged or marshalled; Reveal is the one way to what it holds, and is easily searched for.
-type Text struct{ value string }
+//
+// It holds a pointer because fmt asks no method of a value in an unexported field, nor for a verb it finds wrong: it
+// then prints the parts, and of a pointer it prints the address. Two Texts cannot be compared with ==.
+type Text struct {
+	_     [0]func()
+	value *string
+}
 
 // SecretText hides value.
-func SecretText(value string) Text { return Text{value: value} }
+func SecretText(value string) Text { return Text{value: &value} }
 
 // Reveal gives the secret itself. It may go into the answer that creates it and into a comparison, nowhere else.
-func (t Text) Reveal() string { return t.value }
+func (t Text) Reveal() string {
+	if t.value == nil {
+		return ""
+	}
+	return *t.value
+}
 
 // Empty reports whether there is no secret at all.
-func (t Text) Empty() bool { return t.value == "" }
+func (t Text) Empty() bool { return t.Reveal() == "" }
 
 const hidden = "[secret]"
 

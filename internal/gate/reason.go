@@ -49,6 +49,9 @@ func environmentNotAllowed(key *access.Key, target *access.Target) *problem.Erro
 	for _, env := range key.Reachable() {
 		names = append(names, env.Name)
 	}
+	if len(names) == 0 {
+		names = []string{"none"}
+	}
 	return problem.New(problem.EnvironmentNotAllowed, "This %s key may not use the environment %s; it may use: %s.",
 		key.Mode, quote(name(target)), strings.Join(names, ", ")).At("environment", "not allowed for this key")
 }
@@ -67,10 +70,11 @@ func name(target *access.Target) string {
 	return target.Environment
 }
 
-// quote shows a name that came from outside, at most 64 bytes of it.
+// quote shows a name that came from outside, at most 64 bytes of it, as valid UTF-8.
 func quote(s string) string {
+	end := ""
 	if len(s) > 64 {
-		s = strings.ToValidUTF8(s[:64], "") + "…"
+		s, end = s[:64], "…"
 	}
-	return "'" + s + "'"
+	return "'" + strings.ToValidUTF8(s, "") + end + "'"
 }
