@@ -63,6 +63,7 @@ type Receipt struct {
 	TaskID    string // names the request in the logs
 	Accepted  int
 	Rejected  []Rejection
+	Sync      bool // as it was asked for
 	Queryable bool // with Sync: the events can be queried now
 }
 

@@ -161,9 +161,6 @@ func (l *Loader) advance(to Position) error {
 	close(l.moved)
 	l.moved = make(chan struct{})
 	l.mu.Unlock()
-	if err := l.cfg.Done(to); err != nil {
-		return err
-	}
 	return l.cfg.Journal.Release(to)
 }
 

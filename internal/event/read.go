@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -55,7 +54,7 @@ func (r *batchReader) read() error {
 		return err
 	}
 	if _, err := r.dec.ReadToken(); err == nil {
-		return problem.New(problem.InvalidJSON, "There is more after the JSON text%s.", place(r.body, r.dec.InputOffset()))
+		return problem.New(problem.InvalidJSON, "There is more after the JSON text%s.", problem.Place(r.body, r.dec.InputOffset()))
 	} else if !errors.Is(err, io.EOF) {
 		return err
 	}
@@ -409,15 +408,7 @@ func jsonProblem(body []byte, dec *jsontext.Decoder, err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		reason = "the text ends in the middle"
 	}
-	return problem.Wrap(err, problem.InvalidJSON, "The body is not valid JSON: %s%s.", clip(reason), place(body, offset))
-}
-
-// place says where in the body an offset is, with the line and the column in characters, both from 1.
-func place(body []byte, offset int64) string {
-	before := body[:min(int(offset), len(body))]
-	line := bytes.Count(before, []byte{'\n'}) + 1
-	column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
-	return " at byte " + strconv.FormatInt(offset, 10) + " (line " + strconv.Itoa(line) + ", column " + strconv.Itoa(column) + ")"
+	return problem.Wrap(err, problem.InvalidJSON, "The body is not valid JSON: %s%s.", clip(reason), problem.Place(body, offset))
 }
 
 // clip bounds the part of a message that may repeat input.

@@ -52,7 +52,7 @@ func (s *Service) Record(ctx context.Context, permit gate.Permit, batch Batch) (
 		return Receipt{}, err
 	}
 	s.cfg.Live.publish(accepted)
-	receipt := Receipt{TaskID: task, Accepted: len(accepted), Rejected: rejected}
+	receipt := Receipt{TaskID: task, Accepted: len(accepted), Rejected: rejected, Sync: batch.Sync}
 	if batch.Sync {
 		wait, cancel := context.WithTimeout(ctx, s.cfg.SyncLimit)
 		defer cancel()

@@ -91,6 +91,13 @@ type Caller struct {
 	action     access.Action
 }
 
+// KeyID is the public name of the caller's key.
+func (c Caller) KeyID() string { return c.key.ID }
+
+// Project is the id of the caller's project. It is for looking up what an attempt is about; what may be touched is the
+// Permit's to say.
+func (c Caller) Project() string { return c.key.Project.ID }
+
 // Reasons of a denial for which there is no key to ask the policy about.
 const (
 	noCredential = "no_credential"

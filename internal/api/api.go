@@ -1,0 +1,130 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/keyring"
+	"github.com/weir-analytics/weir/internal/ledger"
+	"github.com/weir-analytics/weir/internal/query"
+)
+
+// Part is one part of the server and whether it is ready to serve.
+type Part struct {
+	Name  string
+	Ready func(context.Context) error // nil when ready; the text is shown
+}
+
+// Config is what the API is made of.
+type Config struct {
+	Gate     *gate.Gate
+	Events   *event.Service
+	Live     *event.Live
+	Query    *query.Service
+	Keys     *keyring.Ring
+	Ledger   *ledger.Ledger
+	Parts    []Part
+	Registry prometheus.Registerer
+	Now      func() time.Time
+	NewID    func() string // of requests
+	Log      *slog.Logger
+	// PublicURL is the address clients reach the server at, such as https://weir.example.com; empty when it is not
+	// known. Problem types are absolute with it and relative without.
+	PublicURL string
+	// Hosts are the host names answered to; empty: all.
+	Hosts   []string
+	Version string
+	// Stopping is done when the server begins to stop: streams end then.
+	Stopping context.Context
+}
+
+// API answers every request. Make one with New.
+type API struct {
+	cfg         Config
+	mux         *http.ServeMux
+	rows        []row
+	registry    huma.Registry
+	hosts       map[string]bool
+	bodies      bodies
+	meter       *meter
+	problemBase string
+	openapi     []byte
+}
+
+// New mounts every row. It panics when a row is not complete: that is a mistake in the program.
+func New(cfg Config) (*API, error) {
+	a := &API{
+		cfg: cfg, mux: http.NewServeMux(), meter: newMeter(cfg.Registry),
+		registry:    huma.NewMapRegistry("#/components/schemas/", title),
+		bodies:      bodies{memory: semaphore.NewWeighted(allBodies)},
+		problemBase: strings.TrimSuffix(cfg.PublicURL, "/") + "/problems/",
+	}
+	if len(cfg.Hosts) > 0 {
+		a.hosts = map[string]bool{}
+		for _, host := range cfg.Hosts {
+			a.hosts[hostName(host)] = true
+		}
+	}
+	mountIngestion(a)
+	mountQuery(a)
+	mountKeys(a)
+	mountLedger(a)
+	mountServer(a)
+	a.open()
+	text, err := json.MarshalIndent(a.document(), "", "  ")
+	a.openapi = append(text, '\n')
+	return a, err
+}
+
+// OpenAPI is the document that describes every row, as JSON.
+func (a *API) OpenAPI() []byte { return a.openapi }
+
+// open puts the rows into the mux, all methods of a path together.
+func (a *API) open() {
+	sites := map[string]*site{}
+	for i := range a.rows {
+		r := &a.rows[i]
+		s := sites[r.path]
+		if s == nil {
+			s = &site{rows: map[string]*row{}}
+			sites[r.path] = s
+			a.mux.Handle(r.path, s)
+		}
+		if s.rows[r.method] != nil {
+			panic("api: two rows for " + r.method + " " + r.path)
+		}
+		s.rows[r.method], s.cross = r, s.cross || r.cross
+	}
+	for _, s := range sites {
+		methods := []string{http.MethodOptions}
+		for method := range s.rows {
+			methods = append(methods, method)
+			if method == http.MethodGet {
+				methods = append(methods, http.MethodHead)
+			}
+		}
+		slices.Sort(methods)
+		s.allow = strings.Join(methods, ", ")
+	}
+	a.mux.Handle("/", notThere{})
+}
+
+// notThere answers for every address that has no row.
+type notThere struct{}
+
+// ServeHTTP answers not_found.
+func (notThere) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	rq := w.(*reply).rq
+	rq.a.writeProblem(rq, notFound())
+}

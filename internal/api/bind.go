@@ -1,0 +1,194 @@
+package api
+
+import (
+	"errors"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// maxManagementBody bounds the body of an endpoint that is not about events.
+const maxManagementBody = 256 << 10
+
+// bound makes the Read of an endpoint whose input is described by struct tags: path:"id" and query:"limit" for
+// parameters, and a field named Body for a JSON body. What the tags say (doc, minimum, enum, …) is in the OpenAPI
+// document and is checked here, from the same schema. Every fault is reported at once.
+func bound[I any](a *API) func(*request) (I, error) {
+	in := reflect.TypeFor[I]()
+	params := paramsOf(a.registry, in)
+	var body *huma.Schema
+	if field, ok := in.FieldByName("Body"); ok {
+		body = a.registry.Schema(field.Type, true, in.Name())
+	}
+	return func(rq *request) (I, error) {
+		var out I
+		value := reflect.ValueOf(&out).Elem()
+		names := make([]string, 0, len(params))
+		for _, p := range params {
+			if p.in == "query" {
+				names = append(names, p.name)
+			}
+		}
+		if err := rq.onlyQuery(names...); err != nil {
+			return out, err
+		}
+		faults := &huma.ValidateResult{}
+		for _, p := range params {
+			p.read(rq, a.registry, value, faults)
+		}
+		if body != nil {
+			if err := rq.readBody(body, value.FieldByName("Body").Addr().Interface(), faults); err != nil {
+				return out, err
+			}
+		}
+		return out, faultsOf(faults)
+	}
+}
+
+// param is one path or query parameter of an input.
+type param struct {
+	name, in string
+	field    int
+	schema   *huma.Schema
+	doc      string
+	required bool
+}
+
+func paramsOf(registry huma.Registry, in reflect.Type) []param {
+	var params []param
+	if in == nil || in.Kind() != reflect.Struct {
+		return nil
+	}
+	for i := range in.NumField() {
+		f := in.Field(i)
+		for _, where := range [...]string{"path", "query"} {
+			if name := f.Tag.Get(where); name != "" {
+				params = append(params, param{
+					name: name, in: where, field: i, schema: huma.SchemaFromField(registry, f, ""), doc: f.Tag.Get("doc"), required: where == "path",
+				})
+			}
+		}
+	}
+	return params
+}
+
+// read takes the parameter from the request into its field. A parameter that is not there leaves the field at zero.
+func (p *param) read(rq *request, registry huma.Registry, into reflect.Value, faults *huma.ValidateResult) {
+	at := huma.NewPathBuffer(nil, 0)
+	at.Push(p.in)
+	at.Push(p.name)
+	text := rq.r.PathValue(p.name)
+	if p.in == "query" {
+		given := rq.values[p.name]
+		if len(given) == 0 {
+			return
+		}
+		text = given[0]
+	}
+	field := into.Field(p.field)
+	var value any = text
+	switch field.Interface().(type) {
+	case string:
+		field.SetString(text)
+	case int:
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			faults.Add(at, nil, "must be a whole number")
+			return
+		}
+		field.SetInt(int64(n))
+		value = float64(n)
+	case bool:
+		b, err := strconv.ParseBool(text)
+		if err != nil {
+			faults.Add(at, nil, "must be true or false")
+			return
+		}
+		field.SetBool(b)
+		value = b
+	case time.Time:
+		t, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil {
+			faults.Add(at, nil, "must be a time such as 2026-01-31T12:00:00Z")
+			return
+		}
+		field.Set(reflect.ValueOf(t.UTC()))
+	default:
+		panic("api: a parameter of a type that cannot be read: " + field.Type().String())
+	}
+	huma.Validate(registry, p.schema, at, huma.ModeWriteToServer, value, faults)
+}
+
+// readBody reads a JSON body into a value and checks it against its schema.
+func (rq *request) readBody(schema *huma.Schema, into any, faults *huma.ValidateResult) error {
+	text, err := rq.body("application/json")
+	if err != nil {
+		return err
+	}
+	if len(text) > maxManagementBody {
+		return bodyTooLarge(maxManagementBody)
+	}
+	var loose any
+	if err := json.Unmarshal(text, &loose); err != nil {
+		return badJSON(text, err)
+	}
+	huma.Validate(rq.a.registry, schema, huma.NewPathBuffer(nil, 0), huma.ModeWriteToServer, loose, faults)
+	if len(faults.Errors) > 0 {
+		return nil
+	}
+	if err := json.Unmarshal(text, into, json.RejectUnknownMembers(true)); err != nil {
+		var semantic *json.SemanticError
+		if errors.As(err, &semantic) && semantic.Err != nil {
+			name := strings.ReplaceAll(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/", ".")
+			return problem.Invalid(name, "%s", semantic.Err)
+		}
+		return problem.Invalid("", "does not fit: %s", clip(err.Error(), 120))
+	}
+	return nil
+}
+
+// faultsOf makes one problem of all that is wrong with the fields. The values at fault are not repeated.
+func faultsOf(faults *huma.ValidateResult) error {
+	if len(faults.Errors) == 0 {
+		return nil
+	}
+	p := problem.New(problem.InvalidField, "")
+	for _, err := range faults.Errors {
+		var detail *huma.ErrorDetail
+		if errors.As(err, &detail) {
+			p.At(detail.Location, detail.Message)
+		}
+	}
+	texts := make([]string, len(p.Fields))
+	for i, f := range p.Fields {
+		texts[i] = strings.TrimPrefix(f.Name+": "+f.Detail, ": ")
+	}
+	p.Detail = strings.Join(texts, "; ") + "."
+	return p
+}
+
+// badJSON says what is wrong with a text and where.
+func badJSON(text []byte, err error) error {
+	if len(strings.TrimSpace(string(text))) == 0 {
+		return problem.New(problem.InvalidRequest, "The body is empty; a JSON object is expected.")
+	}
+	var syntax *jsontext.SyntacticError
+	if !errors.As(err, &syntax) {
+		return problem.Wrap(err, problem.InvalidJSON, "The body is not valid JSON.")
+	}
+	return problem.Wrap(err, problem.InvalidJSON, "The body is not valid JSON: %s%s.", clip(reasonOf(syntax), 120), problem.Place(text, syntax.ByteOffset))
+}
+
+func reasonOf(err *jsontext.SyntacticError) string {
+	if err.Err == nil {
+		return "the text ends in the middle"
+	}
+	return strings.TrimPrefix(err.Err.Error(), "jsontext: ")
+}

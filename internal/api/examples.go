@@ -1,0 +1,44 @@
+package api
+
+// The examples of the document. A test sends each one and compares what it gets with what is shown here.
+var (
+	trackExample = example{
+		Name: "one", Status: 200,
+		Body:   `{"environment":"production","event":"Button Clicked","properties":{"page":"pricing"},"distinct_id":"u_1","event_id":"click-1"}`,
+		Answer: `{"ok":true,"task_id":"task-019a0000-0000-7000-8000-000000000000","error_code":null,"accepted":1,"rejected":[]}`,
+	}
+	batchExample = example{
+		Name: "batch", Status: 200,
+		Body: `[{"event":"Signed Up","distinct_id":"u_1","timestamp":"2026-01-31T12:00:00.000Z"},{"properties":{"page":"pricing"}}]`,
+		Answer: `{"ok":true,"task_id":"task-019a0000-0000-7000-8000-000000000000","error_code":null,"accepted":1,"rejected":[` +
+			`{"index":1,"code":"invalid_field","detail":"event: is required","errors":[{"field":"event","detail":"is required"}]}]}`,
+	}
+	badEventExample = example{Name: "without a name", Status: 422, Body: `{"properties":{"page":"pricing"}}`}
+	nameExample     = example{
+		Name: "composite", Status: 200,
+		Body:   `{"name":"page_viewed","properties":{"path":"/"}}`,
+		Answer: `{"ok":true,"task_id":"task-019a0000-0000-7000-8000-000000000000","error_code":null,"accepted":1,"rejected":[]}`,
+	}
+	identifyExample = example{
+		Name: "identify", Status: 200,
+		Body:   `{"environment":"production","distinct_id":"u_1","traits":{"email":"ana@example.com","plan":"pro"},"anonymous_id":"anonymous-1"}`,
+		Answer: `{"ok":true,"task_id":"task-019a0000-0000-7000-8000-000000000000","error_code":null,"accepted":1,"rejected":[]}`,
+	}
+	aliasExample = example{
+		Name: "alias", Status: 200,
+		Body:   `{"environment":"production","distinct_id":"u_1","new_user_id":"crm:1"}`,
+		Answer: `{"ok":true,"task_id":"task-019a0000-0000-7000-8000-000000000000","error_code":null,"accepted":1,"rejected":[]}`,
+	}
+	createKeyExample = example{
+		Name: "secret", Status: 201,
+		Body: `{"kind":"secret","label":"nightly report","steward":"ana@example.com","scopes":["sql:run"],"environments":["production"]}`,
+		Answer: `{"id":"key_3fQ9xT0aLmZk","kind":"secret","mode":"live","label":"nightly report","steward":"ana@example.com","scopes":["sql:run"],` +
+			`"environments":["production"],"prefix":"sk_live_3fQ9","last_four":"a1B2","key":"sk_live_3fQ9xT0aLmZk…","status":"active",` +
+			`"created_at":"2026-01-31T12:00:00Z","created_by":"key_0000000000A1","updated_at":"2026-01-31T12:00:00Z","expires_at":null,"revoked_at":null}`,
+	}
+	queryExample = example{
+		Name: "count", Status: 200,
+		Body:   `{"sql":"SELECT event, count(*) AS n FROM events WHERE distinct_id = $1 GROUP BY event ORDER BY event","environment":"production","parameters":["u_1"]}`,
+		Answer: `{"columns":[{"name":"event","type":"VARCHAR"},{"name":"n","type":"BIGINT"}],"rows":[["Button Clicked",1]],"row_count":1,"elapsed_ms":3.1}`,
+	}
+)

@@ -1,0 +1,238 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"path"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// request is one request on its way through the frame.
+type request struct {
+	a       *API
+	reply   reply
+	r       *http.Request
+	row     *row
+	id      string
+	address netip.Addr
+	caller  gate.Caller // set before Read, on a row that needs a key
+	line    line
+	values  map[string][]string // the query, parsed once
+
+	lent     *bytes.Buffer // the body's buffer
+	reserved int64         // of the memory for bodies
+}
+
+func (rq *request) ctx() context.Context { return rq.r.Context() }
+
+// line is the one wide log line of a request. It never holds a secret: no query string, no header that carries one.
+type line struct {
+	started     time.Time
+	status      int
+	received    int
+	sent        int64
+	items       int
+	accepted    int
+	keyID       string
+	project     string
+	environment string
+	code        problem.Code
+	decisionID  string
+	cause       error
+}
+
+func (l *line) admitted(p gate.Permit) { l.project, l.environment = p.Project(), p.Environment() }
+
+// ServeHTTP is the frame around every request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rq := &request{a: a, r: r, id: a.cfg.NewID(), address: peer(r.RemoteAddr), line: line{started: a.cfg.Now()}}
+	rq.reply = reply{ResponseWriter: w, rq: rq}
+	header := w.Header()
+	header["X-Request-Id"] = []string{rq.id}
+	header["Cache-Control"] = noStore
+	header["X-Content-Type-Options"] = noSniff
+	defer rq.finish()
+	if err := a.enter(r); err != nil {
+		a.writeProblem(rq, err)
+		return
+	}
+	a.mux.ServeHTTP(&rq.reply, r)
+}
+
+// noStore and noSniff are shared header values, which nothing changes.
+var (
+	noStore = []string{"no-store"}
+	noSniff = []string{"nosniff"}
+)
+
+// enter refuses what no row is asked about: a strange host, and a path that the mux would answer with a redirect.
+func (a *API) enter(r *http.Request) error {
+	if err := a.checkHost(r.Host); err != nil {
+		return err
+	}
+	if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
+		return notFound()
+	}
+	return nil
+}
+
+// site is one path with its rows by method.
+type site struct {
+	rows  map[string]*row
+	allow string
+	cross bool
+}
+
+// ServeHTTP is called by the mux, with the frame's own writer.
+func (s *site) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	rq := w.(*reply).rq
+	if s.cross {
+		cross(w.Header(), rq.r)
+	}
+	if err := s.serve(rq); err != nil {
+		rq.a.writeProblem(rq, err)
+	}
+}
+
+func (s *site) serve(rq *request) error {
+	rq.row = s.rows[rq.r.Method]
+	if rq.row == nil && rq.r.Method == http.MethodHead {
+		rq.row = s.rows[http.MethodGet]
+	}
+	if rq.row != nil {
+		return rq.row.serve(rq)
+	}
+	header := rq.reply.Header()
+	header.Set("Allow", s.allow)
+	if rq.r.Method == http.MethodOptions {
+		if s.cross {
+			preflight(header, s.allow)
+		}
+		rq.reply.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	return problem.New(problem.MethodNotAllowed, "This address takes: %s.", s.allow)
+}
+
+func notFound() error { return problem.New(problem.NotFound, "There is nothing at this address.") }
+
+// checkHost withstands DNS rebinding: a name that was made to point here is not one we answer to.
+func (a *API) checkHost(host string) error {
+	if len(a.hosts) == 0 || a.hosts[hostName(host)] {
+		return nil
+	}
+	return problem.New(problem.MisdirectedRequest, "This server does not answer to that host name. If it should, add the name to the setting 'hosts'.")
+}
+
+func hostName(host string) string {
+	host = strings.ToLower(host)
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		host = host[:i]
+	}
+	return strings.TrimSuffix(strings.Trim(host, "[]"), ".")
+}
+
+// finish turns a panic into a problem, gives back what was borrowed, and writes the log line.
+func (rq *request) finish() {
+	if fault := recover(); fault != nil {
+		if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+			panic(fault)
+		}
+		rq.a.cfg.Log.Error("panic while serving", "request_id", rq.id, "panic", fault, "stack", string(debug.Stack()))
+		rq.a.writeProblem(rq, errors.New("panic"))
+	}
+	rq.giveBack()
+	rq.log()
+}
+
+func (rq *request) log() {
+	l, route := &rq.line, "none"
+	if rq.row != nil {
+		route = rq.row.path
+	}
+	took := rq.a.cfg.Now().Sub(l.started)
+	rq.a.meter.observe(route, rq.r.Method, l.status, took)
+	level := slog.LevelInfo
+	if l.status >= 500 {
+		level = slog.LevelError
+	}
+	if !rq.a.cfg.Log.Enabled(rq.ctx(), level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 16)
+	attrs = append(attrs,
+		slog.String("request_id", rq.id), slog.String("method", rq.r.Method), slog.String("route", route), slog.Int("status", l.status),
+		slog.Duration("took", took), slog.Int("received", l.received), slog.Int64("sent", l.sent), slog.String("address", rq.address.String()))
+	if l.items > 0 {
+		attrs = append(attrs, slog.Int("items", l.items), slog.Int("accepted", l.accepted))
+	}
+	attrs = appendIf(attrs, "key_id", l.keyID)
+	attrs = appendIf(attrs, "project", l.project)
+	attrs = appendIf(attrs, "environment", l.environment)
+	attrs = appendIf(attrs, "code", string(l.code))
+	attrs = appendIf(attrs, "decision_id", l.decisionID)
+	attrs = appendIf(attrs, "user_agent", clip(rq.r.UserAgent(), 120))
+	if l.cause != nil {
+		attrs = append(attrs, slog.String("error", l.cause.Error()))
+	}
+	rq.a.cfg.Log.LogAttrs(rq.ctx(), level, "request", attrs...)
+}
+
+func appendIf(attrs []slog.Attr, name, value string) []slog.Attr {
+	if value == "" {
+		return attrs
+	}
+	return append(attrs, slog.String(name, value))
+}
+
+func clip(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "…"
+}
+
+// peer is the address of the other end of the connection, with an IPv4 address as itself.
+func peer(remote string) netip.Addr {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap().WithZone("")
+}
+
+// reply is the frame's response writer: it notes the status and size of the answer.
+type reply struct {
+	http.ResponseWriter
+	rq *request
+}
+
+// WriteHeader notes the status.
+func (w *reply) WriteHeader(status int) {
+	if w.rq.line.status == 0 {
+		w.rq.line.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write counts what is sent.
+func (w *reply) Write(b []byte) (int, error) {
+	if w.rq.line.status == 0 {
+		w.rq.line.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.rq.line.sent += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *reply) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,164 @@
+package api
+
+import (
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// Receipt is the answer to events of which at least one was accepted. Altertable's clients read ok, task_id and
+// error_code (contracts A3).
+type Receipt struct {
+	OK        bool        `json:"ok" doc:"Always true: at least one item was accepted."`
+	TaskID    string      `json:"task_id" doc:"Names this receipt in the server's log."`
+	ErrorCode *string     `json:"error_code" doc:"Always null; clients look at it." nullable:"true"`
+	Accepted  int         `json:"accepted" doc:"How many items are now durable." example:"1"`
+	Rejected  []Rejection `json:"rejected" doc:"The items that were not accepted, and why."`
+	Queryable *bool       `json:"queryable,omitempty" doc:"With sync=true: whether the events can be queried already. When false, they will be soon."`
+}
+
+// Rejection is the verdict on one item that was not accepted.
+type Rejection struct {
+	Index  int             `json:"index" doc:"The item's place in the batch, from 0."`
+	Code   string          `json:"code" doc:"The problem's stable name." example:"invalid_field"`
+	Detail string          `json:"detail" doc:"What is wrong."`
+	Errors []problem.Field `json:"errors,omitempty" doc:"The fields at fault."`
+}
+
+// TrackItem, IdentifyItem and AliasItem describe what ReadBatch reads. They are documentation: the reading itself is
+// more lenient, and takes nulls and numbers for ids.
+type TrackItem struct {
+	Event       string         `json:"event" doc:"What happened. Also accepted as 'name'." maxLength:"256" example:"Button Clicked"`
+	Environment string         `json:"environment,omitzero" doc:"The environment; by default the first that the key may use." example:"production"`
+	Properties  map[string]any `json:"properties,omitempty" doc:"Anything about the event, as JSON."`
+	DistinctID  any            `json:"distinct_id,omitempty" doc:"Who did it: a string, a number or null."`
+	AnonymousID any            `json:"anonymous_id,omitempty" doc:"Who it was before they were known."`
+	DeviceID    any            `json:"device_id,omitempty"`
+	SessionID   any            `json:"session_id,omitempty"`
+	Timestamp   any            `json:"timestamp,omitempty" doc:"When: ISO 8601, or a number since 1970 (below 1e11 seconds, else milliseconds). By default now."`
+	EventID     any            `json:"event_id,omitempty" doc:"An id of the sender's: sent again within 7 days, the event is stored once. Also accepted as messageId, sys_uuid or $insert_id."`
+	_           struct{}       `additionalProperties:"true"`
+}
+
+// IdentifyItem says who somebody is.
+type IdentifyItem struct {
+	DistinctID  any            `json:"distinct_id" doc:"Who: a string or a number."`
+	Environment string         `json:"environment,omitzero" example:"production"`
+	Traits      map[string]any `json:"traits,omitempty" doc:"What is known of them, as JSON."`
+	AnonymousID any            `json:"anonymous_id,omitempty" doc:"Who it was before they were known."`
+	DeviceID    any            `json:"device_id,omitempty"`
+	SessionID   any            `json:"session_id,omitempty"`
+	Timestamp   any            `json:"timestamp,omitempty" doc:"Since when it is so; older traits never replace newer ones."`
+	EventID     any            `json:"event_id,omitempty"`
+	_           struct{}       `additionalProperties:"true"`
+}
+
+// AliasItem says that two ids are one person.
+type AliasItem struct {
+	DistinctID  any      `json:"distinct_id" doc:"The id known so far."`
+	NewUserID   any      `json:"new_user_id" doc:"The other id of the same person."`
+	Environment string   `json:"environment,omitzero" example:"production"`
+	AnonymousID any      `json:"anonymous_id,omitempty"`
+	DeviceID    any      `json:"device_id,omitempty"`
+	Timestamp   any      `json:"timestamp,omitempty"`
+	EventID     any      `json:"event_id,omitempty"`
+	_           struct{} `additionalProperties:"true"`
+}
+
+// oneOrMany is the schema of a body that is one item or an array of them.
+type oneOrMany[T any] struct{}
+
+// Schema describes the body.
+func (oneOrMany[T]) Schema(registry huma.Registry) *huma.Schema {
+	item := registry.Schema(reflect.TypeFor[T](), true, "")
+	most := event.MaxItems
+	least := 1
+	return &huma.Schema{OneOf: []*huma.Schema{item, {Type: "array", Items: item, MinItems: &least, MaxItems: &most}}}
+}
+
+type ingestionInput[T any] struct {
+	Sync bool `query:"sync" doc:"Answer when the events can be queried, instead of when they are durable."`
+	Body oneOrMany[T]
+}
+
+func mountIngestion(a *API) {
+	mountEvents[TrackItem](a, "/track", access.WriteEvents, event.Shape{Kind: event.Track, Source: "track"}, doc{
+		ID: "track", Summary: "Send events", Text: "One event or an array of at most 1,000. Each item is judged on its own. " +
+			"An answer of 200 means that what was accepted is durable.",
+		Examples: []example{trackExample, batchExample, badEventExample},
+	})
+	mountEvents[IdentifyItem](a, "/identify", access.IdentifyUsers, event.Shape{Kind: event.Identify, Source: "identify"}, doc{
+		ID: "identify", Summary: "Say who somebody is", Text: "Traits are merged into what is known of the person.",
+		Examples: []example{identifyExample},
+	})
+	mountEvents[AliasItem](a, "/alias", access.IdentifyUsers, event.Shape{Kind: event.Alias, Source: "alias"}, doc{
+		ID: "alias", Summary: "Say that two ids are one person", Text: "The fact is kept with its time.",
+		Examples: []example{aliasExample},
+	})
+	mountEvents[TrackItem](a, "/v1/events", access.WriteEvents, event.Shape{Kind: event.Track, Source: "events"}, doc{
+		ID: "sendEvents", Summary: "Send events (native name)", Text: "The same as /track; an event's name may be given as 'name'.",
+		Examples: []example{nameExample},
+	})
+	mountEvents[TrackItem](a, "/v1/events/batch", access.WriteEvents, event.Shape{Kind: event.Track, Source: "events"}, doc{
+		ID: "sendEventBatch", Summary: "Send many events (native name)", Text: "The same as /v1/events.",
+		Examples: []example{batchExample},
+	})
+}
+
+// mountEvents adds one ingestion row. Its problems have the members that Altertable's clients read.
+func mountEvents[T any](a *API, path string, action access.Action, shape event.Shape, d doc) {
+	d.Tag, d.In, d.Out = "Ingestion", reflect.TypeFor[ingestionInput[T]](), reflect.TypeFor[Receipt]()
+	d.Problems = append(d.Problems, problem.TooManyItems, problem.EventTooLarge)
+	mount(a, endpoint[event.Batch, event.Receipt]{
+		Method: "POST", Path: path, Action: action, Cross: true, Body: ingestionProblem, Doc: d,
+		Read:  func(rq *request) (event.Batch, error) { return readBatch(rq, shape) },
+		Wants: func(b event.Batch) access.Attempt { return access.Attempt{Each: true, Targets: b.Targets()} },
+		Do:    a.cfg.Events.Record,
+		Write: writeReceipt,
+	})
+}
+
+// readBatch reads the items. Unknown query parameters are passed over: clients in the field send their own.
+func readBatch(rq *request, shape event.Shape) (event.Batch, error) {
+	sync := false
+	if rq.r.URL.RawQuery != "" {
+		query, err := rq.query()
+		if err != nil {
+			return event.Batch{}, err
+		}
+		switch query.Get("sync") {
+		case "", "false", "0":
+		case "true", "1":
+			sync = true
+		default:
+			return event.Batch{}, problem.Invalid("query.sync", "must be true or false")
+		}
+	}
+	text, err := rq.body("application/json", "text/plain")
+	if err != nil {
+		return event.Batch{}, err
+	}
+	batch, err := event.ReadBatch(text, shape)
+	if err != nil {
+		return event.Batch{}, err
+	}
+	batch.Sync = sync
+	rq.line.items = len(batch.Items)
+	return batch, batch.FirstProblem()
+}
+
+func writeReceipt(rq *request, in event.Receipt) error {
+	out := Receipt{OK: true, TaskID: in.TaskID, Accepted: in.Accepted, Rejected: make([]Rejection, len(in.Rejected))}
+	for i, r := range in.Rejected {
+		out.Rejected[i] = Rejection{Index: r.Index, Code: string(r.Problem.Code), Detail: r.Problem.Detail, Errors: r.Problem.Fields}
+	}
+	if in.Sync {
+		out.Queryable = &in.Queryable
+	}
+	rq.line.accepted = in.Accepted
+	return rq.writeJSON(200, out)
+}

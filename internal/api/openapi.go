@@ -1,0 +1,262 @@
+package api
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// doc is what the OpenAPI document says of a row beyond its address and action.
+type doc struct {
+	ID       string // the operation's id
+	Tag      string
+	Summary  string
+	Text     string
+	In       reflect.Type         // struct with path, query and Body; nil: the row's input
+	Out      reflect.Type         // the answer; nil: the row's
+	Types    []string             // content types of a success beside JSON, or instead of it when Out is not set
+	Problems []problem.Code       // beyond those that the frame can answer on any row
+	Status   int                  // of a success of an open row; 0: 200
+	Statuses map[int]reflect.Type // answers beside success that are no problems
+	Examples []example
+}
+
+// example is a request and the answer it gets. A test sends each one.
+type example struct {
+	Name   string
+	Path   map[string]string
+	Query  string
+	Body   string // JSON
+	Status int
+	Answer string // JSON; what it shows of ids and times differs each time
+}
+
+func (d *doc) fill(in, out any) {
+	if d.In == nil && in != nil {
+		d.In = reflect.TypeOf(in).Elem()
+	}
+	if d.Out == nil && out != nil && len(d.Types) == 0 {
+		d.Out = reflect.TypeOf(out).Elem()
+	}
+}
+
+const problemType = "application/problem+json"
+
+// tags group the operations, in the order the document shows them.
+var tags = [...]huma.Tag{
+	{Name: "Ingestion", Description: "Send events, and say who did what. A public key with `events:write` or `users:write` is enough."},
+	{Name: "Query", Description: "Read what was sent, with SQL or as a list. Needs a secret key."},
+	{Name: "Keys", Description: "Create, list, change and revoke API keys."},
+	{Name: "Ledger", Description: "See what was denied, and how much was used."},
+	{Name: "Server", Description: "Whether the server is well, and its documentation."},
+}
+
+// document makes the OpenAPI 3.1 document from the rows.
+func (a *API) document() *huma.OpenAPI {
+	d := &huma.OpenAPI{
+		OpenAPI: "3.1.0",
+		Info: &huma.Info{
+			Title: "Weir", Version: a.cfg.Version,
+			Description: "Self-hosted analytics in which every event in and every row out passes an API key.\n\n" +
+				"Send the key as `X-API-Key: KEY` or `Authorization: Bearer KEY`; a public key may also stand in `?apiKey=KEY`. " +
+				"Every answer that is not a success is an RFC 9457 problem with a stable `code`.",
+			License: &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"},
+		},
+		Servers: []*huma.Server{{URL: a.serverURL()}},
+		Paths:   map[string]*huma.PathItem{},
+		Components: &huma.Components{
+			Schemas: a.registry,
+			SecuritySchemes: map[string]*huma.SecurityScheme{
+				"bearer": {Type: "http", Scheme: "bearer", Description: "The key as a bearer token."},
+				"header": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "The key in a header of its own."},
+				"query":  {Type: "apiKey", In: "query", Name: keyParameter, Description: "A public key in the query string. Secret keys are refused there."},
+			},
+		},
+	}
+	for i := range tags {
+		d.Tags = append(d.Tags, &tags[i])
+	}
+	for i := range a.rows {
+		a.describe(d, &a.rows[i])
+	}
+	return d
+}
+
+func (a *API) serverURL() string {
+	if a.cfg.PublicURL != "" {
+		return a.cfg.PublicURL
+	}
+	return "http://127.0.0.1:8787"
+}
+
+func (a *API) describe(d *huma.OpenAPI, r *row) {
+	op := &huma.Operation{
+		OperationID: r.doc.ID, Summary: r.doc.Summary, Description: r.doc.Text, Tags: []string{r.doc.Tag},
+		Extensions: map[string]any{"x-weir-action": r.action.String()},
+		Responses:  map[string]*huma.Response{},
+		Security:   security(r.action),
+	}
+	if scope := r.action.Scope(); scope != 0 {
+		op.Extensions["x-weir-scopes"] = scope.Names()
+		op.Description = strings.TrimSpace(op.Description + "\n\nNeeds the scope `" + scope.String() + "`.")
+	}
+	a.describeInput(op, r)
+	a.describeAnswers(op, r)
+	path := pathOf(r.path)
+	item := d.Paths[path]
+	if item == nil {
+		item = &huma.PathItem{}
+		d.Paths[path] = item
+	}
+	switch r.method {
+	case http.MethodGet:
+		item.Get = op
+	case http.MethodPost:
+		item.Post = op
+	case http.MethodPatch:
+		item.Patch = op
+	case http.MethodDelete:
+		item.Delete = op
+	default:
+		panic("api: no place in the document for the method " + r.method)
+	}
+}
+
+func security(action access.Action) []map[string][]string {
+	if action == access.Anyone {
+		return []map[string][]string{{}}
+	}
+	ways := []map[string][]string{{"bearer": {}}, {"header": {}}}
+	if access.ClientScopes.Has(action.Scope()) {
+		ways = append(ways, map[string][]string{"query": {}})
+	}
+	return ways
+}
+
+func (a *API) describeInput(op *huma.Operation, r *row) {
+	for _, p := range paramsOf(a.registry, r.doc.In) {
+		op.Parameters = append(op.Parameters, &huma.Param{
+			Name: p.name, In: p.in, Description: p.doc, Required: p.required, Schema: p.schema, Example: first(p.schema.Examples),
+		})
+	}
+	if r.doc.In == nil {
+		return
+	}
+	field, ok := r.doc.In.FieldByName("Body")
+	if !ok {
+		return
+	}
+	media := &huma.MediaType{Schema: a.registry.Schema(field.Type, true, r.doc.In.Name())}
+	for _, e := range r.doc.Examples {
+		if e.Body != "" {
+			if media.Examples == nil {
+				media.Examples = map[string]*huma.Example{}
+			}
+			media.Examples[e.Name] = &huma.Example{Value: json.RawMessage(e.Body)}
+		}
+	}
+	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": media}}
+}
+
+func first(examples []any) any {
+	if len(examples) == 0 {
+		return nil
+	}
+	return examples[0]
+}
+
+func (a *API) describeAnswers(op *huma.Operation, r *row) {
+	success := &huma.Response{Description: http.StatusText(r.status), Content: map[string]*huma.MediaType{}}
+	if r.doc.Out != nil && r.doc.Out != reflect.TypeFor[nothing]() {
+		media := &huma.MediaType{Schema: a.registry.Schema(r.doc.Out, true, "")}
+		for _, e := range r.doc.Examples {
+			if e.Answer != "" && e.Status == r.status {
+				if media.Examples == nil {
+					media.Examples = map[string]*huma.Example{}
+				}
+				media.Examples[e.Name] = &huma.Example{Value: json.RawMessage(e.Answer)}
+			}
+		}
+		success.Content["application/json"] = media
+	}
+	for _, name := range r.doc.Types {
+		success.Content[name] = &huma.MediaType{Schema: &huma.Schema{Type: "string"}}
+	}
+	op.Responses[strconv.Itoa(r.status)] = success
+	for status, answer := range r.doc.Statuses {
+		op.Responses[strconv.Itoa(status)] = &huma.Response{
+			Description: http.StatusText(status), Content: map[string]*huma.MediaType{"application/json": {Schema: a.registry.Schema(answer, true, "")}},
+		}
+	}
+	a.describeProblems(op, r)
+}
+
+// describeProblems gathers the problems of an operation under their statuses. What any address may answer at any time,
+// such as a fault of the server, stands under "default".
+func (a *API) describeProblems(op *huma.Operation, r *row) {
+	byStatus := map[int][]problem.Row{}
+	for _, code := range a.problemsOf(r) {
+		row := code.Row()
+		byStatus[row.Status] = append(byStatus[row.Status], row)
+	}
+	schema := a.registry.Schema(reflect.TypeFor[Problem](), true, "")
+	if r.body == ingestionProblem {
+		schema = a.registry.Schema(reflect.TypeFor[ingestionBody](), true, "")
+	}
+	for _, status := range slices.Sorted(maps.Keys(byStatus)) {
+		var lines []string
+		for _, row := range byStatus[status] {
+			lines = append(lines, "`"+string(row.Code)+"`: "+row.Title+".")
+		}
+		response := &huma.Response{Description: strings.Join(lines, "\n"), Content: map[string]*huma.MediaType{problemType: {Schema: schema}}}
+		if status == http.StatusUnauthorized {
+			response.Headers = map[string]*huma.Param{"WWW-Authenticate": {Description: "RFC 6750.", Schema: &huma.Schema{Type: "string"}}}
+		}
+		op.Responses[strconv.Itoa(status)] = response
+	}
+	op.Responses["default"] = &huma.Response{
+		Description: "Any other problem, such as a fault of the server.", Content: map[string]*huma.MediaType{problemType: {Schema: schema}},
+	}
+}
+
+// problemsOf lists what a row can answer beside success.
+func (a *API) problemsOf(r *row) []problem.Code {
+	codes := slices.Clone(r.doc.Problems)
+	if r.action != access.Anyone {
+		codes = append(codes, problem.TwoCredentials, problem.MissingCredential, problem.MalformedKey, problem.KeyNotAccepted, problem.SecretKeyInURL)
+	}
+	if r.action.Scope() != 0 {
+		codes = append(codes, problem.MissingScope)
+	}
+	if r.action.InEnvironment() {
+		codes = append(codes, problem.EnvironmentNotFound, problem.EnvironmentNotAllowed)
+	}
+	if r.doc.In != nil {
+		if _, ok := r.doc.In.FieldByName("Body"); ok {
+			codes = append(codes, problem.InvalidRequest, problem.InvalidJSON, problem.BodyTooLarge, problem.UnsupportedMediaType, problem.InvalidField)
+		}
+	}
+	slices.Sort(codes)
+	return slices.Compact(codes)
+}
+
+var wildcard = regexp.MustCompile(`\{\$\}|\.\.\.`)
+
+// pathOf is a mux pattern's path as OpenAPI writes it.
+func pathOf(pattern string) string { return wildcard.ReplaceAllString(pattern, "") }
+
+// title names the components of the document after our types.
+func title(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	return strings.ToUpper(name[:1]) + name[1:]
+}

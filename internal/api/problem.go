@@ -1,0 +1,122 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// Problem is the body of every answer that is not a success: RFC 9457 problem details with our extension members.
+type Problem struct {
+	Type       string          `json:"type" doc:"Address of this problem's help page." format:"uri-reference" example:"/problems/missing_scope"`
+	Title      string          `json:"title" doc:"What kind of problem it is."`
+	Status     int             `json:"status" doc:"The HTTP status." example:"403"`
+	Detail     string          `json:"detail" doc:"What happened this time."`
+	Code       string          `json:"code" doc:"The problem's stable name, to compare in programs." example:"missing_scope"`
+	RequestID  string          `json:"request_id" doc:"Finds this request in the server's log."`
+	Errors     []problem.Field `json:"errors,omitempty" doc:"Every input at fault."`
+	Scope      string          `json:"scope,omitzero" doc:"The scope that was needed." example:"sql:run"`
+	RetryAfter int             `json:"retry_after,omitzero" doc:"Seconds after which a retry makes sense."`
+	DecisionID string          `json:"decision_id,omitzero" doc:"The denial's entry in the ledger."`
+}
+
+// ingestionBody is a problem as the ingestion clients read it (contracts A3): one reads error_code, one needs error to
+// be a string, one reads message.
+type ingestionBody struct {
+	Problem
+	OK        bool    `json:"ok"`
+	TaskID    *string `json:"task_id"`
+	ErrorCode string  `json:"error_code" doc:"The problem as Altertable's clients know it." example:"environment-not-found"`
+	Error     string  `json:"error"`
+	Message   string  `json:"message"`
+}
+
+// writeProblem is the one writer of problems.
+func (a *API) writeProblem(rq *request, err error) {
+	p := a.classify(rq, err)
+	rq.line.code, rq.line.decisionID = p.Code, p.DecisionID
+	if p.Status() >= http.StatusInternalServerError || p.Code == problem.InvalidRequest {
+		rq.line.cause = p
+	}
+	if rq.line.status != 0 {
+		// The answer has begun: nothing true can be added to it, so the connection is broken off.
+		rq.line.cause = p
+		panic(http.ErrAbortHandler)
+	}
+	header := rq.reply.Header()
+	header.Set("Content-Type", "application/problem+json")
+	if challenge := challengeFor(p); challenge != "" {
+		header.Set("WWW-Authenticate", challenge)
+	}
+	body := Problem{
+		Type: a.problemBase + string(p.Code), Title: p.Code.Row().Title, Status: p.Status(), Detail: p.Detail, Code: string(p.Code),
+		RequestID: rq.id, Errors: p.Fields, Scope: p.Scope, DecisionID: p.DecisionID,
+	}
+	if p.RetryAfter > 0 {
+		body.RetryAfter = int((p.RetryAfter + time.Second - 1) / time.Second)
+		header.Set("Retry-After", strconv.Itoa(body.RetryAfter))
+	}
+	var out any = body
+	if rq.row != nil && rq.row.body == ingestionProblem {
+		code := ingestionCode(p.Code)
+		out = ingestionBody{Problem: body, ErrorCode: code, Error: code, Message: p.Detail}
+	}
+	text, err := json.Marshal(out)
+	if err != nil {
+		panic(err) // a Problem always marshals
+	}
+	rq.reply.WriteHeader(p.Status())
+	_, _ = rq.reply.Write(append(text, '\n'))
+}
+
+// classify finds the problem in an error. A body that came too slowly and a caller who went away are not our faults.
+func (a *API) classify(rq *request, err error) *problem.Error {
+	var p *problem.Error
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &tooLarge):
+		return bodyTooLarge(tooLarge.Limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return problem.Wrap(err, problem.RequestTimeout, "The body did not arrive in time.")
+	case errors.Is(err, context.Canceled) && rq.ctx().Err() != nil:
+		return problem.Wrap(err, problem.RequestTimeout, "The request was given up before it was answered.")
+	case errors.Is(err, context.DeadlineExceeded):
+		return problem.Wrap(err, problem.Unavailable, "The request could not be served in time.").After(time.Second)
+	}
+	return problem.From(err)
+}
+
+// challengeFor is the WWW-Authenticate header that a 401 must have (RFC 6750 section 3): without a key it names no
+// error, with a bad one it says invalid_token, and a missing scope is named.
+func challengeFor(p *problem.Error) string {
+	const realm = `Bearer realm="weir"`
+	switch {
+	case p.Code == problem.MissingCredential:
+		return realm
+	case p.Status() == http.StatusUnauthorized:
+		return realm + `, error="invalid_token"`
+	case p.Code == problem.TwoCredentials:
+		return realm + `, error="invalid_request"`
+	case p.Code == problem.MissingScope:
+		return realm + `, error="insufficient_scope", scope="` + p.Scope + `"`
+	}
+	return ""
+}
+
+// ingestionCode is a problem's name as Altertable's clients know it, where they know one.
+func ingestionCode(code problem.Code) string {
+	if code.Row().Status == http.StatusUnauthorized {
+		return "invalid-api-key"
+	}
+	return strings.ReplaceAll(string(code), "_", "-")
+}

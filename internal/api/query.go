@@ -1,0 +1,212 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/query"
+)
+
+// QueryAnswer describes the JSON form of an answer, which package query writes.
+type QueryAnswer struct {
+	Columns   []query.Column `json:"columns"`
+	Rows      [][]any        `json:"rows" doc:"One array for each row, a value for each column."`
+	RowCount  int64          `json:"row_count"`
+	ElapsedMS float64        `json:"elapsed_ms"`
+}
+
+// EventPage is one page of a list of events.
+type EventPage struct {
+	Data       []query.Event `json:"data" doc:"Newest first, by the time they were received."`
+	NextCursor *string       `json:"next_cursor" doc:"Give it as 'cursor' for the next page; null on the last."`
+}
+
+type askInput struct {
+	Body query.Question
+}
+
+type listEvents struct {
+	Environment string    `query:"environment" maxLength:"200" doc:"By default the first one the key may use." example:"production"`
+	Event       string    `query:"event" maxLength:"256" doc:"Only events of this name."`
+	DistinctID  string    `query:"distinct_id" maxLength:"200" doc:"Only events of this person."`
+	After       time.Time `query:"after" doc:"Only events with this timestamp or a later one."`
+	Before      time.Time `query:"before" doc:"Only events with an earlier timestamp."`
+	Limit       int       `query:"limit" minimum:"1" maximum:"1000" doc:"How many at the most; by default 100."`
+	Cursor      string    `query:"cursor" maxLength:"1000" doc:"Where to go on, from the page before."`
+}
+
+type followEvents struct {
+	Environment string `query:"environment" maxLength:"200" doc:"By default the first one the key may use." example:"production"`
+	Event       string `query:"event" maxLength:"256" doc:"Only events of this name."`
+}
+
+func mountQuery(a *API) {
+	mount(a, endpoint[query.Question, *query.Answer]{
+		Method: "POST", Path: "/v1/query", Action: access.RunSQL,
+		Read: readQuestion(a),
+		Wants: func(q query.Question) access.Attempt {
+			return access.Attempt{Targets: []access.Target{{Environment: q.Environment}}}
+		},
+		Do:    a.cfg.Query.Ask,
+		Write: writeAnswer,
+		Doc: doc{
+			ID: "query", Tag: "Query", Summary: "Ask a question in SQL",
+			Text: "One read-only SELECT over `events` and `persons` of one environment. `events` has event_id, event, timestamp, received_at, " +
+				"distinct_id, anonymous_id, device_id, session_id, properties (JSON), key_id and source.",
+			In: reflect.TypeFor[askInput](), Out: reflect.TypeFor[QueryAnswer](),
+			Types: []string{"application/x-ndjson", "text/csv", "application/vnd.apache.parquet"},
+			Problems: []problem.Code{
+				problem.InvalidSQL, problem.SQLNotAllowed, problem.ResultTooLarge, problem.QueryTooHeavy, problem.QueryQueueFull, problem.QueryTimeout,
+			},
+			Examples: []example{queryExample},
+		},
+	})
+	mount(a, endpoint[listEvents, EventPage]{
+		Method: "GET", Path: "/v1/events", Action: access.ReadEvents,
+		Read: bound[listEvents](a),
+		Wants: func(in listEvents) access.Attempt {
+			return access.Attempt{Targets: []access.Target{{Environment: in.Environment}}}
+		},
+		Do: func(ctx context.Context, permit gate.Permit, in listEvents) (EventPage, error) {
+			page, err := a.cfg.Query.Events(ctx, permit, query.EventFilter{
+				Event: in.Event, DistinctID: in.DistinctID, After: in.After, Before: in.Before, Limit: orDefault(in.Limit, 100), Cursor: in.Cursor,
+			})
+			return EventPage{Data: page.Events, NextCursor: cursor(page.NextCursor)}, err
+		},
+		Doc: doc{ID: "listEvents", Tag: "Query", Summary: "List events", Text: "Newest first by the time they were received.", Problems: []problem.Code{problem.InvalidField}},
+	})
+	mount(a, endpoint[followEvents, stream]{
+		Method: "GET", Path: "/v1/events/stream", Action: access.ReadEvents,
+		Read: bound[followEvents](a),
+		Wants: func(in followEvents) access.Attempt {
+			return access.Attempt{Targets: []access.Target{{Environment: in.Environment}}}
+		},
+		Do: func(ctx context.Context, permit gate.Permit, in followEvents) (stream, error) {
+			ctx, cancel := context.WithCancel(ctx)
+			stop := context.AfterFunc(a.cfg.Stopping, cancel)
+			events, err := a.cfg.Live.Follow(ctx, permit)
+			return stream{events: events, only: in.Event, close: func() { stop(); cancel() }}, err
+		},
+		Write: writeStream,
+		Doc: doc{
+			ID: "followEvents", Tag: "Query", Summary: "Follow events as they come", Types: []string{"text/event-stream"},
+			Text: "Server-sent events, one for each event as soon as it is durable: `event: event`, `id:` the event's id, `data:` the event as in the list. " +
+				"A comment is sent every 15 seconds. A reader that lags far behind is disconnected; what it missed is in the list.",
+			Problems: []problem.Code{problem.InvalidField},
+		},
+	})
+}
+
+// readQuestion reads the question, and has the engine's own parser look at the statement before anything is admitted.
+func readQuestion(a *API) func(*request) (query.Question, error) {
+	read := bound[askInput](a)
+	return func(rq *request) (query.Question, error) {
+		in, err := read(rq)
+		if err != nil {
+			return query.Question{}, err
+		}
+		q := in.Body
+		if q.Format == "" {
+			q.Format = query.FormatFromAccept(rq.r.Header.Get("Accept"))
+		}
+		_, err = a.cfg.Query.Facts(rq.ctx(), q)
+		return q, err
+	}
+}
+
+func writeAnswer(rq *request, answer *query.Answer) error {
+	defer func() { _ = answer.Close() }()
+	header := rq.reply.Header()
+	header.Set("Content-Type", answer.ContentType)
+	header.Set("Content-Length", fmt.Sprint(answer.Size))
+	rq.reply.WriteHeader(http.StatusOK)
+	if _, err := answer.WriteTo(&rq.reply); err != nil {
+		rq.line.cause = err // the caller is gone, or the connection is broken off
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}
+
+// stream is what follows events until it is closed.
+type stream struct {
+	events <-chan event.Event
+	only   string
+	close  func()
+}
+
+const heartbeat = 15 * time.Second
+
+// writeStream sends events as they come. Each write has the connection's usual time to be taken.
+func writeStream(rq *request, s stream) error {
+	defer s.close()
+	control := http.NewResponseController(&rq.reply)
+	rq.reply.Header().Set("Content-Type", "text/event-stream")
+	rq.reply.WriteHeader(http.StatusOK)
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	text := []byte(": following\n\n")
+	for {
+		_ = control.SetWriteDeadline(rq.a.cfg.Now().Add(heartbeat))
+		if _, err := rq.reply.Write(text); err != nil {
+			return nil //nolint:nilerr // the reader is gone
+		}
+		if err := control.Flush(); err != nil {
+			return nil //nolint:nilerr // the reader is gone
+		}
+		next, ok, err := s.next(beat.C)
+		if !ok || err != nil {
+			return err
+		}
+		text = next
+	}
+}
+
+// next waits for an event that is wanted, or for the time to show that the stream lives.
+func (s stream) next(beat <-chan time.Time) ([]byte, bool, error) {
+	for {
+		select {
+		case <-beat:
+			return []byte(": alive\n\n"), true, nil
+		case e, ok := <-s.events:
+			if !ok {
+				return nil, false, nil
+			}
+			if s.only != "" && e.Name != s.only {
+				continue
+			}
+			data, err := json.Marshal(eventView(e))
+			if err != nil {
+				return nil, false, err
+			}
+			return fmt.Appendf(nil, "event: event\nid: %s\ndata: %s\n\n", oneLine(e.ID), data), true, nil
+		}
+	}
+}
+
+// eventView is an event that has just become durable, as the list will show it.
+func eventView(e event.Event) query.Event {
+	return query.Event{
+		EventID: e.ID, Event: e.Name, Timestamp: e.Timestamp, ReceivedAt: e.ReceivedAt, DistinctID: e.DistinctID, AnonymousID: e.AnonymousID,
+		DeviceID: e.DeviceID, SessionID: e.SessionID, Properties: e.Properties, KeyID: e.KeyID, Source: e.Source,
+	}
+}
+
+// oneLine keeps an id of a sender's own making from ending the line it stands on.
+func oneLine(id string) string {
+	clean := []rune(id)
+	for i, c := range clean {
+		if c == '\n' || c == '\r' {
+			clean[i] = ' '
+		}
+	}
+	return string(clean)
+}
