@@ -125,9 +125,9 @@ func notRevoked(k *Key, _ *Attempt) Reason {
 	return Allowed
 }
 
-// A key is good until its expiry and not at it.
+// A key is good until its expiry and not at it. An attempt without a time is after every expiry.
 func notExpired(k *Key, a *Attempt) Reason {
-	if !k.ExpiresAt.IsZero() && !a.At.Before(k.ExpiresAt) {
+	if !k.ExpiresAt.IsZero() && (a.At.IsZero() || !a.At.Before(k.ExpiresAt)) {
 		return KeyExpired
 	}
 	return Allowed

@@ -1,0 +1,332 @@
+package access_test
+
+import (
+	"reflect"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/weir-analytics/weir/internal/access"
+)
+
+// Promise: Explain, Screen and Decide never disagree, on any key and any attempt.
+func TestExplainScreenAndDecideAgree(t *testing.T) {
+	t.Parallel()
+	met := tally{}
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawPair(t)
+		if fault := disagreement(p.key, p.attempt); fault != "" {
+			t.Fatal(fault)
+		}
+		met[access.Decide(p.key, p.attempt).Reason.String()]++
+	})
+	var need []string
+	for _, reason := range allReasons() {
+		need = append(need, reason.String())
+	}
+	met.check(t, need...)
+}
+
+// Promise: taking away a scope or an environment, revoking and expiring never turn a no into a yes, for the request as a
+// whole and for each of its targets; and what is still allowed was within reach before.
+func TestNarrowingAKeyNeverAllowsMore(t *testing.T) {
+	t.Parallel()
+	met := tally{}
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawPair(t)
+		narrower := *p.key
+		how := rapid.SampledFrom(narrowings(p.key)).Draw(t, "how")
+		how.of(t, &narrower)
+		before, after := verdicts(p.key, p.attempt), verdicts(&narrower, p.attempt)
+		for i := range before {
+			if after[i] && !before[i] {
+				t.Fatalf("%s: target %d of %+v is allowed", how.name, i-1, p.attempt)
+			}
+			met[how.name+change(before[i], after[i])]++
+		}
+		for _, env := range narrower.Reachable() {
+			if !slices.Contains(p.key.Reachable(), env) {
+				t.Fatalf("%s: %v came within reach", how.name, env)
+			}
+		}
+	})
+	met.check(t, "revoked: yes to no", "expired: yes to no", "a scope taken away: yes to no", "restricted to environments: yes to no",
+		"an environment removed: yes to no", "restricted further: still yes", "made to expire: still yes")
+}
+
+// Promise: asking for more in one request never turns a no into a yes: about a stored thing too, with rights to hand on,
+// with one target more.
+func TestAskingForMoreNeverAllowsMore(t *testing.T) {
+	t.Parallel()
+	met := tally{}
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawPair(t)
+		more := *p.attempt
+		switch how := rapid.IntRange(0, 2).Draw(t, "how"); {
+		case how == 0 && more.Subject == nil:
+			more.Subject = drawSubject(t)
+		case how == 1 && more.Grants == nil:
+			more.Grants = drawGrant(t)
+		case how == 2 && len(more.Targets) > 0 && !more.Each:
+			more.Targets = append(slices.Clone(more.Targets), drawTarget(t, p.key.Project))
+		}
+		before, after := access.Decide(p.key, p.attempt).Allowed(), access.Decide(p.key, &more).Allowed()
+		if after && !before {
+			t.Fatalf("%+v is denied and %+v allowed", p.attempt, more)
+		}
+		met["asking"+change(before, after)]++
+	})
+	met.check(t, "asking: yes to no", "asking: still yes", "asking: still no")
+}
+
+// Promise: in a batch each target gets the verdict that it would get alone.
+func TestTargetsOfABatchAreJudgedAlone(t *testing.T) {
+	t.Parallel()
+	met := tally{}
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawPair(t)
+		p.attempt.Each = true
+		together := verdicts(p.key, p.attempt)
+		for i, target := range p.attempt.Targets {
+			one := *p.attempt
+			one.Targets, one.Each = []access.Target{target}, rapid.Bool().Draw(t, "each")
+			if alone := access.Decide(p.key, &one).Allowed(); alone != together[i+1] {
+				t.Fatalf("target %d: alone %v, in the batch %v", i, alone, together[i+1])
+			}
+			met["target"+change(together[0], together[i+1])]++
+		}
+	})
+	met.check(t, "target: still yes", "target: still no", "target: yes to no")
+}
+
+// Promise: a public key never gets beyond the client-side scopes, whatever it holds, and never hands on more than those.
+func TestPublicKeysStayClientSide(t *testing.T) {
+	t.Parallel()
+	met := tally{}
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawPair(t)
+		p.key.Kind = access.Public
+		if d := access.Decide(p.key, p.attempt); !d.Allowed() {
+			met["no"]++
+			return
+		}
+		met["yes to "+p.attempt.Action.String()]++
+		if !access.ClientScopes.Has(p.attempt.Action.Scope()) {
+			t.Fatalf("a public key may %s", p.attempt.Action)
+		}
+		if p.attempt.Grants != nil && !access.ClientScopes.Has(p.attempt.Grants.Scopes) {
+			t.Fatalf("a public key hands on %s", p.attempt.Grants.Scopes)
+		}
+	})
+	met.check(t, "yes to write_events", "yes to identify_users", "yes to hold_key")
+}
+
+// Promise: a live key never reaches a test environment, nor a test key a live one, nor a live thing.
+func TestModesNeverMeet(t *testing.T) {
+	t.Parallel()
+	met := tally{}
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawPair(t)
+		p.key.Kind = rapid.SampledFrom([]access.Kind{access.Public, access.Secret}).Draw(t, "stored kind")
+		d := access.Decide(p.key, p.attempt)
+		if !d.Allowed() {
+			return
+		}
+		met["allowed to "+p.key.Mode.String()]++
+		for _, name := range touched(p.key, p.attempt) {
+			if mode := modeOf(p.key.Project, name); mode != p.key.Mode {
+				t.Fatalf("a %s key reaches %q, which is %s", p.key.Mode, name, mode)
+			}
+		}
+		if live := p.attempt.Subject != nil && p.attempt.Subject.Mode == access.Live; live && p.key.Mode != access.Live {
+			t.Fatalf("a %s key sees a live thing", p.key.Mode)
+		}
+		if live := p.attempt.Grants != nil && p.attempt.Grants.Mode == access.Live; live && p.key.Mode != access.Live {
+			t.Fatalf("a %s key hands on live rights", p.key.Mode)
+		}
+		if d.Data.Live != (p.key.Mode == access.Live) {
+			t.Fatalf("a %s key's data has live %v", p.key.Mode, d.Data.Live)
+		}
+	})
+	met.check(t, "allowed to live", "allowed to test")
+}
+
+// Promise: a decision depends on nothing but its inputs, and changes none of them.
+func TestDecideIsPure(t *testing.T) {
+	t.Parallel()
+	met := tally{}
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawPair(t)
+		key, attempt := cloneKey(p.key), cloneAttempt(p.attempt)
+		first := access.Decide(p.key, p.attempt)
+		access.Screen(p.key, p.attempt)
+		access.Explain(p.key, p.attempt)
+		if again := access.Decide(p.key, p.attempt); !reflect.DeepEqual(again, first) {
+			t.Fatalf("%+v, and then %+v", first, again)
+		}
+		if other := access.Decide(key, attempt); !reflect.DeepEqual(other, first) {
+			t.Fatalf("%+v, and of equal values %+v", first, other)
+		}
+		if !reflect.DeepEqual(key, p.key) || !reflect.DeepEqual(attempt, p.attempt) {
+			t.Fatal("an input was changed")
+		}
+		met[first.Reason.String()]++
+	})
+	met.check(t, "allowed")
+}
+
+// Promise: what other projects are and hold never matters. Their environments can change, and things can move between
+// them, without changing one decision of a key that is not theirs.
+func TestOtherProjectsDoNotMatter(t *testing.T) {
+	t.Parallel()
+	met := tally{}
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawPair(t)
+		before := access.Decide(p.key, p.attempt)
+		for _, other := range p.others {
+			other.Environments = drawProject(t, other.ID).Environments
+			other.Organization = rapid.SampledFrom([]string{"org_acme", "org_else"}).Draw(t, "organization")
+		}
+		if s := p.attempt.Subject; s != nil && s.Project != p.key.Project.ID {
+			s.Project = rapid.SampledFrom([]string{"", "rival", "third", "Acme", "acme "}).Draw(t, "moved to")
+			s.Mode = rapid.SampledFrom([]access.Mode{access.Live, access.Test, 0}).Draw(t, "and is now")
+			met["moved"]++
+		}
+		if after := access.Decide(p.key, p.attempt); !reflect.DeepEqual(after, before) {
+			t.Fatalf("%+v became %+v", before, after)
+		}
+		if before.Allowed() && (before.Data.Project != p.key.Project.ID || before.Data.Organization != p.key.Project.Organization) {
+			t.Fatalf("the data is of %+v", before.Data)
+		}
+		met[before.Reason.String()]++
+	})
+	met.check(t, "allowed", "not_visible", "moved")
+}
+
+// Promise: a yes costs no allocation, so that deciding is never a reason to decide less.
+func TestAYesAllocatesNothing(t *testing.T) {
+	key, attempts := sampleKey(), map[string]*access.Attempt{
+		"no target":  {Action: access.WriteEvents, At: noon, Via: access.InHeader},
+		"one target": {Action: access.WriteEvents, At: noon, Via: access.InHeader, Targets: []access.Target{{Environment: "canary", Event: "signup"}}},
+		"a batch":    {Action: access.WriteEvents, At: noon, Via: access.InHeader, Each: true, Targets: make([]access.Target, 100)},
+		"a grant": {Action: access.WriteKeys, At: noon, Via: access.InHeader, Subject: &access.Subject{Project: "acme", Mode: access.Live},
+			Grants: &access.Grant{Kind: access.Secret, Mode: access.Live, Scopes: access.EventsRead}},
+	}
+	for name, attempt := range attempts {
+		if !access.Decide(key, attempt).Allowed() {
+			t.Fatalf("%s is denied", name)
+		}
+		if n := testing.AllocsPerRun(1000, func() { access.Decide(key, attempt) }); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+		if n := testing.AllocsPerRun(1000, func() { access.Screen(key, attempt) }); n != 0 {
+			t.Errorf("%s: %v allocations to screen", name, n)
+		}
+	}
+}
+
+func BenchmarkDecide(b *testing.B) {
+	key := sampleKey()
+	batch := make([]access.Target, 100)
+	for i := range batch {
+		batch[i] = access.Target{Environment: "canary", Event: "signup"}
+	}
+	for _, c := range []struct {
+		name    string
+		targets []access.Target
+	}{{"bare", nil}, {"target", batch[:1]}, {"batch100", batch}} {
+		b.Run(c.name, func(b *testing.B) {
+			attempt := &access.Attempt{Action: access.WriteEvents, At: noon, Via: access.InHeader, Each: true, Targets: c.targets}
+			b.ReportAllocs()
+			for b.Loop() {
+				if !access.Decide(key, attempt).Allowed() {
+					b.Fatal("denied")
+				}
+			}
+		})
+	}
+}
+
+func sampleKey() *access.Key {
+	return &access.Key{
+		ID: "key_1", Kind: access.Secret, Mode: access.Live, Scopes: access.AllScopes,
+		Project: &access.Project{Organization: "org_1", ID: "acme", Environments: []access.Environment{
+			{Name: "production", Mode: access.Live}, {Name: "staging", Mode: access.Test}, {Name: "canary", Mode: access.Live},
+		}},
+	}
+}
+
+// verdicts are the answers to the attempt as a whole, and then to each of its targets.
+func verdicts(key *access.Key, attempt *access.Attempt) []bool {
+	d := access.Decide(key, attempt)
+	list := make([]bool, 1+len(attempt.Targets))
+	for i := range list {
+		list[i] = d.Allowed()
+	}
+	for _, r := range d.Refused {
+		list[r.Index+1] = false
+	}
+	return list
+}
+
+// touched are the names of the environments that an allowed attempt gets at.
+func touched(key *access.Key, attempt *access.Attempt) []string {
+	if !attempt.Action.InEnvironment() {
+		return nil
+	}
+	if len(attempt.Targets) == 0 {
+		return []string{access.Decide(key, attempt).Data.Environment}
+	}
+	var list []string
+	for i, ok := range verdicts(key, attempt)[1:] {
+		if ok {
+			env, _ := key.Resolve(attempt.Targets[i].Environment)
+			list = append(list, env.Name)
+		}
+	}
+	return list
+}
+
+func modeOf(p *access.Project, name string) access.Mode {
+	for _, env := range p.Environments {
+		if env.Name == name {
+			return env.Mode
+		}
+	}
+	return 0
+}
+
+func change(before, after bool) string {
+	switch {
+	case before && after:
+		return ": still yes"
+	case before:
+		return ": yes to no"
+	case after:
+		return ": no to yes"
+	}
+	return ": still no"
+}
+
+func cloneKey(k *access.Key) *access.Key {
+	key, project := *k, *k.Project
+	project.Environments = slices.Clone(project.Environments)
+	key.Project, key.Environments = &project, slices.Clone(key.Environments)
+	return &key
+}
+
+func cloneAttempt(a *access.Attempt) *access.Attempt {
+	attempt := *a
+	attempt.Targets = slices.Clone(a.Targets)
+	if a.Subject != nil {
+		subject := *a.Subject
+		attempt.Subject = &subject
+	}
+	if a.Grants != nil {
+		grant := *a.Grants
+		grant.Environments = slices.Clone(grant.Environments)
+		attempt.Grants = &grant
+	}
+	return &attempt
+}
