@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/weir-analytics/weir/internal/event"
@@ -36,6 +39,7 @@ type Config struct {
 	Ledger   *ledger.Ledger
 	Parts    []Part
 	Registry prometheus.Registerer
+	Tracer   trace.Tracer // nil: no traces
 	Now      func() time.Time
 	NewID    func() string // of requests
 	Log      *slog.Logger
@@ -70,6 +74,7 @@ func New(cfg Config) (*API, error) {
 		bodies:      bodies{memory: semaphore.NewWeighted(allBodies)},
 		problemBase: strings.TrimSuffix(cfg.PublicURL, "/") + "/problems/",
 	}
+	a.registry.RegisterTypeAlias(reflect.TypeFor[jsontext.Value](), reflect.TypeFor[anyJSON]())
 	if len(cfg.Hosts) > 0 {
 		a.hosts = map[string]bool{}
 		for _, host := range cfg.Hosts {
@@ -82,7 +87,9 @@ func New(cfg Config) (*API, error) {
 	mountLedger(a)
 	mountServer(a)
 	a.open()
-	text, err := json.MarshalIndent(a.document(), "", "  ")
+	document := a.document()
+	listsAreLists(a.registry)
+	text, err := json.MarshalIndent(document, "", "  ")
 	a.openapi = append(text, '\n')
 	return a, err
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
 )
@@ -26,6 +28,7 @@ type request struct {
 	address netip.Addr
 	caller  gate.Caller // set before Read, on a row that needs a key
 	line    line
+	span    trace.Span          // nil when no traces are wanted
 	values  map[string][]string // the query, parsed once
 
 	lent     *bytes.Buffer // the body's buffer
@@ -61,11 +64,12 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header["Cache-Control"] = noStore
 	header["X-Content-Type-Options"] = noSniff
 	defer rq.finish()
-	if err := a.enter(r); err != nil {
+	rq.startSpan()
+	if err := a.enter(rq.r); err != nil {
 		a.writeProblem(rq, err)
 		return
 	}
-	a.mux.ServeHTTP(&rq.reply, r)
+	a.mux.ServeHTTP(&rq.reply, rq.r)
 }
 
 // noStore and noSniff are shared header values, which nothing changes.
@@ -161,6 +165,7 @@ func (rq *request) log() {
 	}
 	took := rq.a.cfg.Now().Sub(l.started)
 	rq.a.meter.observe(route, rq.r.Method, l.status, took)
+	rq.endSpan(route)
 	level := slog.LevelInfo
 	if l.status >= 500 {
 		level = slog.LevelError

@@ -32,7 +32,7 @@ type Rejection struct {
 // TrackItem, IdentifyItem and AliasItem describe what ReadBatch reads. They are documentation: the reading itself is
 // more lenient, and takes nulls and numbers for ids.
 type TrackItem struct {
-	Event       string         `json:"event" doc:"What happened. Also accepted as 'name'." maxLength:"256" example:"Button Clicked"`
+	Event       string         `json:"event,omitzero" doc:"What happened; needed. Also accepted as 'name'." maxLength:"256" example:"Button Clicked"`
 	Environment string         `json:"environment,omitzero" doc:"The environment; by default the first that the key may use." example:"production"`
 	Properties  map[string]any `json:"properties,omitempty" doc:"Anything about the event, as JSON."`
 	DistinctID  any            `json:"distinct_id,omitempty" doc:"Who did it: a string, a number or null."`

@@ -178,7 +178,7 @@ func first(examples []any) any {
 func (a *API) describeAnswers(op *huma.Operation, r *row) {
 	success := &huma.Response{Description: http.StatusText(r.status), Content: map[string]*huma.MediaType{}}
 	if r.doc.Out != nil && r.doc.Out != reflect.TypeFor[nothing]() {
-		media := &huma.MediaType{Schema: a.registry.Schema(r.doc.Out, true, "")}
+		media := &huma.MediaType{Schema: a.registry.Schema(r.doc.Out, true, "Answer")}
 		for _, e := range r.doc.Examples {
 			if e.Answer != "" && e.Status == r.status {
 				if media.Examples == nil {
@@ -258,5 +258,25 @@ func pathOf(pattern string) string { return wildcard.ReplaceAllString(pattern, "
 // title names the components of the document after our types.
 func title(t reflect.Type, hint string) string {
 	name := huma.DefaultSchemaNamer(t, hint)
+	if name == "" {
+		return ""
+	}
 	return strings.ToUpper(name[:1]) + name[1:]
+}
+
+// anyJSON is the schema of a raw JSON value.
+type anyJSON struct{}
+
+// Schema allows anything.
+func (anyJSON) Schema(huma.Registry) *huma.Schema { return &huma.Schema{} }
+
+// listsAreLists takes back that every list may be null: ours never are.
+func listsAreLists(registry huma.Registry) {
+	for _, schema := range registry.Map() {
+		for _, property := range schema.Properties {
+			if property.Type == huma.TypeArray {
+				property.Nullable = false
+			}
+		}
+	}
 }

@@ -1,0 +1,302 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+)
+
+// config is the server's configuration. Its zero values are never used: every setting has a default.
+type config struct {
+	Data          string
+	Listen        string
+	MetricsListen string // empty: no metrics listener
+	PublicURL     string
+	Hosts         []string
+	LogLevel      slog.Level
+	LogFormat     string
+
+	Store     string // URL; the scheme chooses the engine
+	Journal   string
+	Warehouse string
+
+	WarehouseMemory  int64
+	WarehouseThreads int
+	QueryTime        time.Duration
+	QueryRows        int64
+	QueryBytes       int64
+	QueryConcurrency int
+	QueryQueue       int
+	LoadInterval     time.Duration
+	DiskReserve      int64
+	TraceEndpoint    string
+	Profiling        bool
+	StopTime         time.Duration
+}
+
+// setting is one line of the configuration: a flag, a variable, a key of the file and a part of the documentation.
+type setting struct {
+	name     string // as a flag; the variable is WEIR_ and the name in capitals, the key has underscores
+	standard string
+	help     string
+	set      func(*config, string) error
+}
+
+func (s *setting) variable() string {
+	return "WEIR_" + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))
+}
+
+func (s *setting) key() string { return strings.ReplaceAll(s.name, "-", "_") }
+
+// settings lists every setting there is.
+func settings() []setting {
+	return []setting{
+		{"data", "./weir-data", "folder that everything is kept in",
+			func(c *config, v string) error { c.Data = v; return notEmpty(v) }},
+		{"listen", "127.0.0.1:8787", "address to serve the API on",
+			func(c *config, v string) error { c.Listen = v; return isAddress(v) }},
+		{"metrics-listen", "127.0.0.1:8788", "address to serve Prometheus metrics on, without a key; empty: none",
+			func(c *config, v string) error { c.MetricsListen = v; return isAddressOrEmpty(v) }},
+		{"public-url", "", "address clients reach the server at, such as https://weir.example.com",
+			func(c *config, v string) error {
+				c.PublicURL = strings.TrimSuffix(v, "/")
+				return isWebAddressOrEmpty(v)
+			}},
+		{"hosts", "", "host names answered to, separated by commas; by default the loopback names on a loopback address, else all",
+			func(c *config, v string) error { c.Hosts = listOf(v); return nil }},
+		{"log-level", "info", "what to log: debug, info, warn or error",
+			func(c *config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) }},
+		{"log-format", "json", "how to log: json or text",
+			func(c *config, v string) error { c.LogFormat = v; return oneOf(v, "json", "text") }},
+		{"store", "sqlite:", "where control data is kept; without a path, in the data folder",
+			func(c *config, v string) error { c.Store = v; return hasScheme(v, storeSchemes()) }},
+		{"journal", "segment:", "where events are made durable; without a path, in the data folder",
+			func(c *config, v string) error { c.Journal = v; return hasScheme(v, journalSchemes()) }},
+		{"warehouse", "duckdb:", "where events are queried; without a path, in the data folder",
+			func(c *config, v string) error { c.Warehouse = v; return hasScheme(v, warehouseSchemes()) }},
+		{"warehouse-memory", "0", "memory of the query process, such as 4GiB; 0: half of the machine's",
+			func(c *config, v string) (err error) { c.WarehouseMemory, err = sizeOf(v); return err }},
+		{"warehouse-threads", "0", "threads of the query process; 0: as many as processors",
+			func(c *config, v string) (err error) { c.WarehouseThreads, err = countOf(v, 0, 1024); return err }},
+		{"query-time", "30s", "the longest a query may take",
+			func(c *config, v string) (err error) {
+				c.QueryTime, err = timeOf(v, time.Millisecond, time.Hour)
+				return err
+			}},
+		{"query-rows", "100000", "the most rows a query may answer",
+			func(c *config, v string) error {
+				n, err := countOf(v, 1, 100_000_000)
+				c.QueryRows = int64(n)
+				return err
+			}},
+		{"query-bytes", "64MiB", "the largest answer of a query",
+			func(c *config, v string) (err error) { c.QueryBytes, err = sizeOf(v); return err }},
+		{"query-concurrency", "4", "queries that may run at once",
+			func(c *config, v string) (err error) { c.QueryConcurrency, err = countOf(v, 1, 256); return err }},
+		{"query-queue", "64", "queries that may wait for their turn",
+			func(c *config, v string) (err error) { c.QueryQueue, err = countOf(v, 0, 10_000); return err }},
+		{"load-interval", "200ms", "how long events gather before they are loaded, so that they can be queried",
+			func(c *config, v string) (err error) {
+				c.LoadInterval, err = timeOf(v, time.Millisecond, time.Minute)
+				return err
+			}},
+		{"disk-reserve", "64MiB", "free disk below which events are refused, so that what was accepted can be worked on",
+			func(c *config, v string) (err error) { c.DiskReserve, err = sizeOf(v); return err }},
+		{"trace-endpoint", "", "address of an OpenTelemetry collector that takes OTLP over HTTP; empty: no traces",
+			func(c *config, v string) error { c.TraceEndpoint = v; return isWebAddressOrEmpty(v) }},
+		{"profiling", "false", "serve Go profiles under /debug/pprof on the metrics address: true or false",
+			func(c *config, v string) error { c.Profiling = v == "true"; return oneOf(v, "true", "false") }},
+		{"stop-time", "20s", "how long a stop may take to finish what is under way",
+			func(c *config, v string) (err error) { c.StopTime, err = timeOf(v, 0, time.Hour); return err }},
+	}
+}
+
+// readConfig gathers the settings: a flag that was given wins over a variable, that over the file, that over the
+// default. All faults are reported at once.
+func readConfig(flags map[string]string, env func(string) (string, bool), file string) (config, error) {
+	inFile, faults := readFile(file)
+	var c config
+	for _, s := range settings() {
+		value, from := s.standard, "default"
+		if v, ok := inFile[s.key()]; ok {
+			value, from = v, file+": "+s.key()
+		}
+		if v, ok := env(s.variable()); ok {
+			value, from = v, s.variable()
+		}
+		if v, ok := flags[s.name]; ok {
+			value, from = v, "--"+s.name
+		}
+		if err := s.set(&c, value); err != nil {
+			faults = append(faults, fmt.Sprintf("%s: %v", from, err))
+		}
+	}
+	if len(faults) > 0 {
+		return c, &usageError{"the configuration has faults:\n  " + strings.Join(faults, "\n  ")}
+	}
+	return c, nil
+}
+
+// readFile reads the settings in a TOML file. A key that is no setting is a fault, and so is a value that is no plain
+// value or list of texts.
+func readFile(path string) (values map[string]string, faults []string) {
+	if path == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(path) //nolint:gosec // the operator names it
+	if err != nil {
+		return nil, []string{err.Error()}
+	}
+	raw := map[string]any{}
+	if err := toml.Unmarshal(text, &raw); err != nil {
+		var parse toml.ParseError
+		if errors.As(err, &parse) {
+			return nil, []string{fmt.Sprintf("%s: line %d: %s", path, parse.Position.Line, parse.Message)}
+		}
+		return nil, []string{fmt.Sprintf("%s: %v", path, err)}
+	}
+	known := map[string]bool{}
+	for _, s := range settings() {
+		known[s.key()] = true
+	}
+	values = map[string]string{}
+	for _, key := range slices.Sorted(maps.Keys(raw)) {
+		value, ok := plainText(raw[key])
+		switch {
+		case !known[key]:
+			faults = append(faults, fmt.Sprintf("%s: %s: is not a setting", path, key))
+		case !ok:
+			faults = append(faults, fmt.Sprintf("%s: %s: must be a plain value or a list of texts", path, key))
+		default:
+			values[key] = value
+		}
+	}
+	return values, faults
+}
+
+func plainText(v any) (string, bool) {
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case int64:
+		return strconv.FormatInt(v, 10), true
+	case bool:
+		return strconv.FormatBool(v), true
+	case []any:
+		texts := make([]string, len(v))
+		for i, element := range v {
+			text, ok := element.(string)
+			if !ok {
+				return "", false
+			}
+			texts[i] = text
+		}
+		return strings.Join(texts, ","), true
+	}
+	return "", false
+}
+
+func notEmpty(v string) error {
+	if v == "" {
+		return errors.New("must not be empty")
+	}
+	return nil
+}
+
+func oneOf(v string, choices ...string) error {
+	if !slices.Contains(choices, v) {
+		return fmt.Errorf("must be %s, is %q", strings.Join(choices, " or "), v)
+	}
+	return nil
+}
+
+func hasScheme(v string, schemes []string) error {
+	scheme, _, ok := strings.Cut(v, ":")
+	if !ok {
+		return fmt.Errorf("must be a URL with one of the schemes %s, is %q", strings.Join(schemes, ", "), v)
+	}
+	if !slices.Contains(schemes, scheme) {
+		return fmt.Errorf("the scheme must be one of %s, is %q", strings.Join(schemes, ", "), scheme)
+	}
+	return nil
+}
+
+func isAddress(v string) error {
+	_, port, err := net.SplitHostPort(v)
+	if err != nil {
+		return fmt.Errorf("must be host:port, is %q", v)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return fmt.Errorf("the port must be from 0 to 65535, is %q", port)
+	}
+	return nil
+}
+
+func isAddressOrEmpty(v string) error {
+	if v == "" {
+		return nil
+	}
+	return isAddress(v)
+}
+
+func isWebAddressOrEmpty(v string) error {
+	if v == "" {
+		return nil
+	}
+	u, err := url.Parse(v)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.User != nil {
+		return fmt.Errorf("must be an address such as https://weir.example.com, is %q", v)
+	}
+	return nil
+}
+
+func listOf(v string) []string {
+	var list []string
+	for part := range strings.SplitSeq(v, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			list = append(list, part)
+		}
+	}
+	return list
+}
+
+func countOf(v string, least, most int) (int, error) {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < least || n > most {
+		return 0, fmt.Errorf("must be a whole number from %d to %d, is %q", least, most, v)
+	}
+	return n, nil
+}
+
+func timeOf(v string, least, most time.Duration) (time.Duration, error) {
+	d, err := time.ParseDuration(v)
+	if err != nil || d < least || d > most {
+		return 0, fmt.Errorf("must be a time from %s to %s, such as 30s, is %q", least, most, v)
+	}
+	return d, nil
+}
+
+// sizeOf reads a number of bytes, with KiB, MiB or GiB behind it or nothing.
+func sizeOf(v string) (int64, error) {
+	number, factor := v, int64(1)
+	for unit, size := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
+		if rest, ok := strings.CutSuffix(v, unit); ok {
+			number, factor = rest, size
+		}
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
+	if err != nil || n < 0 || n > (1<<62)/factor {
+		return 0, fmt.Errorf("must be a size such as 64MiB or 4GiB, is %q", v)
+	}
+	return n * factor, nil
+}

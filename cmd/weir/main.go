@@ -1,0 +1,65 @@
+// Command weir is a self-hosted analytics API in which every event in and every row out passes an API key.
+//
+// The package owns the command line, the configuration and the wiring: open.go is the one place where engines are
+// chosen, server.go the one where the parts are put together. What the parts do is in internal.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// version is set when a release is built.
+var version = "dev"
+
+func main() {
+	// A blocking sync of the journal would otherwise hold the only processor there is.
+	runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0)))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], world{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, now: time.Now}))
+}
+
+// world is what a command sees of the machine.
+type world struct {
+	in  io.Reader
+	out io.Writer
+	err io.Writer
+	env func(string) (string, bool)
+	now func() time.Time
+}
+
+// errSaid ends a command whose fault has been reported already.
+var errSaid = errors.New("said")
+
+// run executes a command line and gives the process's exit status: 0 when it went well, 1 when it did not, 2 when the
+// command line or the configuration is wrong.
+func run(ctx context.Context, args []string, w world) int {
+	root := rootCommand(w)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var usage *usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &usage):
+		_, _ = fmt.Fprintln(w.err, "weir:", err)
+		return 2
+	case errors.Is(err, errSaid):
+	default:
+		_, _ = fmt.Fprintln(w.err, "weir:", err)
+	}
+	return 1
+}
+
+// usageError is a mistake in the command line or the configuration.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }

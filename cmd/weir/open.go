@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/weir-analytics/weir/internal/api"
+	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/journal/segment"
+	"github.com/weir-analytics/weir/internal/keyring"
+	"github.com/weir-analytics/weir/internal/ledger"
+	"github.com/weir-analytics/weir/internal/org"
+	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/store"
+	"github.com/weir-analytics/weir/internal/warehouse/duckdb"
+)
+
+// The engines there are, by the schemes of their URLs. This file is the one place that chooses between them.
+func storeSchemes() []string     { return []string{"sqlite"} }
+func journalSchemes() []string   { return []string{"segment"} }
+func warehouseSchemes() []string { return []string{"duckdb"} }
+
+// controlStore keeps what is not events.
+type controlStore interface {
+	keyring.Store
+	org.Store
+	ledger.Store
+	Ping(context.Context) error
+	Close() error
+}
+
+// journal is an opened journal, with what the server wants to know of it.
+type journal struct {
+	event.Journal
+	released func() event.Position // everything up to it was loaded in an earlier run
+	last     func() event.Position
+	figures  func() figures
+}
+
+// warehouse is an opened warehouse.
+type warehouse interface {
+	event.Warehouse
+	query.Engine
+	Ready(context.Context) error
+	Close() error
+}
+
+// figures are what a part says of itself, by the names of metrics without their prefix.
+type figures map[string]float64
+
+func openStore(ctx context.Context, cfg config) (controlStore, error) {
+	switch scheme, path := schemeOf(cfg.Store); scheme {
+	case "sqlite":
+		return store.OpenSQLite(ctx, pathOr(path, cfg.Data, "weir.db"))
+	default:
+		return nil, fmt.Errorf("no store is called %q", scheme)
+	}
+}
+
+func openJournal(cfg config, w world, log *slog.Logger) (journal, error) {
+	switch scheme, path := schemeOf(cfg.Journal); scheme {
+	case "segment":
+		j, report, err := segment.Open(segment.Config{
+			Dir: pathOr(path, cfg.Data, "journal"), Buffer: 2 * event.MaxItems * event.MaxEventBytes, Reserve: cfg.DiskReserve, Log: log, Now: w.now,
+		})
+		if err != nil {
+			return journal{}, err
+		}
+		return journal{
+			Journal:  j,
+			released: func() event.Position { return report.First - 1 },
+			last:     func() event.Position { return j.Stats().Last },
+			figures: func() figures {
+				s := j.Stats()
+				return figures{
+					"journal_position": float64(s.Last), "journal_segments": float64(s.Segments), "journal_bytes": float64(s.Bytes),
+					"journal_syncs_total": float64(s.Syncs), "journal_sync_seconds_total": s.SyncSum.Seconds(),
+				}
+			},
+		}, nil
+	default:
+		return journal{}, fmt.Errorf("no journal is called %q", scheme)
+	}
+}
+
+// warehouseName is the hidden command that runs the warehouse's process.
+const warehouseName = "warehouse-process"
+
+func openWarehouse(ctx context.Context, cfg config, w world, log *slog.Logger) (warehouse, error) {
+	switch scheme, path := schemeOf(cfg.Warehouse); scheme {
+	case "duckdb":
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		return duckdb.Open(ctx, duckdb.Config{
+			Dir: pathOr(path, cfg.Data, "warehouse"), Command: []string{self, warehouseName}, Memory: cfg.WarehouseMemory, Threads: cfg.WarehouseThreads,
+			MaxConcurrent: cfg.QueryConcurrency, MaxQueue: cfg.QueryQueue, Now: w.now, Log: log,
+		})
+	default:
+		return nil, fmt.Errorf("no warehouse is called %q", scheme)
+	}
+}
+
+// serveWarehouse is the warehouse's process: this binary, started again by openWarehouse.
+func serveWarehouse(ctx context.Context, args []string, w world) error {
+	return duckdb.ServeChild(ctx, args, w.in, w.err)
+}
+
+// warehouseFigures are what an opened warehouse says of itself.
+func warehouseFigures(opened warehouse) figures {
+	d, ok := opened.(*duckdb.Warehouse)
+	if !ok {
+		return nil
+	}
+	s := d.Stats()
+	return figures{
+		"warehouse_restarts_total": float64(s.Restarts), "queries_running": float64(s.Running), "queries_waiting": float64(s.Waiting),
+	}
+}
+
+// checkEngines looks into the files of a data folder that no server uses, for 'weir doctor'.
+func checkEngines(ctx context.Context, cfg config) ([]finding, error) {
+	var found []finding
+	if scheme, path := schemeOf(cfg.Store); scheme == "sqlite" {
+		report, err := store.Check(ctx, pathOr(path, cfg.Data, "weir.db"))
+		found = append(found, storeFindings(report, err)...)
+	}
+	if scheme, path := schemeOf(cfg.Journal); scheme == "segment" {
+		report, err := segment.Check(pathOr(path, cfg.Data, "journal"))
+		found = append(found, journalFindings(report, err)...)
+	}
+	if scheme, path := schemeOf(cfg.Warehouse); scheme == "duckdb" {
+		report, err := duckdb.Check(ctx, pathOr(path, cfg.Data, "warehouse"))
+		found = append(found, warehouseFindings(report, err)...)
+	}
+	return found, nil
+}
+
+// openapi makes the document without opening anything.
+func openapi() ([]byte, error) {
+	a, err := api.New(api.Config{Registry: discardMetrics(), Version: version})
+	if err != nil {
+		return nil, err
+	}
+	return a.OpenAPI(), nil
+}
+
+func schemeOf(address string) (scheme, path string) {
+	scheme, path, _ = strings.Cut(address, ":")
+	return scheme, path
+}
+
+// pathOr is the path of an engine's URL, or a place in the data folder when it has none.
+func pathOr(path, data, name string) string {
+	if path = strings.TrimPrefix(path, "//"); path != "" {
+		return path
+	}
+	return filepath.Join(data, name)
+}
+
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}

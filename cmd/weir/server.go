@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/weir-analytics/weir/internal/api"
+	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/query"
+)
+
+// The bounds on a connection.
+const (
+	headerTime = 10 * time.Second
+	readTime   = 60 * time.Second // for the whole request
+	writeTime  = 90 * time.Second // for the whole answer; streams extend it
+	idleTime   = 2 * time.Minute
+	maxHeader  = 32 << 10
+)
+
+// server is everything that runs inside 'weir serve'.
+type server struct {
+	cfg       config
+	log       *slog.Logger
+	control   *control
+	journal   journal
+	warehouse warehouse
+	loader    *event.Loader
+	live      *event.Live
+	api       *api.API
+	metrics   *prometheus.Registry
+	tracing   *tracing
+	stopping  context.Context // done when the stop begins: streams end
+	stop      context.CancelFunc
+	running   sync.WaitGroup
+	halt      context.CancelFunc // ends the loader and the ledger
+}
+
+// openServer puts the parts together, on a data folder that is locked and set up. When it fails, nothing stays open.
+func openServer(ctx context.Context, cfg config, w world, log *slog.Logger) (s *server, err error) {
+	s = &server{cfg: cfg, log: log, live: new(event.Live), metrics: prometheus.NewRegistry()}
+	s.stopping, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			s.closeParts(context.WithoutCancel(ctx))
+		}
+	}()
+	if s.control, err = openControl(ctx, cfg, w, log); err != nil {
+		return nil, err
+	}
+	if s.journal, err = openJournal(cfg, w, log); err != nil {
+		return nil, err
+	}
+	if s.warehouse, err = openWarehouse(ctx, cfg, w, log); err != nil {
+		return nil, err
+	}
+	if err := s.checkPositions(ctx); err != nil {
+		return nil, err
+	}
+	if s.tracing, err = openTracing(ctx, cfg); err != nil {
+		return nil, err
+	}
+	s.loader = event.NewLoader(event.LoaderConfig{
+		Journal: s.journal, Warehouse: s.warehouse, Start: s.journal.released(), Gather: cfg.LoadInterval, Log: log,
+	})
+	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &gauges{s})
+	s.api, err = api.New(s.apiConfig(w))
+	return s, err
+}
+
+func (s *server) apiConfig(w world) api.Config {
+	return api.Config{
+		Gate: s.control.gate, Keys: s.control.keys, Ledger: s.control.ledger, Live: s.live,
+		Events: event.New(event.Config{Journal: s.journal, Loader: s.loader, Live: s.live, Random: rand.Reader}),
+		Query: query.New(query.Config{
+			Engine: s.warehouse, Now: w.now, Time: s.cfg.QueryTime, Rows: s.cfg.QueryRows, Bytes: s.cfg.QueryBytes,
+			TempDir: filepath.Join(s.cfg.Data, "tmp"),
+		}),
+		Parts: []api.Part{
+			{Name: "loader", Ready: func(context.Context) error { return notReady(s.loader.Fault(), "events cannot be loaded") }},
+			{Name: "store", Ready: s.control.ready},
+			{Name: "warehouse", Ready: s.warehouse.Ready},
+		},
+		Registry: s.metrics, Tracer: s.tracing.tracer(), Now: w.now, NewID: newID, Log: s.log, PublicURL: s.cfg.PublicURL, Hosts: hosts(s.cfg), Version: version,
+		Stopping: s.stopping,
+	}
+}
+
+func notReady(err error, what string) error {
+	if err == nil {
+		return nil
+	}
+	return problem.Wrap(err, problem.Unavailable, "%s", what)
+}
+
+// checkPositions refuses a journal that is younger than what was loaded from it: another folder's, or one that lost its
+// end. Its new events would be taken for old ones.
+func (s *server) checkPositions(ctx context.Context) error {
+	for _, p := range s.control.projects {
+		for _, env := range p.Environments {
+			loaded, err := s.warehouse.Loaded(ctx, event.Space{Project: p.ID, Environment: env.Name})
+			if err != nil {
+				return err
+			}
+			if last := s.journal.last(); loaded > last {
+				return fmt.Errorf("the warehouse of %s/%s has events up to position %d, but the journal ends at %d: they do not belong together",
+					p.ID, env.Name, loaded, last)
+			}
+		}
+	}
+	return nil
+}
+
+// hosts are the names answered to: on a loopback address only those of this machine, against DNS rebinding.
+func hosts(cfg config) []string {
+	if len(cfg.Hosts) > 0 {
+		return cfg.Hosts
+	}
+	host, _, _ := net.SplitHostPort(cfg.Listen)
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil
+	}
+	names := []string{"localhost", "127.0.0.1", "::1", host}
+	if cfg.PublicURL != "" {
+		names = append(names, hostOf(cfg.PublicURL))
+	}
+	return names
+}
+
+// serve runs the server until ctx is done, and then stops it: no new requests, those under way are finished, what was
+// accepted is loaded.
+func serve(ctx context.Context, cfg config, w world) error {
+	folder, err := lockFolder(cfg.Data)
+	if err != nil {
+		return err
+	}
+	defer folder.unlock()
+	logs := newLogger(cfg, w.err)
+	defer logs.Close()
+	s, err := openServer(ctx, cfg, w, logs.Logger)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		s.closeParts(ctx)
+		return err
+	}
+	s.start()
+	web := s.httpServer(s.api, logs.Logger)
+	faults := make(chan error, 2)
+	go func() { faults <- web.Serve(listener) }()
+	metrics, err := s.serveMetrics(ctx, faults)
+	if err != nil {
+		s.closeAll(web, nil)
+		return err
+	}
+	welcome(w, cfg, listener.Addr(), s.control.first)
+	select {
+	case <-ctx.Done():
+	case err = <-faults:
+	}
+	s.closeAll(web, metrics)
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	return err
+}
+
+func (s *server) httpServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: headerTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// serveMetrics serves Prometheus metrics on a listener of its own, so that they are not where the world can ask.
+func (s *server) serveMetrics(ctx context.Context, faults chan<- error) (*http.Server, error) {
+	if s.cfg.MetricsListen == "" {
+		return nil, nil
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.MetricsListen)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	if s.cfg.Profiling {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
+	web := s.httpServer(mux, s.log)
+	go func() { faults <- web.Serve(listener) }()
+	return web, nil
+}
+
+// start runs the loader and the ledger.
+func (s *server) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.halt = cancel
+	s.running.Go(func() { s.loader.Run(ctx) })
+	s.running.Go(func() { _ = s.control.ledger.Run(ctx) })
+}
+
+// closeAll stops in the order that loses nothing: streams, requests, loader, journal, warehouse, ledger, store.
+func (s *server) closeAll(web, metrics *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.StopTime)
+	defer cancel()
+	s.log.Info("stopping")
+	s.stop()
+	if err := web.Shutdown(ctx); err != nil {
+		s.log.Warn("requests were still under way", "error", err)
+		_ = web.Close()
+	}
+	if metrics != nil {
+		_ = metrics.Close()
+	}
+	s.halt()
+	s.running.Wait()
+	if err := s.loader.Drain(ctx, s.journal.last()); err != nil {
+		s.log.Warn("events stay in the journal and are loaded at the next start", "error", err)
+	}
+	s.closeParts(ctx)
+	s.log.Info("stopped")
+}
+
+// closeParts closes what is open, in the reverse order of opening.
+func (s *server) closeParts(ctx context.Context) {
+	report := func(what string, err error) {
+		if err != nil {
+			s.log.Error("closing", "part", what, "error", err)
+		}
+	}
+	s.stop()
+	if s.tracing != nil {
+		report("tracing", s.tracing.close(ctx))
+	}
+	if s.warehouse != nil {
+		report("warehouse", s.warehouse.Close())
+	}
+	if s.journal != nil {
+		report("journal", s.journal.Close())
+	}
+	if s.control != nil {
+		report("store", s.control.close(ctx))
+	}
+}
