@@ -87,6 +87,7 @@ func New(keys Keys, ledger Ledger, now func() time.Time, newID func() string) *G
 // Caller is a credential that has been identified and screened. The zero Caller is nobody.
 type Caller struct {
 	key        *access.Key
+	lookup     access.Lookup
 	credential Credential
 	action     access.Action
 }
@@ -127,7 +128,7 @@ func (g *Gate) Identify(_ context.Context, c Credential, action access.Action) (
 	if !found || !same {
 		return Caller{}, g.refuse(c, action, parsed.Lookup.ID(), unknownKey, notAccepted())
 	}
-	caller := Caller{key: key, credential: c, action: action}
+	caller := Caller{key: key, lookup: parsed.Lookup, credential: c, action: action}
 	attempt := access.Attempt{Action: action, At: g.now(), Via: c.Via}
 	if d := access.Screen(key, &attempt); !d.Allowed() {
 		return Caller{}, g.deny(caller, &attempt, d)
@@ -136,11 +137,17 @@ func (g *Gate) Identify(_ context.Context, c Credential, action access.Action) (
 }
 
 // Admit decides the attempt, records the decision and gives the Permit. The attempt's action, time and the place of
-// its credential are the caller's, whatever the attempt says.
+// its credential are the caller's, whatever the attempt says. The key is looked up again: while a body came in slowly, it
+// may have been revoked.
 func (g *Gate) Admit(_ context.Context, caller Caller, attempt access.Attempt) (Permit, error) {
 	if caller.key == nil {
 		panic("gate: Admit without a caller from Identify")
 	}
+	key, _, found := g.keys.Lookup(caller.lookup)
+	if !found {
+		return Permit{}, g.refuse(caller.credential, caller.action, caller.lookup.ID(), unknownKey, notAccepted())
+	}
+	caller.key = key
 	attempt.Action, attempt.Via, attempt.At = caller.action, caller.credential.Via, g.now()
 	d := access.Decide(caller.key, &attempt)
 	if !d.Allowed() {

@@ -1,0 +1,231 @@
+// Package gatetest is a small world for tests that need a real Permit: a project with environments, keys of any shape, a
+// ledger that remembers, a clock that stands still, and a real gate in front of it all.
+//
+//	world := gatetest.New(t)
+//	key := world.Key(access.Public, access.EventsWrite)      // the text a client would send
+//	permit := world.Permit(access.Attempt{Action: access.WriteEvents})
+//
+// It does not own how keys are minted or kept in earnest (keyring) nor the ledger (ledger): its keys are numbered, not
+// random, and everything is in memory.
+package gatetest
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/gate"
+)
+
+// World is one project behind a real gate. Its methods may be called from many goroutines, those that can fail the test
+// from the test's own.
+type World struct {
+	Project *access.Project // prj_1 of org_1: production and staging are live, development is test
+	Gate    *gate.Gate
+	Keys    *Keys
+	Ledger  *Ledger
+	Clock   *Clock
+
+	t testing.TB
+}
+
+// New makes a world at noon of 1 June 2026 in which there are no keys.
+func New(t testing.TB) *World {
+	w := &World{Project: NewProject("org_1", "prj_1"), Keys: &Keys{}, Ledger: &Ledger{}, Clock: &Clock{now: noon()}, t: t}
+	w.Gate = gate.New(w.Keys, w.Ledger, w.Clock.Now, w.Ledger.newID)
+	return w
+}
+
+// NewProject is a project with the environments of World's own, for tests with two tenants.
+func NewProject(organization, id string) *access.Project {
+	return &access.Project{Organization: organization, ID: id, Environments: []access.Environment{
+		{Name: "production", Mode: access.Live}, {Name: "staging", Mode: access.Live}, {Name: "development", Mode: access.Test},
+	}}
+}
+
+// Key mints a live key of the world's project and gives its text.
+func (w *World) Key(kind access.Kind, scopes ...access.Scopes) string {
+	key := access.Key{Kind: kind, Mode: access.Live}
+	for _, scope := range scopes {
+		key.Scopes |= scope
+	}
+	return w.Mint(key)
+}
+
+// Mint keeps a key of any shape and gives its text. Left out, Project is the world's, Kind is secret and Mode is live.
+// The key's ID is always that of its text.
+func (w *World) Mint(key access.Key) string {
+	if key.Project == nil {
+		key.Project = w.Project
+	}
+	if key.Kind == 0 {
+		key.Kind = access.Secret
+	}
+	if key.Mode == 0 {
+		key.Mode = access.Live
+	}
+	return w.Keys.add(key)
+}
+
+// Credential is what a client sends that shows text in a header.
+func (w *World) Credential(text string) gate.Credential {
+	return gate.Credential{
+		Key: access.SecretText(text), Via: access.InHeader, Address: netip.MustParseAddr("192.0.2.1"), RequestID: "req_1",
+	}
+}
+
+// Ask identifies the holder of text and admits the attempt, as an endpoint of the attempt's action would.
+func (w *World) Ask(text string, attempt access.Attempt) (gate.Permit, error) {
+	caller, err := w.Gate.Identify(w.t.Context(), w.Credential(text), attempt.Action)
+	if err != nil {
+		return gate.Permit{}, err
+	}
+	return w.Gate.Admit(w.t.Context(), caller, attempt)
+}
+
+// Permit is the permit for an attempt, given to a new live key that holds just the scope of the attempt's action. A
+// denial fails the test.
+func (w *World) Permit(attempt access.Attempt) gate.Permit {
+	w.t.Helper()
+	return w.PermitOf(access.Key{Scopes: attempt.Action.Scope()}, attempt)
+}
+
+// PermitOf is the permit for an attempt of a new key. A denial fails the test.
+func (w *World) PermitOf(key access.Key, attempt access.Attempt) gate.Permit {
+	w.t.Helper()
+	permit, err := w.Ask(w.Mint(key), attempt)
+	if err != nil {
+		w.t.Fatalf("gatetest: no permit: %v", err)
+	}
+	return permit
+}
+
+func noon() time.Time { return time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC) }
+
+// Clock is a clock that moves when it is told to.
+type Clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+// Now is the time it is.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// Advance moves the clock, back too.
+func (c *Clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// Keys is a gate.Keys in memory.
+type Keys struct {
+	mu      sync.Mutex
+	minted  int
+	entries map[access.Lookup]entry
+}
+
+type entry struct {
+	key    *access.Key
+	digest access.Digest
+}
+
+// Lookup finds a key, as gate.Keys says.
+func (k *Keys) Lookup(lookup access.Lookup) (*access.Key, access.Digest, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	e, found := k.entries[lookup]
+	return e.key, e.digest, found
+}
+
+// Change replaces the key of a text by a changed copy, as revoking or restricting it would.
+func (k *Keys) Change(text string, edit func(*access.Key)) {
+	lookup := Parse(text).Lookup
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	e := k.entries[lookup]
+	key := *e.key
+	edit(&key)
+	k.entries[lookup] = entry{&key, e.digest}
+}
+
+// Remove forgets the key of a text.
+func (k *Keys) Remove(text string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.entries, Parse(text).Lookup)
+}
+
+func (k *Keys) add(key access.Key) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.minted++
+	text := Text(key.Kind, key.Mode, k.minted)
+	parsed := Parse(text)
+	key.ID = parsed.Lookup.ID()
+	if k.entries == nil {
+		k.entries = map[access.Lookup]entry{}
+	}
+	k.entries[parsed.Lookup] = entry{&key, parsed.Digest}
+	return text
+}
+
+// Text is a well-formed key, the same for the same arguments. A world's n-th key has the number n; a number not given
+// out makes a key that is unknown there.
+func Text(kind access.Kind, mode access.Mode, number int) string {
+	return access.WriteKey(kind, mode, fmt.Sprintf("%0*d", access.LookupLength, number), fmt.Sprintf("%0*d", access.SecretLength, number))
+}
+
+// Parse reads a key that is known to be well formed.
+func Parse(text string) access.Parsed {
+	parsed, err := access.ParseKey(text)
+	if err != nil {
+		panic(fmt.Sprintf("gatetest: %v", err))
+	}
+	return parsed
+}
+
+// Ledger is a gate.Ledger that remembers everything.
+type Ledger struct {
+	mu      sync.Mutex
+	ids     int
+	denials []gate.Denial
+	uses    []gate.Use
+}
+
+// Deny remembers a denial.
+func (l *Ledger) Deny(d gate.Denial) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.denials = append(l.denials, d)
+}
+
+// Allow remembers a use.
+func (l *Ledger) Allow(u gate.Use) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.uses = append(l.uses, u)
+}
+
+// Take gives what was written since the last Take, in order.
+func (l *Ledger) Take() (denials []gate.Denial, uses []gate.Use) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	denials, uses = l.denials, l.uses
+	l.denials, l.uses = nil, nil
+	return denials, uses
+}
+
+func (l *Ledger) newID() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ids++
+	return fmt.Sprintf("dec_%d", l.ids)
+}
