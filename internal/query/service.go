@@ -1,0 +1,192 @@
+package query
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// Config is what a Service is made of. A zero limit is the default.
+type Config struct {
+	Engine Engine
+	Now    func() time.Time
+
+	Time        time.Duration // a question may take; 30 s
+	Rows        int64         // an answer may have; 100,000
+	Bytes       int64         // an answer may have, both as rows of JSON and as it is written; 64 MiB
+	SpoolMemory int           // bytes of an answer that are kept in memory, before it goes to a file; 1 MiB
+	TempDir     string        // where such files lie; the system's folder for temporary files
+}
+
+// Service answers questions. It may be used from many goroutines.
+type Service struct {
+	engine   Engine
+	now      func() time.Time
+	ceilings Ceilings
+	memory   int
+	tempDir  string
+}
+
+// New makes a Service.
+func New(cfg Config) *Service {
+	return &Service{
+		engine: cfg.Engine,
+		now:    cfg.Now,
+		ceilings: Ceilings{
+			Time:  cmp.Or(cfg.Time, 30*time.Second),
+			Rows:  cmp.Or(cfg.Rows, 100_000),
+			Bytes: cmp.Or(cfg.Bytes, 64<<20),
+		},
+		memory:  cmp.Or(cfg.SpoolMemory, 1<<20),
+		tempDir: cfg.TempDir,
+	}
+}
+
+// Facts says what a question would read, without reading it. It refuses what Ask would refuse without running it.
+//
+// Problems: invalid_field, invalid_sql, sql_not_allowed, query_timeout, unavailable.
+func (s *Service) Facts(ctx context.Context, q Question) (Facts, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	_, facts, err := s.prepare(ctx, q)
+	return facts, fault(ctx, err)
+}
+
+// Ask runs a question over the permit's environment. The answer is complete: status and ceilings are decided before its
+// first byte is sent. It must be closed.
+//
+// Problems: those of Facts, result_too_large, query_too_heavy.
+func (s *Service) Ask(ctx context.Context, permit gate.Permit, q Question) (*Answer, error) {
+	space, err := spaceOf(permit)
+	if err != nil {
+		return nil, err
+	}
+	start := s.now()
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	st, _, err := s.prepare(ctx, q)
+	if err != nil {
+		return nil, fault(ctx, err)
+	}
+	rows, err := s.engine.Run(ctx, space, st)
+	if err != nil {
+		return nil, fault(ctx, err)
+	}
+	defer func() { _ = rows.Close() }() // whatever it says, the answer is complete or has failed by then
+	answer, err := s.write(ctx, q, rows, start)
+	return answer, fault(ctx, err)
+}
+
+// prepare checks a question and makes it a statement that is ready to run.
+func (s *Service) prepare(ctx context.Context, q Question) (Statement, Facts, error) {
+	if err := checkSQL(q.SQL); err != nil {
+		return Statement{}, Facts{}, err
+	}
+	if _, err := ParseFormat(string(q.Format)); err != nil {
+		return Statement{}, Facts{}, err
+	}
+	p, err := readParameters(q.Parameters)
+	if err != nil {
+		return Statement{}, Facts{}, err
+	}
+	facts, err := s.engine.Analyze(ctx, q.SQL)
+	if err != nil {
+		return Statement{}, Facts{}, err
+	}
+	if err := p.match(facts.Parameters); err != nil {
+		return Statement{}, Facts{}, err
+	}
+	return Statement{SQL: q.SQL, Positional: p.positional, Named: p.named, Ceilings: s.ceilings}, facts, nil
+}
+
+// write takes the rows in. When it fails, nothing is left of them.
+func (s *Service) write(ctx context.Context, q Question, rows Rows, start time.Time) (*Answer, error) {
+	format := cmp.Or(q.Format, JSON)
+	out := &spool{memory: s.memory, limit: s.ceilings.Bytes, dir: s.tempDir}
+	answer := &Answer{ContentType: format.ContentType(), spool: out}
+	enc, err := newEncoder(format, out, rows.Columns(), q.Spreadsheet)
+	if err == nil {
+		answer.Rows, err = s.copyRows(ctx, enc, rows)
+	}
+	if err == nil {
+		answer.Elapsed = s.now().Sub(start)
+		err = enc.end(answer.Rows, answer.Elapsed)
+	}
+	if err == nil {
+		err = out.flush()
+	}
+	if err != nil {
+		return nil, errors.Join(err, out.Close())
+	}
+	answer.Size = out.size
+	return answer, nil
+}
+
+// copyRows writes all rows and counts them, under ceilings that the engine should have kept already.
+func (s *Service) copyRows(ctx context.Context, enc encoder, rows Rows) (int64, error) {
+	var n, size int64
+	for {
+		if err := ctx.Err(); err != nil {
+			return n, err
+		}
+		row, err := rows.Next()
+		if err == io.EOF {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+		size += int64(len(row))
+		switch {
+		case n == s.ceilings.Rows:
+			return n, problem.New(problem.ResultTooLarge, "The result has more than %d rows.", s.ceilings.Rows)
+		case size > s.ceilings.Bytes:
+			return n, tooManyBytes(s.ceilings.Bytes)
+		}
+		if err := enc.row(row); err != nil {
+			return n, err
+		}
+		n++
+	}
+}
+
+func tooManyBytes(limit int64) error {
+	return problem.New(problem.ResultTooLarge, "The result has more than %d bytes.", limit)
+}
+
+// deadline puts the ceiling of time on ctx.
+func (s *Service) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, s.ceilings.Time,
+		problem.New(problem.QueryTimeout, "The query was stopped after %v.", s.ceilings.Time))
+}
+
+// fault gives an error its place: a problem is the caller's to read; an error after the ceiling of time is that
+// ceiling; anything else is an internal fault.
+func fault(ctx context.Context, err error) error {
+	var p *problem.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &p):
+		return p
+	case errors.As(context.Cause(ctx), &p):
+		return p
+	}
+	return fmt.Errorf("query: %w", err)
+}
+
+// spaceOf is the space that a permit opens.
+func spaceOf(permit gate.Permit) (event.Space, error) {
+	space := event.Space{Project: permit.Project(), Environment: permit.Environment()}
+	if space.Environment == "" {
+		return space, errors.New("query: the permit is not for one environment")
+	}
+	return space, nil
+}
