@@ -15,6 +15,7 @@ import (
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/gate/gatetest"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/query"
 )
@@ -83,46 +84,12 @@ func numbers(n int) *engine {
 	return e
 }
 
-type oneKey struct {
-	key    *access.Key
-	digest access.Digest
-}
-
-func (k oneKey) Lookup(access.Lookup) (*access.Key, access.Digest, bool) {
-	return k.key, k.digest, true
-}
-
-type noLedger struct{}
-
-func (noLedger) Deny(gate.Denial) {}
-func (noLedger) Allow(gate.Use)   {}
-
 func fixedNow() time.Time { return time.Date(2026, 11, 22, 6, 0, 0, 0, time.UTC) }
 
-// permit gives a permit for the targets' environments, through the gate.
+// permit gives a permit for the targets' environments.
 func permit(tb testing.TB, targets ...access.Target) gate.Permit {
 	tb.Helper()
-	text := access.WriteKey(access.Secret, access.Live, "abcdefghijkl", strings.Repeat("s", access.SecretLength))
-	parsed, err := access.ParseKey(text)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	key := &access.Key{
-		ID: parsed.Lookup.ID(), Kind: access.Secret, Mode: access.Live, Scopes: access.SQLRun,
-		Project: &access.Project{Organization: "org_1", ID: "prj_1", Environments: []access.Environment{
-			{Name: "production", Mode: access.Live}, {Name: "shadow", Mode: access.Live},
-		}},
-	}
-	g := gate.New(oneKey{key, parsed.Digest}, noLedger{}, fixedNow, func() string { return "dec_1" })
-	caller, err := g.Identify(tb.Context(), gate.Credential{Key: access.SecretText(text), Via: access.InHeader}, access.RunSQL)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	p, err := g.Admit(tb.Context(), caller, access.Attempt{Targets: targets})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return p
+	return gatetest.New(tb).Permit(access.Attempt{Action: access.RunSQL, Targets: targets})
 }
 
 func service(tb testing.TB, e query.Engine) *query.Service {
@@ -168,12 +135,12 @@ func wantField(tb testing.TB, err error, field string) {
 func TestAskReadsThePermitsSpace(t *testing.T) {
 	t.Parallel()
 	e := numbers(1)
-	a, err := service(t, e).Ask(t.Context(), permit(t, access.Target{Environment: "shadow"}), query.Question{SQL: "SELECT 1", Environment: "production"})
+	a, err := service(t, e).Ask(t.Context(), permit(t, access.Target{Environment: "staging"}), query.Question{SQL: "SELECT 1", Environment: "production"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	if want := (event.Space{Project: "prj_1", Environment: "shadow"}); e.space != want {
+	if want := (event.Space{Project: "prj_1", Environment: "staging"}); e.space != want {
 		t.Fatalf("ran in %v, want %v", e.space, want)
 	}
 	want := query.Ceilings{Time: 30 * time.Second, Rows: 100_000, Bytes: 64 << 20}
@@ -187,7 +154,7 @@ func TestAPermitWithoutAnEnvironmentOpensNothing(t *testing.T) {
 	t.Parallel()
 	e := numbers(1)
 	s := service(t, e)
-	two := permit(t, access.Target{Environment: "shadow"}, access.Target{Environment: "production"})
+	two := permit(t, access.Target{Environment: "staging"}, access.Target{Environment: "production"})
 	if _, err := s.Ask(t.Context(), two, query.Question{SQL: "SELECT 1"}); problem.Of(err) != problem.Internal {
 		t.Errorf("Ask: got %v, want an internal fault", err)
 	}
