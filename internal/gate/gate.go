@@ -10,8 +10,8 @@
 // (keyring implements Keys), what becomes of the records (ledger implements Ledger) or the words of an answer beyond
 // the problem's code (problem).
 //
-// Problems: missing_credential, two_credentials, malformed_key, key_not_accepted, secret_key_in_url, missing_scope,
-// environment_not_found, environment_not_allowed, grant_too_wide, invalid_field.
+// Problems: missing_credential, malformed_key, key_not_accepted, secret_key_in_url, missing_scope,
+// not_found, environment_not_found, environment_not_allowed, grant_too_wide, invalid_field.
 package gate
 
 import (
