@@ -1,0 +1,360 @@
+package storetest
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/ledger"
+)
+
+func denial(n int) gate.Denial {
+	return gate.Denial{
+		ID: fmt.Sprintf("d%05d", n), At: start().Add(time.Duration(n) * time.Second), Organization: "org_1", Project: "prj_1",
+		KeyID: numbered(1), Action: access.WriteEvents, Reason: "scope_missing", Rule: "key holds the scope", Count: 1,
+	}
+}
+
+func batch(writer string, number int64, list ...gate.Denial) ledger.Batch {
+	return ledger.Batch{Writer: writer, Number: number, Denials: list}
+}
+
+func keep(t *testing.T, s Stores, b ledger.Batch) {
+	t.Helper()
+	if err := s.Ledger.Keep(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func denials(t *testing.T, s Stores, q ledger.DenialQuery) []gate.Denial {
+	t.Helper()
+	if q.Limit == 0 {
+		q.Limit = 100_000
+	}
+	list, err := s.Ledger.Denials(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func names(list []gate.Denial) string {
+	ids := make([]string, len(list))
+	for i := range list {
+		ids[i] = list[i].ID
+	}
+	return strings.Join(ids, " ")
+}
+
+// always is a window that holds every count of a project.
+func always(project string) ledger.CountQuery {
+	return ledger.CountQuery{Project: project, To: start().AddDate(100, 0, 0), Limit: 100_000}
+}
+
+func counts(t *testing.T, s Stores, q ledger.CountQuery) ([]ledger.Denied, []ledger.Used) {
+	t.Helper()
+	denied, err := s.Ledger.Denied(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used, err := s.Ledger.Used(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return denied, used
+}
+
+func hour(n int) time.Time { return start().Truncate(time.Hour).Add(time.Duration(n) * time.Hour) }
+
+func counted(project string, n int) ([]ledger.Denied, []ledger.Used) {
+	return []ledger.Denied{{Project: project, KeyID: numbered(1), Reason: "scope_missing", Hour: hour(n), Denials: 2, Items: 3}},
+		[]ledger.Used{{Project: project, KeyID: numbered(1), Action: access.ReadEvents, Environment: "production", Hour: hour(n), Requests: 5, Items: 7}}
+}
+
+// Promise: counts add up, over batches and writers; a batch that comes again changes nothing, whatever it says then.
+func batchesAreCountedOnce(t *testing.T, open Open) {
+	s := plain(t, open)
+	b := batch("w1", 1, denial(1))
+	b.Denied, b.Used = counted("prj_1", 0)
+	keep(t, s, b)
+	b.Denials = append(b.Denials, denial(2))
+	keep(t, s, b)
+	b.Number = 2
+	keep(t, s, b)
+	b.Number = 1
+	keep(t, s, b)
+	b.Writer = "W1"
+	keep(t, s, b)
+	if got := names(denials(t, s, ledger.DenialQuery{Project: "prj_1"})); got != "d00002 d00001" {
+		t.Errorf("kept %s", got)
+	}
+	wantDenied, wantUsed := counted("prj_1", 0)
+	wantDenied[0].Denials, wantDenied[0].Items, wantUsed[0].Requests, wantUsed[0].Items = 6, 9, 15, 21
+	if denied, used := counts(t, s, always("prj_1")); !reflect.DeepEqual(denied, wantDenied) || !reflect.DeepEqual(used, wantUsed) {
+		t.Errorf("counted %+v and %+v", denied, used)
+	}
+}
+
+// Promise: a denial comes back as it was decided, every field of it.
+func denialsAreKeptWhole(t *testing.T, open Open) {
+	s := plain(t, open)
+	want := []gate.Denial{
+		{
+			ID: "full", At: start(), Organization: "org_1", Project: "prj_1", KeyID: numbered(1), Action: access.RunSQL, Reason: "key_expired",
+			Rule: "key has not expired", Environment: "production", Event: "checkout", Count: 1 << 40, Address: netip.MustParseAddr("2001:db8::1"), RequestID: "r1",
+		},
+		{ID: "bare", At: time.Unix(0, 0).UTC(), Project: "prj_1"},
+	}
+	for i, text := range hostile() {
+		d := denial(i)
+		d.Environment, d.Event, d.RequestID, d.Address = text, text, text, netip.MustParseAddr("192.0.2.7")
+		want = append(want, d)
+	}
+	keep(t, s, batch("w", 1, want...))
+	got := denials(t, s, ledger.DenialQuery{Project: "prj_1"})
+	slices.SortFunc(want, func(a, b gate.Denial) int { return b.At.Compare(a.At) })
+	slices.SortStableFunc(got, func(a, b gate.Denial) int { return b.At.Compare(a.At) })
+	if len(got) != len(want) {
+		t.Fatalf("%d denials, want %d", len(got), len(want))
+	}
+	slices.SortFunc(want, func(a, b gate.Denial) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(got, func(a, b gate.Denial) int { return strings.Compare(a.ID, b.ID) })
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("got %.300v, want %.300v", got[i], want[i])
+		}
+	}
+}
+
+// Promise: denials are listed by project, newest first, from any place on, narrowed by id, key and reason; no two names
+// are one.
+func denialsAreToldApart(t *testing.T, open Open) {
+	s := plain(t, open)
+	var all []gate.Denial
+	for i, name := range hostile() {
+		d := denial(i / 2) // two of each time
+		d.ID = fmt.Sprintf("d%05d", i)
+		d.Project, d.KeyID, d.Reason = "prj_"+name, "key_"+name, "reason_"+name
+		mine := denial(i / 2)
+		mine.ID, mine.KeyID, mine.Reason = fmt.Sprintf("m%05d", i), d.KeyID, d.Reason
+		all = append(all, d, mine)
+	}
+	keep(t, s, batch("w", 1, all...))
+	n := len(hostile())
+	for i, name := range hostile() {
+		own, mine := fmt.Sprintf("d%05d", i), fmt.Sprintf("m%05d", i)
+		for _, c := range []struct {
+			q    ledger.DenialQuery
+			want string
+		}{
+			{ledger.DenialQuery{Project: "prj_" + name}, own},
+			{ledger.DenialQuery{Project: "prj_1", KeyID: "key_" + name}, mine},
+			{ledger.DenialQuery{Project: "prj_1", Reason: "reason_" + name}, mine},
+			{ledger.DenialQuery{Project: "prj_1", KeyID: "key_" + name, Reason: "reason_" + name, ID: mine}, mine},
+			{ledger.DenialQuery{Project: "prj_1", ID: own}, ""},
+		} {
+			if got := names(denials(t, s, c.q)); got != c.want {
+				t.Errorf("%.100v gives %q, want %q", c.q, got, c.want)
+			}
+		}
+	}
+	whole := denials(t, s, ledger.DenialQuery{Project: "prj_1"})
+	if len(whole) != n || whole[0].ID != fmt.Sprintf("m%05d", n-1) || whole[n-1].ID != "m00000" {
+		t.Fatalf("the list is %s", names(whole))
+	}
+	for i, d := range whole {
+		rest := denials(t, s, ledger.DenialQuery{Project: "prj_1", Before: ledger.Place{At: d.At, ID: d.ID}, Limit: 3})
+		if want := names(whole[i+1:][:min(3, n-i-1)]); names(rest) != want {
+			t.Errorf("before %s: %s, want %s", d.ID, names(rest), want)
+		}
+	}
+}
+
+// Promise: counts are listed by project, window and key, in order, from any place on; no two names are one.
+func countsAreToldApart(t *testing.T, open Open) {
+	s := plain(t, open)
+	var b ledger.Batch
+	for _, name := range hostile() {
+		denied, used := counted("prj_1", 0)
+		denied[0].KeyID, used[0].KeyID, used[0].Environment = "key_"+name, "key_"+name, "env_"+name
+		b.Denied, b.Used = append(b.Denied, denied...), append(b.Used, used...)
+		denied, used = counted("prj_"+name, 0)
+		b.Denied, b.Used = append(b.Denied, denied...), append(b.Used, used...)
+	}
+	for n := range 4 {
+		denied, used := counted("prj_1", n+1)
+		b.Denied, b.Used = append(b.Denied, denied...), append(b.Used, used...)
+	}
+	b.Writer, b.Number = "w", 1
+	keep(t, s, b)
+	for _, name := range hostile() {
+		one := always("prj_1")
+		one.KeyID = "key_" + name
+		for _, q := range []ledger.CountQuery{always("prj_" + name), one} {
+			if denied, used := counts(t, s, q); len(denied) != 1 || len(used) != 1 || denied[0].Denials != 2 || used[0].Requests != 5 {
+				t.Errorf("%.60q, %.60q: %.200v, %.200v", q.Project, q.KeyID, denied, used)
+			}
+		}
+	}
+	window := always("prj_1")
+	window.From, window.To = hour(1), hour(3)
+	if denied, used := counts(t, s, window); len(denied) != 2 || len(used) != 2 || denied[0].Hour != hour(1) || used[1].Hour != hour(2) {
+		t.Errorf("from 1 to 3: %v, %v", denied, used)
+	}
+	denied, used := counts(t, s, always("prj_1"))
+	for i := range denied {
+		after := always("prj_1")
+		after.After, after.Limit = ledger.CountPlace{Hour: denied[i].Hour, KeyID: denied[i].KeyID, What: denied[i].Reason}, 2
+		if rest, _ := counts(t, s, after); !reflect.DeepEqual(rest, emptied(denied[i+1:][:min(2, len(denied)-i-1)])) {
+			t.Errorf("denials after %d: %.100v", i, rest)
+		}
+		after.After = ledger.CountPlace{Hour: used[i].Hour, KeyID: used[i].KeyID, What: used[i].Action.String(), Environment: used[i].Environment}
+		if _, rest := counts(t, s, after); !reflect.DeepEqual(rest, emptied(used[i+1:][:min(2, len(used)-i-1)])) {
+			t.Errorf("uses after %d: %.100v", i, rest)
+		}
+	}
+}
+
+// emptied is a list, or nil when it has nothing.
+func emptied[T any](list []T) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
+}
+
+// trim trims to the end and returns how many entries went.
+func trim(t *testing.T, s Stores, h ledger.Horizon) (total int) {
+	t.Helper()
+	for range 1000 {
+		n, err := s.Ledger.Trim(t.Context(), h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if total += n; n == 0 {
+			return total
+		}
+	}
+	t.Fatal("trimming has no end")
+	return 0
+}
+
+// Promise: denials from before the horizon go, of projects and of nobody's; others stay, and so do the counts.
+func oldDenialsAreTrimmed(t *testing.T, open Open) {
+	s := plain(t, open)
+	establish(t, s)
+	var b ledger.Batch
+	for n := range 30 {
+		d := denial(n)
+		d.Project = []string{"prj_1", "prj_2", ""}[n%3]
+		b.Denials = append(b.Denials, d)
+	}
+	b.Denied, b.Used = counted("prj_1", 0)
+	b.Writer, b.Number = "w", 1
+	keep(t, s, b)
+	if n := trim(t, s, ledger.Horizon{Denials: denial(21).At, Most: 1000, Counts: hour(-1)}); n != 21 {
+		t.Errorf("%d went", n)
+	}
+	for project, want := range map[string]string{"prj_1": "d00027 d00024 d00021", "prj_2": "d00028 d00025 d00022", "": "d00029 d00026 d00023"} {
+		if got := names(denials(t, s, ledger.DenialQuery{Project: project})); got != want {
+			t.Errorf("of %q there are %s, want %s", project, got, want)
+		}
+	}
+	if denied, used := counts(t, s, always("prj_1")); len(denied) != 1 || len(used) != 1 {
+		t.Errorf("the counts are %v, %v", denied, used)
+	}
+}
+
+// Promise: when there are too many denials, those go that are oldest in the project that has most: a flood of one
+// removes nothing of another.
+func greatestShareIsTrimmed(t *testing.T, open Open) {
+	s := plain(t, open)
+	var list []gate.Denial
+	for n := range 500 {
+		d := denial(n)
+		switch {
+		case n < 3:
+			d.Project = "prj_quiet"
+		case n%5 == 0:
+			d.Project = ""
+		default:
+			d.Project = "prj_loud"
+		}
+		list = append(list, d)
+	}
+	keep(t, s, batch("w", 1, list...))
+	trim(t, s, ledger.Horizon{Most: 110})
+	loud, nobody := denials(t, s, ledger.DenialQuery{Project: "prj_loud"}), denials(t, s, ledger.DenialQuery{})
+	if quiet := denials(t, s, ledger.DenialQuery{Project: "prj_quiet"}); len(quiet) != 3 || len(loud)+len(nobody) != 107 {
+		t.Errorf("%d quiet, %d loud, %d nobody's", len(quiet), len(loud), len(nobody))
+	}
+	if len(loud) > 0 && loud[0].ID != "d00499" || len(nobody) > 0 && nobody[0].ID != "d00495" {
+		t.Error("the newest went first")
+	}
+}
+
+// Promise: counts of hours before their horizon go, of every project and of nobody; the denials stay.
+func oldCountsAreTrimmed(t *testing.T, open Open) {
+	s := plain(t, open)
+	establish(t, s)
+	addProject(t, s, "prj_2")
+	var b ledger.Batch
+	for _, project := range []string{"prj_1", "prj_2", ""} {
+		for n := range 4 {
+			denied, used := counted(project, n)
+			b.Denied, b.Used = append(b.Denied, denied...), append(b.Used, used...)
+		}
+	}
+	b.Writer, b.Number, b.Denials = "w", 1, []gate.Denial{denial(1)}
+	keep(t, s, b)
+	trim(t, s, ledger.Horizon{Denials: start(), Most: 10, Counts: hour(3)})
+	for _, project := range []string{"prj_1", "prj_2", ""} {
+		if denied, used := counts(t, s, always(project)); len(denied) != 1 || len(used) != 1 || denied[0].Hour != hour(3) || used[0].Hour != hour(3) {
+			t.Errorf("of %q there are %v, %v", project, denied, used)
+		}
+	}
+	if list := denials(t, s, ledger.DenialQuery{Project: "prj_1"}); len(list) != 1 {
+		t.Errorf("%d denials", len(list))
+	}
+}
+
+// Promise: writers, changers and readers at the same time do not disturb one another, and everything they did is there.
+func writersAtTheSameTime(t *testing.T, open Open) {
+	s := plain(t, open)
+	establish(t, s)
+	const writers, times = 4, 8
+	each(writers, func(w int) {
+		for n := range times {
+			b := batch(fmt.Sprint("w", w), int64(n+1), denial(100*w+n))
+			b.Denied, b.Used = counted("prj_1", 0)
+			if err := s.Ledger.Keep(t.Context(), b); err != nil {
+				t.Error(err)
+			}
+			if err := s.Keys.InsertKey(t.Context(), key("prj_1", numbered(100*w+n))); err != nil {
+				t.Error(err)
+			}
+			if _, err := s.Keys.Projects(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if err := revoke(t.Context(), s, numbered(100*w)); err != nil {
+				t.Error(err)
+			}
+			if _, err := s.Ledger.Trim(t.Context(), ledger.Horizon{Most: 1000}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	denied, used := counts(t, s, always("prj_1"))
+	if len(denied) != 1 || denied[0].Denials != 2*writers*times || len(used) != 1 || used[0].Requests != 5*writers*times {
+		t.Errorf("counted %+v, %+v", denied, used)
+	}
+	if n := len(denials(t, s, ledger.DenialQuery{Project: "prj_1"})); n != writers*times {
+		t.Errorf("%d denials", n)
+	}
+}
