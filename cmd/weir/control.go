@@ -112,7 +112,7 @@ func (c *control) publicKey(ctx context.Context) (string, error) {
 }
 
 func (c *control) ready(ctx context.Context) error {
-	if err := c.store.Ping(ctx); err != nil {
+	if _, err := c.store.Projects(ctx); err != nil {
 		return problem.Wrap(err, problem.Unavailable, "control data cannot be read")
 	}
 	if since := c.ledger.Stats().FailingSince; !since.IsZero() {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/journal/segment"
 	"github.com/weir-analytics/weir/internal/store"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb"
@@ -48,11 +49,7 @@ func examine(ctx context.Context, cfg config, w world, asJSON bool) error {
 		return err
 	}
 	defer folder.unlock()
-	found, err := checkEngines(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	faults := 0
+	found, faults := checkEngines(ctx, cfg), 0
 	for _, f := range found {
 		if f.Fault {
 			faults++
@@ -114,6 +111,26 @@ func storeFindings(r store.Report, err error) []finding {
 		r.Version, r.Known, r.Projects, r.Keys, r.RevokedKeys, r.Denials)}
 	for _, f := range r.Faults {
 		found = append(found, faulty("store", "%s", f))
+	}
+	return found
+}
+
+// warehouseFindings are about every file, and about whether the journal goes on where each ends.
+func warehouseFindings(reports []duckdb.Report, err error, last event.Position) []finding {
+	if err != nil {
+		return []finding{faulty("warehouse", "cannot be read: %v", err)}
+	}
+	found := []finding{fine("warehouse", "%d environments have events", len(reports))}
+	for _, r := range reports {
+		name := r.Space.Project + "/" + r.Space.Environment
+		switch {
+		case r.Fault != "":
+			found = append(found, faulty("warehouse", "%s: %s", name, r.Fault))
+		case r.Position > last:
+			found = append(found, faulty("warehouse", "%s: loaded up to position %d, but the journal ends at %d: they do not belong together", name, r.Position, last))
+		default:
+			found = append(found, fine("warehouse", "%s: %d events and %d persons in %d bytes, loaded up to position %d", name, r.Events, r.Persons, r.Bytes, r.Position))
+		}
 	}
 	return found
 }

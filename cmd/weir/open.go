@@ -30,7 +30,6 @@ type controlStore interface {
 	keyring.Store
 	org.Store
 	ledger.Store
-	Ping(context.Context) error
 	Close() error
 }
 
@@ -56,7 +55,11 @@ type figures map[string]float64
 func openStore(ctx context.Context, cfg config) (controlStore, error) {
 	switch scheme, path := schemeOf(cfg.Store); scheme {
 	case "sqlite":
-		return store.OpenSQLite(ctx, pathOr(path, cfg.Data, "weir.db"))
+		opened, err := store.OpenSQLite(ctx, pathOr(path, cfg.Data, "weir.db"))
+		if err != nil {
+			return nil, err
+		}
+		return opened, nil
 	default:
 		return nil, fmt.Errorf("no store is called %q", scheme)
 	}
@@ -98,10 +101,14 @@ func openWarehouse(ctx context.Context, cfg config, w world, log *slog.Logger) (
 		if err != nil {
 			return nil, err
 		}
-		return duckdb.Open(ctx, duckdb.Config{
+		opened, err := duckdb.Open(ctx, duckdb.Config{
 			Dir: pathOr(path, cfg.Data, "warehouse"), Command: []string{self, warehouseName}, Memory: cfg.WarehouseMemory, Threads: cfg.WarehouseThreads,
 			MaxConcurrent: cfg.QueryConcurrency, MaxQueue: cfg.QueryQueue, Now: w.now, Log: log,
 		})
+		if err != nil {
+			return nil, err
+		}
+		return opened, nil
 	default:
 		return nil, fmt.Errorf("no warehouse is called %q", scheme)
 	}
@@ -109,7 +116,7 @@ func openWarehouse(ctx context.Context, cfg config, w world, log *slog.Logger) (
 
 // serveWarehouse is the warehouse's process: this binary, started again by openWarehouse.
 func serveWarehouse(ctx context.Context, args []string, w world) error {
-	return duckdb.ServeChild(ctx, args, w.in, w.err)
+	return duckdb.ServeChild(ctx, args, newLogger(config{LogLevel: slog.LevelInfo}, w.err).Logger)
 }
 
 // warehouseFigures are what an opened warehouse says of itself.
@@ -125,21 +132,23 @@ func warehouseFigures(opened warehouse) figures {
 }
 
 // checkEngines looks into the files of a data folder that no server uses, for 'weir doctor'.
-func checkEngines(ctx context.Context, cfg config) ([]finding, error) {
+func checkEngines(ctx context.Context, cfg config) []finding {
 	var found []finding
 	if scheme, path := schemeOf(cfg.Store); scheme == "sqlite" {
 		report, err := store.Check(ctx, pathOr(path, cfg.Data, "weir.db"))
 		found = append(found, storeFindings(report, err)...)
 	}
+	var last event.Position
 	if scheme, path := schemeOf(cfg.Journal); scheme == "segment" {
 		report, err := segment.Check(pathOr(path, cfg.Data, "journal"))
+		last = report.Last
 		found = append(found, journalFindings(report, err)...)
 	}
 	if scheme, path := schemeOf(cfg.Warehouse); scheme == "duckdb" {
-		report, err := duckdb.Check(ctx, pathOr(path, cfg.Data, "warehouse"))
-		found = append(found, warehouseFindings(report, err)...)
+		reports, err := duckdb.Check(ctx, pathOr(path, cfg.Data, "warehouse"))
+		found = append(found, warehouseFindings(reports, err, last)...)
 	}
-	return found, nil
+	return found
 }
 
 // openapi makes the document without opening anything.

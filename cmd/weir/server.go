@@ -51,8 +51,8 @@ type server struct {
 }
 
 // openServer puts the parts together, on a data folder that is locked and set up. When it fails, nothing stays open.
-func openServer(ctx context.Context, cfg config, w world, log *slog.Logger) (s *server, err error) {
-	s = &server{cfg: cfg, log: log, live: new(event.Live), metrics: prometheus.NewRegistry()}
+func openServer(ctx context.Context, cfg config, w world, log *slog.Logger) (opened *server, err error) {
+	s := &server{cfg: cfg, log: log, live: new(event.Live), metrics: prometheus.NewRegistry()}
 	s.stopping, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
 		if err != nil {
@@ -253,7 +253,7 @@ func (s *server) closeParts(ctx context.Context) {
 	if s.warehouse != nil {
 		report("warehouse", s.warehouse.Close())
 	}
-	if s.journal != nil {
+	if s.journal.Journal != nil {
 		report("journal", s.journal.Close())
 	}
 	if s.control != nil {
