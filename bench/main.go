@@ -5,7 +5,7 @@
 // other, and sends one event a request over a number of connections. It prints requests per second and the server's CPU
 // time per request for both, and where the server spends it.
 //
-//	go run ./bench [-seconds 10] [-connections 64] [-rounds 3]
+//	go run ./bench [-seconds 10] [-connections 64] [-rounds 3] [-profile cpu.pprof]
 package main
 
 import (
@@ -35,6 +35,7 @@ type options struct {
 	seconds     int
 	connections int
 	rounds      int
+	profile     string // where to keep the profile; empty: nowhere
 	floor       string // run as the bare handler on this address
 }
 
@@ -43,6 +44,7 @@ func main() {
 	flag.IntVar(&o.seconds, "seconds", 10, "how long each measurement takes, at most 120")
 	flag.IntVar(&o.connections, "connections", 64, "connections, at most 1024")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds of floor and server in turn, at most 20")
+	flag.StringVar(&o.profile, "profile", "", "file to keep the last CPU profile in")
 	flag.StringVar(&o.floor, "floor", "", "serve the bare handler on this address (used by the program itself)")
 	flag.Parse()
 	o.seconds, o.connections, o.rounds = min(max(o.seconds, 1), 120), min(max(o.connections, 1), 1024), min(max(o.rounds, 1), 20)
@@ -80,7 +82,10 @@ func run(o options) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
-	b := &bench{o: o, folder: folder}
+	b := &bench{o: o, folder: folder, keep: o.profile}
+	if b.keep == "" {
+		b.keep = filepath.Join(folder, "cpu.pprof")
+	}
 	if err := b.build(); err != nil {
 		return err
 	}
@@ -112,7 +117,8 @@ type bench struct {
 	o       options
 	folder  string
 	pin     bool
-	profile string
+	keep    string // file of the profile
+	profile string // address of the profile
 }
 
 // build builds the server and this program, so that neither is compiled while it is measured.
@@ -400,7 +406,7 @@ func (b *bench) takeProfile() error {
 		return err
 	}
 	defer func() { _ = answer.Body.Close() }()
-	file, err := os.Create(filepath.Join(b.folder, "cpu.pprof"))
+	file, err := os.Create(b.keep)
 	if err != nil {
 		return err
 	}
@@ -411,7 +417,7 @@ func (b *bench) takeProfile() error {
 // profileTop prints the ten functions the server spends most in, in the last round.
 func (b *bench) profileTop() error {
 	fmt.Println("\nwhere the server spends its CPU time (the ten largest, flat):")
-	c := exec.Command("go", "tool", "pprof", "-top", "-nodecount=10", filepath.Join(b.folder, "weir"), filepath.Join(b.folder, "cpu.pprof")) //nolint:gosec // what build made
+	c := exec.Command("go", "tool", "pprof", "-top", "-nodecount=10", filepath.Join(b.folder, "weir"), b.keep) //nolint:gosec // what build made
 	c.Stdout, c.Stderr = os.Stdout, io.Discard
 	return c.Run()
 }

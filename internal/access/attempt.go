@@ -13,10 +13,13 @@ const (
 
 // String is "header" or "query".
 func (v Via) String() string {
-	if v == InQuery {
+	switch v {
+	case InHeader:
+		return "header"
+	case InQuery:
 		return "query"
 	}
-	return "header"
+	return "none"
 }
 
 // Attempt is what one request wants, as plain values. The zero Attempt is denied.
@@ -48,7 +51,8 @@ type Grant struct {
 	Kind         Kind
 	Mode         Mode
 	Scopes       Scopes
-	Environments []string // empty: every environment of the mode
+	Environments []string  // empty: every environment of the mode
+	ExpiresAt    time.Time // until when; zero: for ever
 }
 
 // Decision is the answer: yes with the data it is about, or no with one reason.

@@ -165,12 +165,16 @@ func subjectVisible(k *Key, a *Attempt) Reason {
 	return Allowed
 }
 
-// A live key may hand on rights in either mode, a test key only in test mode.
+// A live key may hand on rights in either mode, a test key only in test mode. A key that expires hands on nothing that
+// outlives it.
 func grantsWithin(k *Key, a *Attempt) Reason {
 	if a.Grants == nil || k.Kind == Operator {
 		return Allowed
 	}
 	if !k.usable().Has(a.Grants.Scopes) || a.Grants.Mode == Live && !k.seesLive() {
+		return GrantTooWide
+	}
+	if !k.ExpiresAt.IsZero() && (a.Grants.ExpiresAt.IsZero() || a.Grants.ExpiresAt.After(k.ExpiresAt)) {
 		return GrantTooWide
 	}
 	if len(k.Environments) == 0 {

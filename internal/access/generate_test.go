@@ -153,6 +153,7 @@ func drawGrant(t *rapid.T) *access.Grant {
 		Mode:         one(t, "given mode", drawMode(t, "given"), 0),
 		Scopes:       drawScopes(t),
 		Environments: drawNames(t, "given"),
+		ExpiresAt:    one(t, "given until", time.Time{}, noon.Add(2*time.Hour), noon.Add(time.Hour), noon.Add(time.Minute)),
 	}
 }
 

@@ -29,6 +29,7 @@ import (
 //	in ENVIRONMENT...     the targets, judged together        each ENVIRONMENT...   the targets, judged one by one
 //	via PLACE             header (if not said), query, nowhere   at TIME            noon of 1 June 2026 if not said; never
 //	about PROJECT MODE    the thing asked for; or "nothing"    giving KIND MODE SCOPE...   rights handed on
+//	until TIME            when those rights end; never if not said
 //	within ENVIRONMENT... where those rights are good          gets ENVIRONMENT      what the default turned out to be
 //	refusing ENVIRONMENT=REASON...                             the targets refused, in order
 type verdict struct {
@@ -130,7 +131,7 @@ func (th *theme) key(_ string, words []word) error {
 }
 
 func (th *theme) verdict(line string, words []word) error {
-	head, clauses, err := cut(words, "in", "each", "via", "at", "about", "giving", "within", "refusing", "gets")
+	head, clauses, err := cut(words, "in", "each", "via", "at", "about", "giving", "within", "until", "refusing", "gets")
 	if err != nil {
 		return err
 	}
@@ -194,6 +195,9 @@ func (th *theme) attempt(action string, clauses map[string][]string) (access.Att
 			return a, err
 		}
 		if g.Scopes, err = scopes(giving[2:]); err != nil {
+			return a, err
+		}
+		if g.ExpiresAt, err = instant(clauses["until"], time.Time{}); err != nil {
 			return a, err
 		}
 		a.Grants = g

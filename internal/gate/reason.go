@@ -27,7 +27,7 @@ func Problem(reason access.Reason, key *access.Key, attempt *access.Attempt, tar
 	case access.NotVisible:
 		return problem.New(problem.NotFound, "There is nothing of that name that this key can see.")
 	case access.GrantTooWide:
-		return problem.New(problem.GrantTooWide, "The key that asks holds %s in %s mode: it cannot hand on more than that.",
+		return problem.New(problem.GrantTooWide, "The key that asks holds %s in %s mode: it cannot hand on more than that, nor for longer than it lives.",
 			scopesHeld(key), key.Mode)
 	case access.PublicGrantTooWide:
 		return problem.Invalid("scopes", "a public key can hold only %s", access.ClientScopes)

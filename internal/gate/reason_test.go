@@ -85,7 +85,7 @@ func TestDetailsSayWhatToMend(t *testing.T) {
 			"This live key may not use the environment 'production'; it may use: none.", "", "environment"},
 		"grant": {access.Key{Scopes: access.KeysWrite, Mode: access.Test},
 			access.Attempt{Action: access.WriteKeys, Grants: &access.Grant{Kind: access.Secret, Mode: access.Live}},
-			"The key that asks holds keys:write in test mode: it cannot hand on more than that.", "", ""},
+			"The key that asks holds keys:write in test mode: it cannot hand on more than that, nor for longer than it lives.", "", ""},
 		"public grant": {access.Key{Scopes: access.AllScopes},
 			access.Attempt{Action: access.WriteKeys, Grants: &access.Grant{Kind: access.Public, Mode: access.Live, Scopes: access.EventsRead}},
 			"scopes: a public key can hold only events:write users:write projects:read recordings:write", "", "scopes"},

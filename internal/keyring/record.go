@@ -73,7 +73,7 @@ type New struct {
 
 // Grant is what creating the key would hand on: it is for the policy to decide on before Create.
 func (n New) Grant() *access.Grant {
-	return &access.Grant{Kind: n.Kind, Mode: n.Mode, Scopes: n.scopes(), Environments: n.Environments}
+	return &access.Grant{Kind: n.Kind, Mode: n.Mode, Scopes: n.scopes(), Environments: n.Environments, ExpiresAt: n.ExpiresAt}
 }
 
 func (n New) scopes() access.Scopes {
@@ -134,6 +134,10 @@ func (c Change) grantTo(k *access.Key) *access.Grant {
 	if c.Environments != nil {
 		environments = *c.Environments
 	}
+	until := k.ExpiresAt
+	if c.ExpiresAt != nil {
+		until = *c.ExpiresAt
+	}
 	added := scopes &^ k.Scopes
 	if c.outlives(k) || !within(environments, k.Environments) {
 		added = scopes
@@ -141,7 +145,7 @@ func (c Change) grantTo(k *access.Key) *access.Grant {
 	if added == 0 {
 		return nil
 	}
-	return &access.Grant{Kind: k.Kind, Mode: k.Mode, Scopes: added, Environments: environments}
+	return &access.Grant{Kind: k.Kind, Mode: k.Mode, Scopes: added, Environments: environments, ExpiresAt: until}
 }
 
 func (c Change) outlives(k *access.Key) bool {

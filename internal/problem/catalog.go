@@ -104,8 +104,8 @@ var catalogue = [...]Row{
 		"The environment exists, but the key is not allowed to use it: it is restricted to others, or it is a test key used on live data or the " +
 			"reverse. Use the key made for that environment."},
 	{GrantTooWide, 403, "A key cannot grant more than it holds",
-		"A key that creates or changes keys can hand on only scopes and environments that it holds itself, within its own mode. Use a wider key, or the command " +
-			"line on the server."},
+		"A key that creates or changes keys can hand on only scopes and environments that it holds itself, and no longer than it lives. A test key makes " +
+			"test keys only. Use a wider key, or the command line on the server."},
 	{SQLNotAllowed, 403, "The statement does something that is not allowed",
 		"Queries are single read-only SELECT statements over the tables they are offered, using functions from an allow-list. The detail names " +
 			"what was refused. Nothing was run."},

@@ -9,9 +9,11 @@
 package problem
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
 // Field names one input at fault and says what is wrong with it. Name is a path in the caller's own terms:
@@ -28,7 +30,6 @@ type Error struct {
 	Fields     []Field
 	RetryAfter time.Duration // zero: not stated
 	Scope      string        // the scope that was missing, for missing_scope (RFC 6750 section 3)
-	Allow      string        // the methods that exist, for method_not_allowed
 	DecisionID string        // the ledger entry of a denial, when there is one
 	cause      error
 }
@@ -100,4 +101,13 @@ func Of(err error) Code {
 		return ""
 	}
 	return From(err).Code
+}
+
+// Place says where in a text a byte offset is, with the line and the column in characters, both from 1:
+// " at byte 12 (line 2, column 3)".
+func Place(text []byte, offset int64) string {
+	before := text[:max(0, min(int(offset), len(text)))]
+	line := bytes.Count(before, []byte{'\n'}) + 1
+	column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
+	return fmt.Sprintf(" at byte %d (line %d, column %d)", offset, line, column)
 }
