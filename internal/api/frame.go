@@ -176,7 +176,7 @@ func (rq *request) log() {
 	attrs := make([]slog.Attr, 0, 16)
 	attrs = append(attrs,
 		slog.String("request_id", rq.id), slog.String("method", rq.r.Method), slog.String("route", route), slog.Int("status", l.status),
-		slog.Duration("took", took), slog.Int("received", l.received), slog.Int64("sent", l.sent), slog.String("address", rq.address.String()))
+		slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.Int("received", l.received), slog.Int64("sent", l.sent), slog.String("address", rq.address.String()))
 	if l.items > 0 {
 		attrs = append(attrs, slog.Int("items", l.items), slog.Int("accepted", l.accepted))
 	}

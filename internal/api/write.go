@@ -16,10 +16,14 @@ func (rq *request) writeJSON(status int, value any) error {
 	if err != nil {
 		return err
 	}
+	return rq.writeText(status, text)
+}
+
+// writeText answers with a JSON text.
+func (rq *request) writeText(status int, text []byte) error {
 	rq.reply.Header()["Content-Type"] = jsonType
 	rq.reply.WriteHeader(status)
-	_, err = rq.reply.Write(append(text, '\n'))
-	if err != nil {
+	if _, err := rq.reply.Write(append(text, '\n')); err != nil {
 		rq.line.cause = err // the caller is gone; nobody is left to be told
 	}
 	return nil
