@@ -111,18 +111,22 @@ func (a *API) open() {
 		if s.rows[r.method] != nil {
 			panic("api: two rows for " + r.method + " " + r.path)
 		}
-		s.rows[r.method], s.cross = r, s.cross || r.cross
+		s.rows[r.method] = r
 	}
 	for _, s := range sites {
-		methods := []string{http.MethodOptions}
-		for method := range s.rows {
+		methods, cross := []string{http.MethodOptions}, []string{}
+		for method, r := range s.rows {
 			methods = append(methods, method)
 			if method == http.MethodGet {
 				methods = append(methods, http.MethodHead)
 			}
+			if r.cross {
+				cross = append(cross, method)
+			}
 		}
 		slices.Sort(methods)
-		s.allow = strings.Join(methods, ", ")
+		slices.Sort(cross)
+		s.allow, s.cross = strings.Join(methods, ", "), strings.Join(cross, ", ")
 	}
 	a.mux.Handle("/", notThere{})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"path"
@@ -33,6 +34,7 @@ type request struct {
 
 	lent     *bytes.Buffer // the body's buffer
 	reserved int64         // of the memory for bodies
+	broken   bool          // the answer stopped half-way, so the connection must not look as if it had ended well
 }
 
 func (rq *request) ctx() context.Context { return rq.r.Context() }
@@ -83,7 +85,7 @@ func (a *API) enter(r *http.Request) error {
 	if err := a.checkHost(r.Host); err != nil {
 		return err
 	}
-	if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
+	if clean := path.Clean(r.URL.Path); !strings.HasPrefix(clean, "/") || clean != r.URL.Path && clean+"/" != r.URL.Path {
 		return notFound()
 	}
 	return nil
@@ -92,19 +94,30 @@ func (a *API) enter(r *http.Request) error {
 // site is one path with its rows by method.
 type site struct {
 	rows  map[string]*row
-	allow string
-	cross bool
+	allow string // the methods it takes
+	cross string // those of them that pages of any origin may use; empty: none
 }
 
 // ServeHTTP is called by the mux, with the frame's own writer.
 func (s *site) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	rq := w.(*reply).rq
-	if s.cross {
+	if s.crosses(rq.r) {
 		cross(w.Header(), rq.r)
 	}
 	if err := s.serve(rq); err != nil {
 		rq.a.writeProblem(rq, err)
 	}
+}
+
+// crosses reports whether a page of any origin may read the answer: that of a row it may use, the browser's question
+// before it, and the news that the site has no such row.
+func (s *site) crosses(r *http.Request) bool {
+	method := r.Method
+	if method == http.MethodOptions {
+		method = r.Header.Get("Access-Control-Request-Method")
+	}
+	row := s.rows[method]
+	return s.cross != "" && (row == nil || row.cross)
 }
 
 func (s *site) serve(rq *request) error {
@@ -118,8 +131,8 @@ func (s *site) serve(rq *request) error {
 	header := rq.reply.Header()
 	header.Set("Allow", s.allow)
 	if rq.r.Method == http.MethodOptions {
-		if s.cross {
-			preflight(header, s.allow)
+		if s.crosses(rq.r) {
+			preflight(header, s.cross)
 		}
 		rq.reply.WriteHeader(http.StatusNoContent)
 		return nil
@@ -137,35 +150,36 @@ func (a *API) checkHost(host string) error {
 	return problem.New(problem.MisdirectedRequest, "This server does not answer to that host name. If it should, add the name to the setting 'hosts'.")
 }
 
+// hostName is the name in a Host header, or in the settings, without its port.
 func hostName(host string) string {
-	host = strings.ToLower(host)
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
-		host = host[:i]
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
 	}
-	return strings.TrimSuffix(strings.Trim(host, "[]"), ".")
+	return strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
 }
 
-// finish turns a panic into a problem, gives back what was borrowed, and writes the log line.
+// finish turns a panic into a problem, gives back what was borrowed, and writes the log line. An answer that stopped
+// half-way ends with its connection.
 func (rq *request) finish() {
 	if fault := recover(); fault != nil {
-		if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-			panic(fault)
-		}
 		rq.a.cfg.Log.Error("panic while serving", "request_id", rq.id, "panic", fault, "stack", string(debug.Stack()))
 		rq.a.writeProblem(rq, errors.New("panic"))
 	}
 	rq.giveBack()
 	rq.log()
+	if rq.broken {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 func (rq *request) log() {
-	l, route := &rq.line, "none"
+	l, route, method := &rq.line, "none", methodName(rq.r.Method)
 	if rq.row != nil {
 		route = rq.row.path
 	}
 	took := rq.a.cfg.Now().Sub(l.started)
-	rq.a.meter.observe(route, rq.r.Method, l.status, took)
-	rq.endSpan(route)
+	rq.a.meter.observe(route, method, l.status, took)
+	rq.endSpan(method, route)
 	level := slog.LevelInfo
 	if l.status >= 500 {
 		level = slog.LevelError
@@ -175,7 +189,7 @@ func (rq *request) log() {
 	}
 	attrs := make([]slog.Attr, 0, 16)
 	attrs = append(attrs,
-		slog.String("request_id", rq.id), slog.String("method", rq.r.Method), slog.String("route", route), slog.Int("status", l.status),
+		slog.String("request_id", rq.id), slog.String("method", method), slog.String("route", route), slog.Int("status", l.status),
 		slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.Int("received", l.received), slog.Int64("sent", l.sent), slog.String("address", rq.address.String()))
 	if l.items > 0 {
 		attrs = append(attrs, slog.Int("items", l.items), slog.Int("accepted", l.accepted))
@@ -197,6 +211,15 @@ func appendIf(attrs []slog.Attr, name, value string) []slog.Attr {
 		return attrs
 	}
 	return append(attrs, slog.String(name, value))
+}
+
+// methodName is a request's method, from a closed set: a sender can make up any other.
+func methodName(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "other"
 }
 
 func clip(s string, limit int) string {

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-analytics/weir/internal/problem"
 )
@@ -47,12 +47,12 @@ func (a *API) writeProblem(rq *request, err error) {
 		rq.line.cause = p
 	}
 	if rq.line.status != 0 {
-		// The answer has begun: nothing true can be added to it, so the connection is broken off.
-		rq.line.cause = p
-		panic(http.ErrAbortHandler)
+		// The answer has begun: nothing true can be added to it.
+		rq.line.cause, rq.broken = p, true
+		return
 	}
 	header := rq.reply.Header()
-	header.Set("Content-Type", "application/problem+json")
+	header.Set("Content-Type", problemType)
 	if challenge := challengeFor(p); challenge != "" {
 		header.Set("WWW-Authenticate", challenge)
 	}
@@ -69,7 +69,7 @@ func (a *API) writeProblem(rq *request, err error) {
 		code := ingestionCode(p.Code)
 		out = ingestionBody{Problem: body, ErrorCode: code, Error: code, Message: p.Detail}
 	}
-	text, err := json.Marshal(out)
+	text, err := json.Marshal(out, jsontext.AllowInvalidUTF8(true)) // a detail may repeat a name from the request
 	if err != nil {
 		panic(err) // a Problem always marshals
 	}
@@ -77,17 +77,12 @@ func (a *API) writeProblem(rq *request, err error) {
 	_, _ = rq.reply.Write(append(text, '\n'))
 }
 
-// classify finds the problem in an error. A body that came too slowly and a caller who went away are not our faults.
+// classify finds the problem in an error. A caller who went away is not our fault.
 func (a *API) classify(rq *request, err error) *problem.Error {
 	var p *problem.Error
-	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &p):
 		return p
-	case errors.As(err, &tooLarge):
-		return bodyTooLarge(tooLarge.Limit)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return problem.Wrap(err, problem.RequestTimeout, "The body did not arrive in time.")
 	case errors.Is(err, context.Canceled) && rq.ctx().Err() != nil:
 		return problem.Wrap(err, problem.RequestTimeout, "The request was given up before it was answered.")
 	case errors.Is(err, context.DeadlineExceeded):

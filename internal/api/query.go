@@ -130,8 +130,7 @@ func writeAnswer(rq *request, answer *query.Answer) error {
 	header.Set("Content-Length", fmt.Sprint(answer.Size))
 	rq.reply.WriteHeader(http.StatusOK)
 	if _, err := answer.WriteTo(&rq.reply); err != nil {
-		rq.line.cause = err // the caller is gone, or the connection is broken off
-		panic(http.ErrAbortHandler)
+		rq.line.cause, rq.broken = err, true // the caller is gone, or the answer cannot be read any more
 	}
 	return nil
 }

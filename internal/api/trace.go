@@ -10,8 +10,8 @@ import (
 )
 
 // startSpan begins the request's span, when traces are wanted. A caller with a public key is anybody, so a trace that
-// the request names is linked to and not continued (W3C Trace Context). The span never has the query string or a header
-// that may carry a key.
+// the request names is linked to and not continued (W3C Trace Context). The span never has the path, the query string or
+// a header: somebody may have put a key there.
 func (rq *request) startSpan() {
 	if rq.a.cfg.Tracer == nil {
 		return
@@ -21,19 +21,19 @@ func (rq *request) startSpan() {
 	if remote := trace.SpanContextFromContext(incoming); remote.IsValid() {
 		options = append(options, trace.WithLinks(trace.Link{SpanContext: remote}))
 	}
-	ctx, span := rq.a.cfg.Tracer.Start(rq.r.Context(), rq.r.Method, options...)
+	ctx, span := rq.a.cfg.Tracer.Start(rq.r.Context(), methodName(rq.r.Method), options...)
 	rq.r = rq.r.WithContext(ctx)
 	rq.span = span
 }
 
 // endSpan completes the span with what came of the request (semantic conventions for HTTP, 1.44).
-func (rq *request) endSpan(route string) {
+func (rq *request) endSpan(method, route string) {
 	if rq.span == nil {
 		return
 	}
-	rq.span.SetName(rq.r.Method + " " + route)
+	rq.span.SetName(method + " " + route)
 	rq.span.SetAttributes(
-		attribute.String("http.request.method", rq.r.Method), attribute.String("http.route", route), attribute.String("url.path", rq.r.URL.Path),
+		attribute.String("http.request.method", method), attribute.String("http.route", route),
 		attribute.Int("http.response.status_code", rq.line.status), attribute.String("client.address", rq.address.String()),
 		attribute.String("user_agent.original", clip(rq.r.UserAgent(), 120)), attribute.String("weir.request_id", rq.id),
 		attribute.String("weir.key_id", rq.line.keyID), attribute.String("weir.code", string(rq.line.code)),
