@@ -14,9 +14,6 @@ import (
 	"github.com/weir-analytics/weir/internal/problem"
 )
 
-// maxManagementBody bounds the body of an endpoint that is not about events.
-const maxManagementBody = 256 << 10
-
 // bound makes the Read of an endpoint whose input is described by struct tags: path:"id" and query:"limit" for
 // parameters, and a field named Body for a JSON body. What the tags say (doc, minimum, enum, …) is in the OpenAPI
 // document and is checked here, from the same schema. Every fault is reported at once.
@@ -128,12 +125,9 @@ func (p *param) read(rq *request, registry huma.Registry, into reflect.Value, fa
 
 // readBody reads a JSON body into a value and checks it against its schema.
 func (rq *request) readBody(schema *huma.Schema, into any, faults *huma.ValidateResult) error {
-	text, err := rq.body("application/json")
+	text, err := rq.body(managementSize, "application/json")
 	if err != nil {
 		return err
-	}
-	if len(text) > maxManagementBody {
-		return bodyTooLarge(maxManagementBody)
 	}
 	var loose any
 	if err := json.Unmarshal(text, &loose); err != nil {

@@ -140,7 +140,7 @@ func readBatch(rq *request, shape event.Shape) (event.Batch, error) {
 			return event.Batch{}, problem.Invalid("query.sync", "must be true or false")
 		}
 	}
-	text, err := rq.body("application/json", "text/plain")
+	text, err := rq.body(eventsSize, "application/json", "text/plain")
 	if err != nil {
 		return event.Batch{}, err
 	}

@@ -4,14 +4,14 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
-	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/semaphore"
@@ -19,14 +19,21 @@ import (
 	"github.com/weir-analytics/weir/internal/problem"
 )
 
-// The limits on a body.
+// size bounds a body, in bytes.
+type size struct{ sent, unpacked int64 }
+
+// The limits on bodies. The largest batch of the largest events fits into 32 MiB.
 const (
-	maxBody     = 5 << 20  // as sent
-	maxUnpacked = 32 << 20 // as unpacked: as much as the largest batch of the largest events
-	maxKept     = 1 << 20  // a buffer larger than this is not kept for the next request
-	zstdWindow  = 8 << 20  // what RFC 9659 lets a sender ask for
-	smallBody   = 64 << 10 // a plain body up to this is not counted against the memory for bodies
-	allBodies   = 512 << 20
+	maxKept    = 1 << 20   // a buffer larger than this is not kept for the next request
+	zstdWindow = 8 << 20   // what RFC 9659 lets a sender ask for
+	smallBody  = 64 << 10  // so much of a body is not counted against the memory for bodies,
+	bodyStep   = 256 << 10 // and what comes after it in steps of so much
+	allBodies  = 256 << 20
+)
+
+var (
+	eventsSize     = size{sent: 5 << 20, unpacked: 32 << 20}
+	managementSize = size{sent: 256 << 10, unpacked: 256 << 10}
 )
 
 // bodies lends buffers to requests, and bounds the memory that large and packed bodies take together.
@@ -61,6 +68,10 @@ func (rq *request) query() (url.Values, error) {
 	return rq.values, nil
 }
 
+// namePart is how much of an unknown parameter's name is repeated: of a key that stands there, no more than its public
+// part.
+const namePart = 20
+
 // onlyQuery refuses query parameters other than those named, and a parameter given twice.
 func (rq *request) onlyQuery(names ...string) error {
 	values, err := rq.query()
@@ -72,7 +83,7 @@ func (rq *request) onlyQuery(names ...string) error {
 			continue
 		}
 		if !slices.Contains(names, name) {
-			return problem.Invalid("query."+clip(name, 64), "is not a parameter of this address")
+			return problem.Invalid("query."+clip(name, namePart), "is not a parameter of this address")
 		}
 		if len(given) > 1 {
 			return problem.Invalid("query."+name, "is given %d times", len(given))
@@ -82,50 +93,58 @@ func (rq *request) onlyQuery(names ...string) error {
 }
 
 // body reads the whole body, unpacked, within the limits. What it returns is lent until the request is answered.
-func (rq *request) body(types ...string) ([]byte, error) {
+func (rq *request) body(most size, types ...string) ([]byte, error) {
 	if err := rq.checkType(types); err != nil {
 		return nil, err
 	}
-	if rq.r.ContentLength > maxBody {
-		return nil, bodyTooLarge(maxBody)
-	}
-	if err := rq.reserve(); err != nil {
-		return nil, err
+	if rq.r.ContentLength > most.sent {
+		return nil, bodyTooLarge(most.sent)
 	}
 	packed := rq.a.bodies.get()
-	_, err := packed.ReadFrom(http.MaxBytesReader(&rq.reply, rq.r.Body, maxBody))
+	err := rq.take(packed, rq.r.Body, most.sent)
 	rq.line.received = packed.Len()
-	if err != nil {
-		rq.a.bodies.put(packed)
-		return nil, bodyFault(err)
-	}
-	plain, err := rq.unpack(packed)
-	if err != nil {
-		rq.a.bodies.put(packed)
-		return nil, err
+	var plain *bytes.Buffer
+	if err == nil {
+		plain, err = rq.unpack(packed, most.unpacked)
 	}
 	if plain != packed {
 		rq.a.bodies.put(packed)
+	}
+	if err != nil {
+		return nil, bodyFault(err)
 	}
 	rq.lent = plain
 	return plain.Bytes(), nil
 }
 
-// reserve waits until there is memory for the body, when it may be large.
-func (rq *request) reserve() error {
-	size := int64(0)
-	switch {
-	case rq.r.Header.Get("Content-Encoding") != "":
-		size = maxUnpacked
-	case rq.r.ContentLength < 0 || rq.r.ContentLength > smallBody:
-		size = maxBody
-	default:
-		return nil
+// take reads from into buffer, at most some bytes. What is not small is counted against the memory for bodies as it
+// comes, so that a slow sender holds no more of it than it has sent, and a small body that unpacks to a large one is
+// counted too. It never waits for memory: who waits while holding some could wait for ever.
+func (rq *request) take(buffer *bytes.Buffer, from io.Reader, most int64) error {
+	part := &io.LimitedReader{R: from, N: smallBody}
+	for {
+		if _, err := buffer.ReadFrom(part); err != nil {
+			return err
+		}
+		switch {
+		case int64(buffer.Len()) > most:
+			return bodyTooLarge(most)
+		case part.N > 0:
+			return nil
+		}
+		if err := rq.hold(bodyStep); err != nil {
+			return err
+		}
+		part.N = bodyStep
 	}
-	if err := rq.a.bodies.memory.Acquire(rq.ctx(), size); err != nil {
-		return err
+}
+
+// hold takes some of the memory for bodies, until the request is answered.
+func (rq *request) hold(bytes int64) error {
+	if !rq.a.bodies.memory.TryAcquire(bytes) {
+		return problem.New(problem.Unavailable, "Too many large bodies are being read.").After(time.Second)
 	}
-	rq.reserved = size
+	rq.reserved += bytes
 	return nil
 }
 
@@ -139,16 +158,20 @@ func (rq *request) giveBack() {
 	}
 }
 
-// bodyFault tells a body that is too large or slow from one that was cut off.
+// bodyFault tells a body that came too slowly from one that did not come whole. What is a problem already stays it.
 func bodyFault(err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return problem.Wrap(err, problem.InvalidRequest, "The body ended before its stated length.")
+	var p *problem.Error
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return problem.Wrap(err, problem.RequestTimeout, "The body did not arrive in time.")
 	}
-	return err
+	return problem.Wrap(err, problem.InvalidRequest, "The body could not be read to its end: it was cut short, or framed or packed wrongly.")
 }
 
 func bodyTooLarge(limit int64) *problem.Error {
-	return problem.New(problem.BodyTooLarge, "The body may be at most %d bytes.", limit)
+	return problem.New(problem.BodyTooLarge, "The body may be at most %d bytes, as it is sent or as it unpacks.", limit)
 }
 
 // checkType accepts the types named; a body without a type is taken for the first of them.
@@ -169,8 +192,8 @@ func (rq *request) checkType(types []string) error {
 
 // unpack undoes the Content-Encoding. A gzip body without the header is known by its first bytes, which no JSON text
 // begins with: some senders forget the header.
-func (rq *request) unpack(packed *bytes.Buffer) (*bytes.Buffer, error) {
-	encoding := strings.ToLower(strings.TrimSpace(rq.r.Header.Get("Content-Encoding")))
+func (rq *request) unpack(packed *bytes.Buffer, most int64) (*bytes.Buffer, error) {
+	encoding := strings.ToLower(strings.Join(rq.r.Header["Content-Encoding"], ","))
 	if (encoding == "" || encoding == "identity") && bytes.HasPrefix(packed.Bytes(), []byte{0x1f, 0x8b}) {
 		encoding = "gzip"
 	}
@@ -181,13 +204,16 @@ func (rq *request) unpack(packed *bytes.Buffer) (*bytes.Buffer, error) {
 	case "gzip", "x-gzip":
 		unzip, err := gzip.NewReader(packed)
 		if err != nil {
-			return nil, badPacking("gzip", err)
+			return nil, err
 		}
 		reader = unzip
 	case "zstd":
-		unzstd, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxUnpacked), zstd.WithDecoderMaxWindow(zstdWindow))
+		if err := rq.hold(zstdWindow); err != nil {
+			return nil, err
+		}
+		unzstd, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(most)), zstd.WithDecoderMaxWindow(zstdWindow))
 		if err != nil {
-			return nil, badPacking("zstd", err)
+			return nil, err
 		}
 		defer unzstd.Close()
 		reader = unzstd
@@ -196,19 +222,13 @@ func (rq *request) unpack(packed *bytes.Buffer) (*bytes.Buffer, error) {
 			At("header.Content-Encoding", "must be gzip or zstd")
 	}
 	plain := rq.a.bodies.get()
-	n, err := plain.ReadFrom(io.LimitReader(reader, maxUnpacked+1))
-	switch {
-	case n > maxUnpacked, errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeExceeded):
-		err = problem.New(problem.BodyTooLarge, "The body may unpack to at most %d bytes.", maxUnpacked)
-	case err != nil:
-		err = badPacking(encoding, err)
-	default:
+	err := rq.take(plain, reader, most)
+	if err == nil {
 		return plain, nil
 	}
 	rq.a.bodies.put(plain)
+	if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) {
+		err = bodyTooLarge(most)
+	}
 	return nil, err
-}
-
-func badPacking(encoding string, err error) error {
-	return problem.Wrap(fmt.Errorf("%s: %w", encoding, err), problem.InvalidRequest, "The body is not valid %s.", encoding)
 }
