@@ -20,6 +20,7 @@ func rootCommand(w world) *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(w.in)
 	root.SetOut(w.out)
