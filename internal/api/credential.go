@@ -33,6 +33,9 @@ func credentialOf(rq *request) (gate.Credential, error) {
 		same = take(strings.TrimSpace(value)) && same
 	}
 	for _, value := range rq.r.Header["Authorization"] {
+		if value == "" {
+			continue
+		}
 		token, err := bearer(value)
 		if err != nil {
 			return c, err
@@ -45,8 +48,11 @@ func credentialOf(rq *request) (gate.Credential, error) {
 			return c, err
 		}
 		for _, value := range query[keyParameter] {
-			c.Via = access.InQuery
-			same = take(strings.TrimSpace(value)) && same
+			if value = strings.TrimSpace(value); value != "" {
+				c.Via = access.InQuery
+				rq.reply.Header().Set("Referrer-Policy", "no-referrer")
+			}
+			same = take(value) && same
 		}
 	}
 	if !same {

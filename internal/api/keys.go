@@ -94,7 +94,7 @@ func mountKeys(a *API) {
 	ring := a.cfg.Keys
 	mount(a, endpoint[createKey, Key]{
 		Method: "POST", Path: "/v1/keys", Action: access.WriteKeys, Status: 201,
-		Read:  bound[createKey](a),
+		Read:  readNewKey(a),
 		Wants: func(in createKey) access.Attempt { return access.Attempt{Grants: in.key().Grant()} },
 		Do: func(ctx context.Context, permit gate.Permit, in createKey) (Key, error) {
 			record, key, err := ring.Create(ctx, permit, in.key())
@@ -127,7 +127,7 @@ func mountKeys(a *API) {
 	})
 	mount(a, endpoint[oneKey, Key]{
 		Method: "GET", Path: "/v1/keys/{id}", Action: access.ReadKeys,
-		Read: a.readKey, Wants: oneKey.wants,
+		Read: readKey(a), Wants: oneKey.wants,
 		Do: func(ctx context.Context, permit gate.Permit, in oneKey) (Key, error) {
 			record, err := ring.Get(ctx, permit, in.ID)
 			return a.keyView(record), err
@@ -151,7 +151,7 @@ func mountKeys(a *API) {
 	})
 	mount(a, endpoint[oneKey, nothing]{
 		Method: "DELETE", Path: "/v1/keys/{id}", Action: access.WriteKeys, Status: 204,
-		Read: a.readKey, Wants: oneKey.wants,
+		Read: readKey(a), Wants: oneKey.wants,
 		Do: func(ctx context.Context, permit gate.Permit, in oneKey) (nothing, error) {
 			_, err := ring.Revoke(ctx, permit, in.ID)
 			return nothing{}, err
@@ -164,10 +164,32 @@ func mountKeys(a *API) {
 }
 
 // readKey reads the id, and looks at what the key is now, for the policy to judge.
-func (a *API) readKey(rq *request) (oneKey, error) {
-	in, err := bound[oneKey](a)(rq)
-	in.current, _ = a.cfg.Keys.Peek(rq.caller.Project(), in.ID)
-	return in, err
+func readKey(a *API) func(*request) (oneKey, error) {
+	read := bound[oneKey](a)
+	return func(rq *request) (oneKey, error) {
+		in, err := read(rq)
+		in.current, _ = a.cfg.Keys.Peek(rq.caller.Project(), in.ID)
+		return in, err
+	}
+}
+
+func readNewKey(a *API) func(*request) (createKey, error) {
+	read := bound[createKey](a)
+	return func(rq *request) (createKey, error) {
+		in, err := read(rq)
+		if err != nil {
+			return in, err
+		}
+		return in, checkExpiry(in.Body.ExpiresAt)
+	}
+}
+
+// checkExpiry refuses the year 1, which to the keyring means never.
+func checkExpiry(at *time.Time) error {
+	if at != nil && at.IsZero() {
+		return problem.Invalid("expires_at", "must be in the future")
+	}
+	return nil
 }
 
 func readKeyChange(a *API) func(*request) (updateKey, error) {
@@ -181,7 +203,7 @@ func readKeyChange(a *API) func(*request) (updateKey, error) {
 			return in, problem.Invalid("never_expires", "cannot be combined with expires_at")
 		}
 		in.current, _ = a.cfg.Keys.Peek(rq.caller.Project(), in.ID)
-		return in, nil
+		return in, checkExpiry(in.Body.ExpiresAt)
 	}
 }
 

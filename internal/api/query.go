@@ -93,8 +93,12 @@ func mountQuery(a *API) {
 		Do: func(ctx context.Context, permit gate.Permit, in followEvents) (stream, error) {
 			ctx, cancel := context.WithCancel(ctx)
 			stop := context.AfterFunc(a.cfg.Stopping, cancel)
-			events, err := a.cfg.Live.Follow(ctx, permit)
-			return stream{events: events, only: in.Event, close: func() { stop(); cancel() }}, err
+			s := stream{only: in.Event, close: func() { stop(); cancel() }}
+			var err error
+			if s.events, err = a.cfg.Live.Follow(ctx, permit); err != nil {
+				s.close()
+			}
+			return s, err
 		},
 		Write: writeStream,
 		Doc: doc{
@@ -150,6 +154,9 @@ func writeStream(rq *request, s stream) error {
 	control := http.NewResponseController(&rq.reply)
 	rq.reply.Header().Set("Content-Type", "text/event-stream")
 	rq.reply.WriteHeader(http.StatusOK)
+	if rq.r.Method == http.MethodHead {
+		return nil
+	}
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	text := []byte(": following\n\n")

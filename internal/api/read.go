@@ -211,7 +211,7 @@ func (rq *request) unpack(packed *bytes.Buffer, most int64) (*bytes.Buffer, erro
 		if err := rq.hold(zstdWindow); err != nil {
 			return nil, err
 		}
-		unzstd, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(most)), zstd.WithDecoderMaxWindow(zstdWindow))
+		unzstd, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(eventsSize.unpacked)), zstd.WithDecoderMaxWindow(zstdWindow))
 		if err != nil {
 			return nil, err
 		}
@@ -227,8 +227,11 @@ func (rq *request) unpack(packed *bytes.Buffer, most int64) (*bytes.Buffer, erro
 		return plain, nil
 	}
 	rq.a.bodies.put(plain)
-	if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) {
+	switch {
+	case errors.Is(err, zstd.ErrDecoderSizeExceeded):
 		err = bodyTooLarge(most)
+	case errors.Is(err, zstd.ErrWindowSizeExceeded):
+		err = problem.New(problem.BodyTooLarge, "The body needs a larger zstd window than the %d bytes of RFC 9659.", zstdWindow)
 	}
 	return nil, err
 }

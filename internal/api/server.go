@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/swaggest/swgui"
+	"github.com/swaggest/swgui/v5/static"
 	"github.com/swaggest/swgui/v5emb"
 
 	"github.com/weir-analytics/weir/internal/access"
@@ -57,12 +58,18 @@ func mountServer(a *API) {
 		Do: func(_ context.Context, permit gate.Permit, in whoami) (WhoAmI, error) {
 			return whoIs(permit, in), nil
 		},
-		Doc: doc{ID: "whoami", Tag: "Keys", Summary: "What this key is and may do", In: reflect.TypeFor[nothing](), Problems: []problem.Code{problem.InvalidField}},
+		Doc: doc{
+			ID: "whoami", Tag: "Keys", Summary: "What this key is and may do", Text: "Every key may ask this about itself.",
+			In: reflect.TypeFor[nothing](), Problems: []problem.Code{problem.InvalidField},
+		},
 	})
 	mountOpen(a, open{
 		Method: "GET", Path: "/healthz", Action: access.Anyone,
 		Serve: func(rq *request) error { return rq.writeJSON(200, Health{Status: "ok", Version: a.cfg.Version}) },
-		Doc:   doc{ID: "healthz", Tag: "Server", Summary: "Whether the server lives", Out: reflect.TypeFor[Health]()},
+		Doc: doc{
+			ID: "healthz", Tag: "Server", Summary: "Whether the server lives", Text: "It answers as long as the process serves.",
+			Out: reflect.TypeFor[Health](),
+		},
 	})
 	mountOpen(a, open{
 		Method: "GET", Path: "/readyz", Action: access.Anyone, Serve: a.readyz,
@@ -78,7 +85,10 @@ func mountServer(a *API) {
 			_, err := rq.reply.Write(a.openapi)
 			return err
 		},
-		Doc: doc{ID: "openapi", Tag: "Server", Summary: "This document", Out: reflect.TypeFor[map[string]any]()},
+		Doc: doc{
+			ID: "openapi", Tag: "Server", Summary: "This document", Text: "It is made from the code that answers the requests.",
+			Out: reflect.TypeFor[map[string]any](),
+		},
 	})
 	mountPages(a)
 }
@@ -121,17 +131,45 @@ func mountPages(a *API) {
 		SettingsUI: map[string]string{"validatorUrl": "null", "deepLinking": "true", "persistAuthorization": "false"},
 	})
 	page := func(rq *request) error {
+		if name := rq.r.PathValue("asset"); name != "" && !isAsset(name) {
+			return notFound()
+		}
 		rq.reply.Header().Set("Content-Security-Policy", "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'")
 		ui.ServeHTTP(&rq.reply, rq.r)
 		return nil
 	}
-	mountOpen(a, open{Method: "GET", Path: "/docs/", Action: access.Anyone, Serve: page,
-		Doc: doc{ID: "docs", Tag: "Server", Summary: "The documentation, for a browser", Types: []string{"text/html"}}})
-	mountOpen(a, open{Method: "GET", Path: "/docs", Action: access.Anyone,
-		Serve: func(rq *request) error { http.Redirect(&rq.reply, rq.r, "/docs/", http.StatusFound); return nil },
-		Doc:   doc{ID: "docsRedirect", Tag: "Server", Summary: "Leads to the documentation", Types: []string{"text/html"}, Status: http.StatusFound}})
-	mountOpen(a, open{Method: "GET", Path: "/problems/{code}", Action: access.Anyone, Serve: problemPage,
-		Doc: doc{ID: "problem", Tag: "Server", Summary: "What a problem means", Types: []string{"text/html"}, In: reflect.TypeFor[problemInput](), Problems: []problem.Code{problem.NotFound}}})
+	mountOpen(a, open{
+		Method: "GET", Path: "/docs", Action: access.Anyone, Serve: page,
+		Doc: doc{ID: "docs", Tag: "Server", Summary: "The documentation", Text: "A page for a browser. It asks no other host.", Types: []string{"text/html"}},
+	})
+	mountOpen(a, open{
+		Method: "GET", Path: "/docs/{asset...}", Action: access.Anyone, Serve: page,
+		Doc: doc{
+			ID: "docsAsset", Tag: "Server", Summary: "A part of the documentation", Text: "What the page of the documentation is made of.",
+			In: reflect.TypeFor[assetInput](), Types: []string{"text/html", "text/css", "text/javascript", "image/png"}, Problems: []problem.Code{problem.NotFound},
+		},
+	})
+	mountOpen(a, open{
+		Method: "GET", Path: "/problems/{code}", Action: access.Anyone, Serve: problemPage,
+		Doc: doc{
+			ID: "problem", Tag: "Server", Summary: "What a problem means", Text: "The help page of a problem: its `type` leads here.",
+			Types: []string{"text/html"}, In: reflect.TypeFor[problemInput](), Problems: []problem.Code{problem.NotFound},
+		},
+	})
+}
+
+// isAsset reports whether the documentation has a file of that name. Most are kept compressed.
+func isAsset(name string) bool {
+	for _, stored := range [...]string{name, name + ".gz"} {
+		if file, err := static.FS.Open(stored); err == nil {
+			return file.Close() == nil
+		}
+	}
+	return false
+}
+
+type assetInput struct {
+	Asset string `path:"asset" doc:"The file's name." example:"swagger-ui.css"`
 }
 
 type problemInput struct {
@@ -141,7 +179,7 @@ type problemInput struct {
 var helpPage = template.Must(template.New("problem").Parse(`<!doctype html><html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width"><title>{{.Title}}</title>
 <style>body{font:16px/1.6 system-ui,sans-serif;max-width:42rem;margin:4rem auto;padding:0 1rem}code{background:#eee;padding:.1em .3em}</style>
-<h1>{{.Title}}</h1><p><code>{{.Code}}</code> · HTTP {{.Status}}</p><p>{{.Help}}</p><p><a href="/docs/">Documentation</a></p></html>
+<h1>{{.Title}}</h1><p><code>{{.Code}}</code> · HTTP {{.Status}}</p><p>{{.Help}}</p><p><a href="/docs">Documentation</a></p></html>
 `))
 
 // problemPage is the help of one problem: the page that its type URI names.
