@@ -96,7 +96,7 @@ func (a *API) serverURL() string {
 	if a.cfg.PublicURL != "" {
 		return a.cfg.PublicURL
 	}
-	return "http://127.0.0.1:8787"
+	return "/" // the server that the document came from
 }
 
 func (a *API) describe(d *huma.OpenAPI, r *row) {
