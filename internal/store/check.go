@@ -25,8 +25,8 @@ type Report struct {
 // maxFaults bounds a report.
 const maxFaults = 100
 
-// Check looks through the SQLite database in the file at path without changing it. The error means that it could not be
-// read at all.
+// Check looks through the SQLite database in the file at path without changing what is in it. The error means that it
+// could not be read at all.
 func Check(ctx context.Context, path string) (Report, error) {
 	if _, err := os.Stat(path); err != nil {
 		return Report{}, fmt.Errorf("store: %w", err)

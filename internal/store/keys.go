@@ -63,12 +63,18 @@ func (s *Store) Keys(ctx context.Context, project string, after keyring.Place, l
 
 // Key implements keyring.Store.
 func (s *Store) Key(ctx context.Context, project, id string) (keyring.Record, error) {
-	key, _, err := s.key(ctx, project, id)
+	key, _, err := findKey(ctx, s.read, project, id)
 	return key, err
 }
 
-func (s *Store) key(ctx context.Context, project, id string) (key keyring.Record, revision int64, err error) {
-	row := s.read.QueryRowContext(ctx, `SELECT `+keyColumns+` FROM keys WHERE project_id = $1 AND id = $2`, project, id)
+// querier is a database, or a transaction in it.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func findKey(ctx context.Context, from querier, project, id string) (key keyring.Record, revision int64, err error) {
+	row := from.QueryRowContext(ctx, `SELECT `+keyColumns+` FROM keys WHERE project_id = $1 AND id = $2`, project, id)
 	key, revision, err = scanKey(row)
 	if errors.Is(err, sql.ErrNoRows) {
 		return keyring.Record{}, 0, keyring.ErrNoKey
@@ -79,36 +85,47 @@ func (s *Store) key(ctx context.Context, project, id string) (key keyring.Record
 	return key, revision, nil
 }
 
-// changeAttempts is how often a change is tried anew because the key was changed by another node in between.
+// changeAttempts is how often a change is tried anew because another program changed the key in between.
 const changeAttempts = 16
 
-// ChangeKey implements keyring.Store. What change may change is what a keyring.Change does, and the revocation.
-func (s *Store) ChangeKey(ctx context.Context, project, id string, change func(*keyring.Record) error) (keyring.Record, error) {
+// ChangeKey implements keyring.Store. What change may change is what a keyring.Change does, and the revocation. It must
+// not call the store.
+func (s *Store) ChangeKey(ctx context.Context, project, id string, change func(*keyring.Record) error) (key keyring.Record, err error) {
 	for range changeAttempts {
-		key, revision, err := s.key(ctx, project, id)
-		if err != nil {
-			return keyring.Record{}, err
-		}
-		if err := change(&key); err != nil {
-			return keyring.Record{}, err
-		}
-		result, err := s.write.ExecContext(ctx, `UPDATE keys SET label = $1, steward = $2, scopes = $3, environments = $4,
-			updated_at = $5, expires_at = $6, revoked_at = $7, revision = revision + 1
-			WHERE project_id = $8 AND id = $9 AND revision = $10`,
-			key.Label, key.Steward, writeList(key.Scopes.Names()), writeList(key.Environments),
-			key.UpdatedAt.UnixMicro(), optional(key.ExpiresAt), optional(key.RevokedAt), project, id, revision)
+		var stored bool
+		err = s.transact(ctx, func(tx *sql.Tx) (err error) {
+			key, stored, err = changeKey(ctx, tx, project, id, change)
+			return err
+		})
 		if err != nil {
 			return keyring.Record{}, fmt.Errorf("store: change a key: %w", s.fault(err))
 		}
-		changed, err := result.RowsAffected()
-		if err != nil {
-			return keyring.Record{}, fmt.Errorf("store: change a key: %w", err)
-		}
-		if changed == 1 {
+		if stored {
 			return key, nil
 		}
 	}
 	return keyring.Record{}, fmt.Errorf("store: key %s was changed by others %d times in a row", id, changeAttempts)
+}
+
+// changeKey changes a key, unless it is another by then than the one that was changed.
+func changeKey(ctx context.Context, tx *sql.Tx, project, id string, change func(*keyring.Record) error) (key keyring.Record, stored bool, err error) {
+	key, revision, err := findKey(ctx, tx, project, id)
+	if err != nil {
+		return key, false, err
+	}
+	if err := change(&key); err != nil {
+		return key, false, err
+	}
+	result, err := tx.ExecContext(ctx, `UPDATE keys SET label = $1, steward = $2, scopes = $3, environments = $4,
+		updated_at = $5, expires_at = $6, revoked_at = $7, revision = revision + 1
+		WHERE project_id = $8 AND id = $9 AND revision = $10`,
+		key.Label, key.Steward, writeList(key.Scopes.Names()), writeList(key.Environments),
+		key.UpdatedAt.UnixMicro(), optional(key.ExpiresAt), optional(key.RevokedAt), project, id, revision)
+	if err != nil {
+		return key, false, err
+	}
+	changed, err := result.RowsAffected()
+	return key, changed == 1, err
 }
 
 func eachKey(rows *sql.Rows, visit func(keyring.Record) error) error {

@@ -202,7 +202,7 @@ func actionNamed(name string) access.Action {
 }
 
 // trimChunk is how many entries one transaction removes, so that other writers get their turn.
-const trimChunk = 10_000
+const trimChunk = 5_000
 
 // share is how much of the kept denials is one project's.
 type share struct {

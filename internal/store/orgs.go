@@ -94,10 +94,6 @@ func insertProject(ctx context.Context, tx *sql.Tx, p org.Project) error {
 	return nil
 }
 
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
 // projects reads projects with their environments, the oldest first.
 func projects(ctx context.Context, from querier, where string, args ...any) ([]org.Project, error) {
 	rows, err := from.QueryContext(ctx, `SELECT p.id, p.organization_id, p.name, p.created_at, e.name, e.mode
