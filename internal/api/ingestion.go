@@ -31,44 +31,80 @@ type Rejection struct {
 	Errors []problem.Field `json:"errors,omitempty" doc:"The fields at fault."`
 }
 
-// TrackItem, IdentifyItem and AliasItem describe what ReadBatch reads. They are documentation: the reading itself is
-// more lenient, and takes nulls and numbers for ids.
+// TrackItem, IdentifyItem and AliasItem describe what ReadBatch reads. They are documentation: the reading itself passes
+// over members it does not know, and takes some under other names.
 type TrackItem struct {
-	Event       string         `json:"event,omitzero" doc:"What happened; needed. Also accepted as 'name'." maxLength:"256" example:"Button Clicked"`
-	Environment string         `json:"environment,omitzero" doc:"The environment; by default the first that the key may use." example:"production"`
-	Properties  map[string]any `json:"properties,omitempty" doc:"Anything about the event, as JSON."`
-	DistinctID  any            `json:"distinct_id,omitempty" doc:"Who did it: a string, a number or null."`
-	AnonymousID any            `json:"anonymous_id,omitempty" doc:"Who it was before they were known."`
-	DeviceID    any            `json:"device_id,omitempty"`
-	SessionID   any            `json:"session_id,omitempty"`
-	Timestamp   any            `json:"timestamp,omitempty" doc:"When: ISO 8601, or a number since 1970 (below 1e11 seconds, else milliseconds). By default now."`
-	EventID     any            `json:"event_id,omitempty" doc:"An id of the sender's: sent again within 7 days, the event is stored once. Also accepted as messageId, sys_uuid or $insert_id."`
+	Event       string         `json:"event,omitzero" doc:"What happened." minLength:"1" maxLength:"256" example:"Button Clicked"`
+	Name        string         `json:"name,omitzero" doc:"The same under another name; one of the two is needed." minLength:"1" maxLength:"256"`
+	Environment *string        `json:"environment,omitempty" doc:"The environment; by default the first that the key may use." nullable:"true" example:"production"`
+	Properties  map[string]any `json:"properties,omitempty" doc:"Anything about the event, as JSON." nullable:"true"`
+	DistinctID  itemID         `json:"distinct_id,omitempty" doc:"Who did it."`
+	AnonymousID itemID         `json:"anonymous_id,omitempty" doc:"Who it was before they were known."`
+	DeviceID    itemID         `json:"device_id,omitempty"`
+	SessionID   itemID         `json:"session_id,omitempty"`
+	Timestamp   itemTime       `json:"timestamp,omitempty" doc:"When. By default now."`
+	EventID     itemID         `json:"event_id,omitempty" doc:"An id of the sender's: sent again within 7 days, the event is stored once. Also accepted as messageId, sys_uuid or $insert_id."`
 	_           struct{}       `additionalProperties:"true"`
+}
+
+// TransformSchema says that an event has a name, by one of the two members for it.
+func (TrackItem) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	s.AnyOf = []*huma.Schema{{Required: []string{"event"}}, {Required: []string{"name"}}}
+	return s
 }
 
 // IdentifyItem says who somebody is.
 type IdentifyItem struct {
-	DistinctID  any            `json:"distinct_id" doc:"Who: a string or a number."`
-	Environment string         `json:"environment,omitzero" example:"production"`
-	Traits      map[string]any `json:"traits,omitempty" doc:"What is known of them, as JSON."`
-	AnonymousID any            `json:"anonymous_id,omitempty" doc:"Who it was before they were known."`
-	DeviceID    any            `json:"device_id,omitempty"`
-	SessionID   any            `json:"session_id,omitempty"`
-	Timestamp   any            `json:"timestamp,omitempty" doc:"Since when it is so; older traits never replace newer ones."`
-	EventID     any            `json:"event_id,omitempty"`
+	DistinctID  neededID       `json:"distinct_id" doc:"Who."`
+	Environment *string        `json:"environment,omitempty" nullable:"true" example:"production"`
+	Traits      map[string]any `json:"traits,omitempty" doc:"What is known of them, as JSON." nullable:"true"`
+	AnonymousID itemID         `json:"anonymous_id,omitempty" doc:"Who it was before they were known."`
+	DeviceID    itemID         `json:"device_id,omitempty"`
+	SessionID   itemID         `json:"session_id,omitempty"`
+	Timestamp   itemTime       `json:"timestamp,omitempty" doc:"Since when it is so; older traits never replace newer ones."`
+	EventID     itemID         `json:"event_id,omitempty"`
 	_           struct{}       `additionalProperties:"true"`
 }
 
 // AliasItem says that two ids are one person.
 type AliasItem struct {
-	DistinctID  any      `json:"distinct_id" doc:"The id known so far."`
-	NewUserID   any      `json:"new_user_id" doc:"The other id of the same person."`
-	Environment string   `json:"environment,omitzero" example:"production"`
-	AnonymousID any      `json:"anonymous_id,omitempty"`
-	DeviceID    any      `json:"device_id,omitempty"`
-	Timestamp   any      `json:"timestamp,omitempty"`
-	EventID     any      `json:"event_id,omitempty"`
+	DistinctID  neededID `json:"distinct_id" doc:"The id known so far."`
+	NewUserID   neededID `json:"new_user_id" doc:"The other id of the same person."`
+	Environment *string  `json:"environment,omitempty" nullable:"true" example:"production"`
+	AnonymousID itemID   `json:"anonymous_id,omitempty"`
+	DeviceID    itemID   `json:"device_id,omitempty"`
+	Timestamp   itemTime `json:"timestamp,omitempty"`
+	EventID     itemID   `json:"event_id,omitempty"`
 	_           struct{} `additionalProperties:"true"`
+}
+
+// itemID is an id in an item, and neededID one that must be there. Many systems number their users.
+type (
+	itemID   struct{}
+	neededID struct{}
+)
+
+// Schema describes the id.
+func (itemID) Schema(huma.Registry) *huma.Schema { return idSchema(0, &huma.Schema{Type: "null"}) }
+
+// Schema describes the id.
+func (neededID) Schema(huma.Registry) *huma.Schema { return idSchema(1) }
+
+func idSchema(least int, besides ...*huma.Schema) *huma.Schema {
+	most := event.MaxIDBytes
+	return &huma.Schema{OneOf: append([]*huma.Schema{{Type: "string", MinLength: &least, MaxLength: &most}, {Type: "number"}}, besides...)}
+}
+
+// itemTime is a time in an item.
+type itemTime struct{}
+
+// Schema describes the time.
+func (itemTime) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{OneOf: []*huma.Schema{
+		{Type: "string", Description: "ISO 8601; without a zone it is UTC."},
+		{Type: "number", Description: "Since 1970: below 1e11 in seconds, else in milliseconds."},
+		{Type: "null"},
+	}}
 }
 
 // oneOrMany is the schema of a body that is one item or an array of them.
@@ -113,6 +149,7 @@ func mountIngestion(a *API) {
 
 // mountEvents adds one ingestion row. Its problems have the members that Altertable's clients read.
 func mountEvents[T any](a *API, path string, action access.Action, shape event.Shape, d doc) {
+	d.Takes = []string{"text/plain"} // of a beacon that wants no preflight
 	d.Tag, d.In, d.Out = "Ingestion", reflect.TypeFor[ingestionInput[T]](), reflect.TypeFor[Receipt]()
 	d.Problems = append(d.Problems, problem.TooManyItems, problem.EventTooLarge)
 	mount(a, endpoint[event.Batch, event.Receipt]{

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +23,7 @@ type doc struct {
 	Text     string
 	In       reflect.Type         // struct with path, query and Body; nil: the row's input
 	Out      reflect.Type         // the answer; nil: the row's
+	Takes    []string             // content types of the request beside JSON
 	Types    []string             // content types of a success beside JSON, or instead of it when Out is not set
 	Problems []problem.Code       // beyond those that the frame can answer on any row
 	Status   int                  // of a success of an open row; 0: 200
@@ -83,8 +83,8 @@ func (a *API) document() *huma.OpenAPI {
 			},
 		},
 	}
-	for i := range tags {
-		d.Tags = append(d.Tags, &tags[i])
+	for _, tag := range tags {
+		d.Tags = append(d.Tags, &tag)
 	}
 	for i := range a.rows {
 		a.describe(d, &a.rows[i])
@@ -166,6 +166,9 @@ func (a *API) describeInput(op *huma.Operation, r *row) {
 		}
 	}
 	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": media}}
+	for _, name := range r.doc.Takes {
+		op.RequestBody.Content[name] = &huma.MediaType{Schema: media.Schema}
+	}
 }
 
 func first(examples []any) any {
@@ -190,7 +193,10 @@ func (a *API) describeAnswers(op *huma.Operation, r *row) {
 		success.Content["application/json"] = media
 	}
 	for _, name := range r.doc.Types {
-		success.Content[name] = &huma.MediaType{Schema: &huma.Schema{Type: "string"}}
+		success.Content[name] = &huma.MediaType{}
+		if strings.HasPrefix(name, "text/") {
+			success.Content[name].Schema = &huma.Schema{Type: "string"}
+		}
 	}
 	op.Responses[strconv.Itoa(r.status)] = success
 	for status, answer := range r.doc.Statuses {
@@ -225,7 +231,8 @@ func (a *API) describeProblems(op *huma.Operation, r *row) {
 		op.Responses[strconv.Itoa(status)] = response
 	}
 	op.Responses["default"] = &huma.Response{
-		Description: "Any other problem, such as a fault of the server.", Content: map[string]*huma.MediaType{problemType: {Schema: schema}},
+		Description: "Any other problem: the request came too slowly (408) or under a host name that is not the server's (421), or the server is at fault (5xx).",
+		Content:     map[string]*huma.MediaType{problemType: {Schema: schema}},
 	}
 }
 
@@ -233,7 +240,7 @@ func (a *API) describeProblems(op *huma.Operation, r *row) {
 func (a *API) problemsOf(r *row) []problem.Code {
 	codes := slices.Clone(r.doc.Problems)
 	if r.action != access.Anyone {
-		codes = append(codes, problem.TwoCredentials, problem.MissingCredential, problem.MalformedKey, problem.KeyNotAccepted, problem.SecretKeyInURL)
+		codes = append(codes, problem.TwoCredentials, problem.MissingCredential, problem.MalformedKey, problem.KeyNotAccepted, problem.SecretKeyInURL, problem.InvalidRequest)
 	}
 	if r.action.Scope() != 0 {
 		codes = append(codes, problem.MissingScope)
@@ -243,17 +250,15 @@ func (a *API) problemsOf(r *row) []problem.Code {
 	}
 	if r.doc.In != nil {
 		if _, ok := r.doc.In.FieldByName("Body"); ok {
-			codes = append(codes, problem.InvalidRequest, problem.InvalidJSON, problem.BodyTooLarge, problem.UnsupportedMediaType, problem.InvalidField)
+			codes = append(codes, problem.InvalidJSON, problem.BodyTooLarge, problem.UnsupportedMediaType, problem.InvalidField)
 		}
 	}
 	slices.Sort(codes)
 	return slices.Compact(codes)
 }
 
-var wildcard = regexp.MustCompile(`\{\$\}|\.\.\.`)
-
 // pathOf is a mux pattern's path as OpenAPI writes it.
-func pathOf(pattern string) string { return wildcard.ReplaceAllString(pattern, "") }
+func pathOf(pattern string) string { return strings.ReplaceAll(pattern, "...}", "}") }
 
 // title names the components of the document after our types.
 func title(t reflect.Type, hint string) string {
