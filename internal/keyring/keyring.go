@@ -106,8 +106,8 @@ func Open(ctx context.Context, store Store, cfg Config) (*Ring, error) {
 	return r, nil
 }
 
-// Lookup finds a key by the public part of the credential. It takes no lock and allocates nothing, and it costs the same
-// whether the key is known or not. digest is meaningless when found is false.
+// Lookup finds a key by the public part of the credential. It takes no lock and allocates nothing, and does the same for
+// an id that is unknown, to within a fraction of a microsecond. digest is meaningless when found is false.
 func (r *Ring) Lookup(lookup access.Lookup) (key *access.Key, digest access.Digest, found bool) {
 	e, found := r.live.Load().find(lookup)
 	return e.key, e.digest, found
