@@ -47,12 +47,6 @@ type TrackItem struct {
 	_           struct{}       `additionalProperties:"true"`
 }
 
-// TransformSchema says that an event has a name, by one of the two members for it.
-func (TrackItem) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
-	s.AnyOf = []*huma.Schema{{Required: []string{"event"}}, {Required: []string{"name"}}}
-	return s
-}
-
 // IdentifyItem says who somebody is.
 type IdentifyItem struct {
 	DistinctID  neededID       `json:"distinct_id" doc:"Who."`
