@@ -8,7 +8,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-build: ## build bin/weir (needs Go and a C compiler, nothing else)
+build: ## build bin/weir (needs Go and a C++ compiler, nothing else)
 	go build -trimpath -o bin/weir ./cmd/weir
 
 run: build ## build, and serve on 127.0.0.1:8787 with the data in ./weir-data
