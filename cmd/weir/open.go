@@ -25,6 +25,13 @@ func storeSchemes() []string     { return []string{"sqlite"} }
 func journalSchemes() []string   { return []string{"segment"} }
 func warehouseSchemes() []string { return []string{"duckdb"} }
 
+// The engines of a single machine.
+const (
+	standardStore     = "sqlite:"
+	standardJournal   = "segment:"
+	standardWarehouse = "duckdb:"
+)
+
 // controlStore keeps what is not events.
 type controlStore interface {
 	keyring.Store

@@ -39,7 +39,7 @@ func TestEveryCodeHasOneRow(t *testing.T) {
 
 // Promise: whatever is not a problem is internal, and its text does not reach the caller.
 func TestUnknownErrorsAreInternalAndSilent(t *testing.T) {
-	secret := errors.New("dsn=postgres://root:hunter2@db")
+	secret := errors.New("dsn=root:hunter2@db")
 	e := problem.From(fmt.Errorf("load keys: %w", secret))
 	if e.Code != problem.Internal || e.Status() != 500 {
 		t.Fatalf("got %v, want internal", e.Code)
