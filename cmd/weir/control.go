@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"net/http"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/api"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
@@ -58,54 +60,58 @@ func openControl(ctx context.Context, cfg config, w world, log *slog.Logger) (c 
 		return nil, err
 	}
 	c.gate = gate.New(c.keys, c.ledger, w.now, newDecisionID)
-	return c, c.firstStart(ctx)
+	return c, c.firstStart(ctx, w)
 }
 
-// firstStart makes the first keys in a project that has none, by the same door as all others.
-func (c *control) firstStart(ctx context.Context) error {
-	operator, err := c.operator(ctx, access.ReadKeys)
+// firstStart makes the first keys in a project that has none, by the same way as all others: through the API.
+func (c *control) firstStart(ctx context.Context, w world) error {
+	client, err := c.client(ctx, w)
 	if err != nil {
 		return err
 	}
-	list, _, err := c.keys.List(ctx, operator, "", 1)
-	if err != nil || len(list) > 0 {
+	var page api.KeyPage
+	if err := client.call(ctx, http.MethodGet, "/v1/keys?limit=1", nil, &page); err != nil || len(page.Data) > 0 {
 		return err
 	}
-	if operator, err = c.operator(ctx, access.WriteKeys); err != nil {
+	var public, secret api.Key
+	if err := client.call(ctx, http.MethodPost, "/v1/keys", map[string]any{"kind": "public", "label": "first public key"}, &public); err != nil {
 		return err
 	}
-	_, public, err := c.keys.Create(ctx, operator, keyring.New{Kind: access.Public, Mode: access.Live, Label: "first public key"})
-	if err != nil {
+	every := map[string]any{"kind": "secret", "label": "first secret key", "scopes": access.AllScopes.Names()}
+	if err := client.call(ctx, http.MethodPost, "/v1/keys", every, &secret); err != nil {
 		return err
 	}
-	_, secret, err := c.keys.Create(ctx, operator, keyring.New{Kind: access.Secret, Mode: access.Live, Label: "first secret key", Scopes: access.AllScopes})
-	c.first = &firstKeys{public, secret}
-	return err
+	c.first = &firstKeys{access.SecretText(public.Key), access.SecretText(secret.Key)}
+	return nil
 }
 
-// operator is a permit for whoever holds the data folder.
-func (c *control) operator(ctx context.Context, action access.Action) (gate.Permit, error) {
-	key, err := c.keys.Operator(c.project.ID)
+// client speaks to the API in this process alone, for whoever holds the data folder. Its key is gone with the process.
+// Only what is about keys and the ledger can be asked for.
+func (c *control) client(ctx context.Context, w world) (*keysClient, error) {
+	operator, err := c.keys.Operator(c.project.ID)
 	if err != nil {
-		return gate.Permit{}, err
+		return nil, err
 	}
-	caller, err := c.gate.Identify(ctx, gate.Credential{Key: key, Via: access.InHeader, RequestID: "first-start"}, action)
+	face, err := api.New(api.Config{
+		Gate: c.gate, Keys: c.keys, Ledger: c.ledger, Registry: discardMetrics(), Now: w.now, NewID: newID, Log: slog.New(slog.DiscardHandler),
+		Version: version, Stopping: ctx,
+	})
 	if err != nil {
-		return gate.Permit{}, err
+		return nil, err
 	}
-	return c.gate.Admit(ctx, caller, access.Attempt{})
+	return &keysClient{w: w, base: "http://folder", key: operator.Reveal(), http: &http.Client{Transport: inProcess{face}}}, nil
 }
 
 // publicKey is the oldest public key that still works; empty when there is none.
-func (c *control) publicKey(ctx context.Context) (string, error) {
-	operator, err := c.operator(ctx, access.ReadKeys)
+func (c *control) publicKey(ctx context.Context, w world) (string, error) {
+	client, err := c.client(ctx, w)
 	if err != nil {
 		return "", err
 	}
-	list, _, err := c.keys.List(ctx, operator, "", 200)
-	for _, r := range list {
-		if r.Kind == access.Public && r.RevokedAt.IsZero() {
-			return r.Public, err
+	keys, err := client.all(ctx)
+	for _, k := range keys {
+		if k.Kind == "public" && k.Status == "active" {
+			return k.Key, err
 		}
 	}
 	return "", err

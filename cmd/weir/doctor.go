@@ -6,11 +6,6 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
-
-	"github.com/weir-analytics/weir/internal/event"
-	"github.com/weir-analytics/weir/internal/journal/segment"
-	"github.com/weir-analytics/weir/internal/store"
-	"github.com/weir-analytics/weir/internal/warehouse/duckdb"
 )
 
 // finding is one thing that 'weir doctor' saw.
@@ -86,51 +81,4 @@ func fine(part, format string, args ...any) finding {
 
 func faulty(part, format string, args ...any) finding {
 	return finding{Part: part, Fault: true, Text: fmt.Sprintf(format, args...)}
-}
-
-func journalFindings(r segment.Report, err error) []finding {
-	if err != nil {
-		return []finding{faulty("journal", "cannot be read: %v", err)}
-	}
-	found := []finding{fine("journal", "%d segments, records %d to %d", len(r.Segments), r.First, r.Last)}
-	if r.Torn.Bytes > 0 {
-		found = append(found, fine("journal", "%s ends in %d bytes of a write that was cut short, at offset %d; they were never acknowledged, and the next start cuts them off",
-			r.Torn.File, r.Torn.Bytes, r.Torn.Offset))
-	}
-	for _, d := range r.Damage {
-		found = append(found, faulty("journal", "%v", d))
-	}
-	return found
-}
-
-func storeFindings(r store.Report, err error) []finding {
-	if err != nil {
-		return []finding{faulty("store", "cannot be read: %v", err)}
-	}
-	found := []finding{fine("store", "version %d of %d, %d projects, %d keys of which %d revoked, %d denials",
-		r.Version, r.Known, r.Projects, r.Keys, r.RevokedKeys, r.Denials)}
-	for _, f := range r.Faults {
-		found = append(found, faulty("store", "%s", f))
-	}
-	return found
-}
-
-// warehouseFindings are about every file, and about whether the journal goes on where each ends.
-func warehouseFindings(reports []duckdb.Report, err error, last event.Position) []finding {
-	if err != nil {
-		return []finding{faulty("warehouse", "cannot be read: %v", err)}
-	}
-	found := []finding{fine("warehouse", "%d environments have events", len(reports))}
-	for _, r := range reports {
-		name := r.Space.Project + "/" + r.Space.Environment
-		switch {
-		case r.Fault != "":
-			found = append(found, faulty("warehouse", "%s: %s", name, r.Fault))
-		case r.Position > last:
-			found = append(found, faulty("warehouse", "%s: loaded up to position %d, but the journal ends at %d: they do not belong together", name, r.Position, last))
-		default:
-			found = append(found, fine("warehouse", "%s: %d events and %d persons in %d bytes, loaded up to position %d", name, r.Events, r.Persons, r.Bytes, r.Position))
-		}
-	}
-	return found
 }

@@ -180,18 +180,12 @@ func onFolder(cmd *cobra.Command, w world, c *keysClient, do func() error) error
 		return err
 	}
 	defer func() { _ = control.close(cmd.Context()) }()
-	operator, err := control.keys.Operator(control.project.ID)
+	local, err := control.client(cmd.Context(), w)
 	if err != nil {
 		return err
 	}
-	face, err := api.New(api.Config{
-		Gate: control.gate, Keys: control.keys, Ledger: control.ledger, Registry: discardMetrics(), Now: w.now, NewID: newID, Log: logs.Logger,
-		Version: version, Stopping: cmd.Context(),
-	})
-	if err != nil {
-		return err
-	}
-	c.base, c.key, c.http = "http://folder", operator.Reveal(), &http.Client{Transport: inProcess{face}}
+	local.asJSON = c.asJSON
+	*c = *local
 	return do()
 }
 
@@ -294,19 +288,27 @@ func (c *keysClient) one(ctx context.Context, method, path string, body any) err
 	return err
 }
 
-// list prints every key, page by page.
-func (c *keysClient) list(ctx context.Context) error {
+// all lists every key, page by page.
+func (c *keysClient) all(ctx context.Context) ([]api.Key, error) {
 	var all []api.Key
 	for cursor := ""; ; {
 		var page api.KeyPage
 		if err := c.call(ctx, http.MethodGet, "/v1/keys?limit=200&cursor="+url.QueryEscape(cursor), nil, &page); err != nil {
-			return err
+			return nil, err
 		}
 		all = append(all, page.Data...)
 		if page.NextCursor == nil {
-			break
+			return all, nil
 		}
 		cursor = *page.NextCursor
+	}
+}
+
+// list prints every key.
+func (c *keysClient) list(ctx context.Context) error {
+	all, err := c.all(ctx)
+	if err != nil {
+		return err
 	}
 	if c.asJSON {
 		return printJSON(c.w, all)

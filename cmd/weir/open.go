@@ -158,6 +158,53 @@ func checkEngines(ctx context.Context, cfg config) []finding {
 	return found
 }
 
+func journalFindings(r segment.Report, err error) []finding {
+	if err != nil {
+		return []finding{faulty("journal", "cannot be read: %v", err)}
+	}
+	found := []finding{fine("journal", "%d segments, records %d to %d", len(r.Segments), r.First, r.Last)}
+	if r.Torn.Bytes > 0 {
+		found = append(found, fine("journal", "%s ends in %d bytes of a write that was cut short, at offset %d; they were never acknowledged, and the next start cuts them off",
+			r.Torn.File, r.Torn.Bytes, r.Torn.Offset))
+	}
+	for _, d := range r.Damage {
+		found = append(found, faulty("journal", "%v", d))
+	}
+	return found
+}
+
+func storeFindings(r store.Report, err error) []finding {
+	if err != nil {
+		return []finding{faulty("store", "cannot be read: %v", err)}
+	}
+	found := []finding{fine("store", "version %d of %d, %d projects, %d keys of which %d revoked, %d denials",
+		r.Version, r.Known, r.Projects, r.Keys, r.RevokedKeys, r.Denials)}
+	for _, f := range r.Faults {
+		found = append(found, faulty("store", "%s", f))
+	}
+	return found
+}
+
+// warehouseFindings are about every file, and about whether the journal goes on where each ends.
+func warehouseFindings(reports []duckdb.Report, err error, last event.Position) []finding {
+	if err != nil {
+		return []finding{faulty("warehouse", "cannot be read: %v", err)}
+	}
+	found := []finding{fine("warehouse", "%d environments have events", len(reports))}
+	for _, r := range reports {
+		name := r.Space.Project + "/" + r.Space.Environment
+		switch {
+		case r.Fault != "":
+			found = append(found, faulty("warehouse", "%s: %s", name, r.Fault))
+		case r.Position > last:
+			found = append(found, faulty("warehouse", "%s: loaded up to position %d, but the journal ends at %d: they do not belong together", name, r.Position, last))
+		default:
+			found = append(found, fine("warehouse", "%s: %d events and %d persons in %d bytes, loaded up to position %d", name, r.Events, r.Persons, r.Bytes, r.Position))
+		}
+	}
+	return found
+}
+
 // openapi makes the document without opening anything.
 func openapi() ([]byte, error) {
 	a, err := api.New(api.Config{Registry: discardMetrics(), Version: version})

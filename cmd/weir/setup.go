@@ -33,7 +33,7 @@ func initialize(ctx context.Context, cfg config, w world, asJSON bool) error {
 		return err
 	}
 	defer func() { _ = c.close(ctx) }()
-	result, err := resultOf(ctx, c)
+	result, err := resultOf(ctx, c, w)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func initialize(ctx context.Context, cfg config, w world, asJSON bool) error {
 	return err
 }
 
-func resultOf(ctx context.Context, c *control) (setupResult, error) {
+func resultOf(ctx context.Context, c *control, w world) (setupResult, error) {
 	r := setupResult{
 		Organization: c.organization.Name, OrganizationID: c.organization.ID, Project: c.project.Name, ProjectID: c.project.ID, Created: c.first != nil,
 	}
@@ -62,7 +62,7 @@ func resultOf(ctx context.Context, c *control) (setupResult, error) {
 		r.PublicKey, r.SecretKey = &public, &secret
 		return r, nil
 	}
-	public, err := c.publicKey(ctx)
+	public, err := c.publicKey(ctx, w)
 	if public != "" {
 		r.PublicKey = &public
 	}
