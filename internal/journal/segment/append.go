@@ -26,6 +26,9 @@ type group struct {
 	err     error
 }
 
+// keptBuffer is the largest buffer that is used again: what a burst took is given back.
+const keptBuffer = 16 << 20
+
 // errClosed is why a closed journal does nothing.
 var errClosed = fmt.Errorf("segment: the journal is closed: %w", os.ErrClosed)
 
@@ -164,7 +167,10 @@ func (j *Journal) finish(g *group, err error) {
 		j.done.SyncSum += j.out.took
 		j.done.SyncLast = j.out.took
 	}
-	g.err, j.flying, j.spare, g.records = err, nil, g.records, nil
+	if cap(g.records) <= keptBuffer {
+		j.spare = g.records
+	}
+	g.err, j.flying, g.records = err, nil, nil
 	j.mu.Unlock()
 	close(g.done)
 	switch {
