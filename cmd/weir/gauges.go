@@ -2,16 +2,37 @@ package main
 
 import (
 	"maps"
-	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// aboutFigures lists what the parts say of themselves, as Prometheus shows it. The same list stands in
+// docs/operations.md.
+func aboutFigures() map[string]string {
+	return map[string]string{
+		"journal_position":                  "Number of the last durable event.",
+		"journal_segments":                  "Files of the journal.",
+		"journal_bytes":                     "Bytes of events in the journal's files.",
+		"journal_syncs_total":               "Commits made durable.",
+		"journal_sync_seconds_total":        "Time spent in syncs.",
+		"loader_position":                   "Number of the last event up to which all can be queried.",
+		"warehouse_restarts_total":          "How often the query process was started again.",
+		"queries_running":                   "Queries that run.",
+		"queries_waiting":                   "Queries that wait for their turn.",
+		"event_streams":                     "Readers of /v1/events/stream.",
+		"ledger_allowed_total":              "Requests allowed.",
+		"ledger_denials_total":              "Denials kept one by one.",
+		"ledger_denials_counted_only_total": "Denials that came too fast to be kept one by one, and were counted.",
+		"ledger_denials_waiting":            "Denials that wait to be written.",
+		"ledger_write_failures_total":       "Writes of the ledger that failed.",
+	}
+}
+
 // gauges gathers what the parts say of themselves, when Prometheus asks.
 type gauges struct{ s *server }
 
-// Describe says nothing beforehand: the collector is unchecked.
+// Describe says nothing beforehand: which figures there are depends on the engines.
 func (*gauges) Describe(chan<- *prometheus.Desc) {}
 
 // Collect asks every part.
@@ -24,12 +45,13 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	}
 	maps.Copy(all, g.s.journal.figures())
 	maps.Copy(all, warehouseFigures(g.s.warehouse))
-	for _, name := range slices.Sorted(maps.Keys(all)) {
+	about := aboutFigures()
+	for name, value := range all {
 		kind := prometheus.GaugeValue
 		if strings.HasSuffix(name, "_total") {
 			kind = prometheus.CounterValue
 		}
-		out <- prometheus.MustNewConstMetric(prometheus.NewDesc("weir_"+name, "See the documentation of metrics.", nil, nil), kind, all[name])
+		out <- prometheus.MustNewConstMetric(prometheus.NewDesc("weir_"+name, about[name], nil, nil), kind, value)
 	}
 }
 
