@@ -38,15 +38,14 @@ torture: ## kill the server again and again and count what it lost (WEIR_TORTURE
 fuzz: ## run every fuzz target for FUZZTIME (30s) each
 	scripts/fuzz
 
-audit: ## known faults in dependencies, and gosec with all its rules; reads GOVULNDB where the network is closed
-	scripts/check vulnerabilities gosec
+audit: ## faults known of the modules; GOVULNDB names a copy of the database where the network is closed
+	scripts/check vulnerabilities
 
 verify: test audit torture fuzz ## all of it: what a release must pass
 
 # The tools are pinned in a module of their own and built once.
 .bin/staticcheck:   package := honnef.co/go/tools/cmd/staticcheck
 .bin/golangci-lint: package := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
-.bin/gosec:         package := github.com/securego/gosec/v2/cmd/gosec
 .bin/govulncheck:   package := golang.org/x/vuln/cmd/govulncheck
 .bin/benchstat:     package := golang.org/x/perf/cmd/benchstat
 .bin/%: tools/go.mod tools/go.sum

@@ -375,7 +375,7 @@ var revealers = map[string]string{
 	"internal/keyring/keyring.go": "reads a key to find its record",
 	"internal/keyring/life.go":    "mints a key: its digest, its hint, and the text of a public one",
 	"internal/api/keys.go":        "shows a new key once, in the answer that creates it",
-	"cmd/weir/control.go":            "asks the server in the data folder as its operator",
+	"cmd/weir/control.go":         "asks the server in the data folder as its operator",
 	"cmd/weir/setup.go":           "shows the first keys once, when the data folder is made",
 }
 
