@@ -1,0 +1,213 @@
+package duckdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/warehouse/duckdb/native"
+)
+
+// stored is one record on its way in.
+type stored struct {
+	position event.Position
+	event    event.Event
+}
+
+// load stores the records that come after the space's position, in one transaction with the new position.
+func (i *instance) load(ctx context.Context, records []event.Record) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.writer == nil {
+		conn, err := i.db.Connect()
+		if err != nil {
+			return err
+		}
+		i.writer = conn
+	}
+	if i.seen == nil {
+		s := newSeen(firstRoom)
+		if err := i.remember(ctx, s); err != nil {
+			return fmt.Errorf("reading the ids of the last days: %w", err)
+		}
+		i.seen = s
+	}
+	if err := i.writer.Exec(ctx, "BEGIN"); err != nil {
+		return err
+	}
+	kept, err := i.write(ctx, records)
+	if err == nil {
+		err = i.writer.Exec(context.WithoutCancel(ctx), "COMMIT")
+	}
+	if err != nil {
+		i.seen = nil
+		return errors.Join(err, i.writer.Exec(context.WithoutCancel(ctx), "ROLLBACK"))
+	}
+	for _, s := range kept {
+		if s.event.OwnID {
+			i.seen.add(s.event.ID, s.position, s.event.ReceivedAt)
+		}
+	}
+	i.seen.forget()
+	return nil
+}
+
+// write puts the new records, the persons they tell of and the position into the open transaction, and returns the
+// records that are not repeats.
+func (i *instance) write(ctx context.Context, records []event.Record) ([]stored, error) {
+	state, err := readState(ctx, i.writer)
+	if err != nil {
+		return nil, err
+	}
+	fresh, err := i.decode(records, state.position)
+	if err != nil || len(fresh) == 0 {
+		return nil, err
+	}
+	kept, err := i.withoutRepeats(ctx, fresh)
+	if err != nil {
+		return nil, fmt.Errorf("looking for repeats: %w", err)
+	}
+	if err := appendEvents(i.writer, kept); err != nil {
+		return nil, fmt.Errorf("appending events: %w", err)
+	}
+	events := make([]*event.Event, len(kept))
+	for n := range kept {
+		events[n] = &kept[n].event
+	}
+	if err := mergePersons(ctx, i.writer, events); err != nil {
+		return nil, fmt.Errorf("merging persons: %w", err)
+	}
+	last := fresh[len(fresh)-1].position
+	return kept, i.writer.Each(ctx, "UPDATE store.state SET position = $1", nil, int64(last))
+}
+
+// decode reads the records after a position. It refuses records out of order and those of another space.
+func (i *instance) decode(records []event.Record, after event.Position) ([]stored, error) {
+	fresh := make([]stored, 0, len(records))
+	last := event.Position(0)
+	for _, r := range records {
+		if r.Position <= last {
+			return nil, fmt.Errorf("record %d comes after record %d", r.Position, last)
+		}
+		last = r.Position
+		if r.Position <= after {
+			continue
+		}
+		e, err := event.DecodeEvent(r.Data)
+		if err != nil {
+			return nil, fmt.Errorf("record %d: %w", r.Position, err)
+		}
+		if (event.Space{Project: e.Project, Environment: e.Environment}) != i.space {
+			return nil, fmt.Errorf("record %d belongs to another space", r.Position)
+		}
+		fresh = append(fresh, stored{r.Position, e})
+	}
+	return fresh, nil
+}
+
+// withoutRepeats drops the records whose sender's id came before, within the window.
+func (i *instance) withoutRepeats(ctx context.Context, records []stored) ([]stored, error) {
+	var doubtful []string
+	lookFrom := event.Position(0)
+	for _, r := range records {
+		if !r.event.OwnID {
+			continue
+		}
+		if from, maybe := i.seen.maybe(r.event.ID, windowStart(&r.event)); maybe {
+			if len(doubtful) == 0 || from < lookFrom {
+				lookFrom = from
+			}
+			doubtful = append(doubtful, r.event.ID)
+		}
+	}
+	newest, err := i.lastReceived(ctx, doubtful, lookFrom)
+	if err != nil {
+		return nil, err
+	}
+	kept := make([]stored, 0, len(records))
+	for _, r := range records {
+		if r.event.OwnID {
+			if before, known := newest[r.event.ID]; known && !before.Before(windowStart(&r.event)) {
+				continue
+			}
+			newest[r.event.ID] = later(newest[r.event.ID], r.event.ReceivedAt)
+		}
+		kept = append(kept, r)
+	}
+	return kept, nil
+}
+
+// windowStart is the time from which on an earlier event with the same id makes e a repeat.
+func windowStart(e *event.Event) time.Time { return e.ReceivedAt.Add(-event.RepeatWindow) }
+
+// lastReceived says when the ids among those given that are stored, at a position or after it, were last received.
+func (i *instance) lastReceived(ctx context.Context, ids []string, from event.Position) (map[string]time.Time, error) {
+	newest := map[string]time.Time{}
+	if len(ids) == 0 {
+		return newest, nil
+	}
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return nil, err
+	}
+	err = i.writer.Each(ctx, `
+		SELECT event_id, max(received_at) FROM store.event
+		WHERE position >= $1 AND own_id AND event_id IN (SELECT unnest(from_json($2, '["VARCHAR"]'))) GROUP BY event_id`,
+		func(r *native.Result, row int) error {
+			newest[r.Text(0, row)] = time.UnixMicro(r.Int(1, row)).UTC()
+			return nil
+		}, int64(from), string(list))
+	return newest, err
+}
+
+// remember fills s with the senders' ids of the last window.
+func (i *instance) remember(ctx context.Context, s *seen) error {
+	return i.writer.Each(ctx, `
+		WITH own AS (SELECT event_id, position, received_at FROM store.event WHERE own_id),
+			last AS (SELECT max(received_at) - INTERVAL 7 DAY AS since FROM own)
+		SELECT event_id, position, received_at, since FROM own, last WHERE received_at >= since`,
+		func(r *native.Result, row int) error {
+			s.add(r.Text(0, row), event.Position(r.Int(1, row)), time.UnixMicro(r.Int(2, row)).UTC())
+			s.horizon = time.UnixMicro(r.Int(3, row) - 1).UTC()
+			return nil
+		})
+}
+
+// appendEvents writes the records to the table of events, its columns in the table's order.
+func appendEvents(conn *native.Conn, records []stored) error {
+	rows, err := conn.Append("store", "event")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for n := range records {
+		e := &records[n].event
+		native.Put(rows, 0, int64(records[n].position))
+		native.Put(rows, 1, uint8(e.Kind))
+		native.Put(rows, 2, e.OwnID)
+		rows.TextOrNull(3, e.ID)
+		rows.TextOrNull(4, e.Name)
+		rows.Time(5, e.Timestamp)
+		rows.Time(6, e.ReceivedAt)
+		rows.TextOrNull(7, e.DistinctID)
+		rows.TextOrNull(8, e.AnonymousID)
+		rows.TextOrNull(9, e.DeviceID)
+		rows.TextOrNull(10, e.SessionID)
+		rows.TextOrNull(11, e.NewUserID)
+		properties := string(e.Properties)
+		if properties == "" {
+			properties = "{}"
+		}
+		rows.Text(12, properties)
+		rows.TextOrNull(13, e.KeyID)
+		rows.TextOrNull(14, e.Source)
+		if err := rows.End(); err != nil {
+			return err
+		}
+	}
+	return rows.Flush()
+}

@@ -1,0 +1,211 @@
+package duckdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/warehouse/duckdb/guard"
+	"github.com/weir-analytics/weir/internal/warehouse/duckdb/native"
+)
+
+// lines takes an answer line by line: first the columns, then each row.
+type lines interface {
+	columns([]query.Column) error
+	row([]byte) error
+	pause() error // the next row may take a while: let the reader have what there is
+}
+
+// run runs a question, whose statement the guard has passed, in a read-only transaction of its own.
+func (i *instance) run(ctx context.Context, q *question, out lines) error {
+	conn, err := i.db.Connect()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.Exec(ctx, "BEGIN TRANSACTION READ ONLY"); err != nil {
+		return err
+	}
+	stmt, err := conn.Prepare(q.SQL)
+	if err != nil {
+		return statementProblem(err, q.SQL)
+	}
+	defer stmt.Close()
+	if !stmt.IsSelect() {
+		return problem.New(problem.SQLNotAllowed, "Only SELECT statements can be run.")
+	}
+	if err := bind(stmt, q); err != nil {
+		return err
+	}
+	rows, err := stmt.Query(ctx)
+	if err != nil {
+		return statementProblem(err, q.SQL)
+	}
+	defer rows.Close()
+	return copyRows(ctx, rows, q, out)
+}
+
+// copyRows writes the rows out, under the question's ceilings. The columns go out when the first rows are there, so that
+// a statement that fails before them answers nothing but its problem.
+func copyRows(ctx context.Context, rows *native.Result, q *question, out lines) error {
+	n, err := rows.Next(ctx)
+	if err != nil && err != io.EOF {
+		return statementProblem(err, q.SQL)
+	}
+	columns := make([]query.Column, len(rows.Columns()))
+	for i, c := range rows.Columns() {
+		columns[i] = query.Column{Name: c.Name, Type: c.Type}
+	}
+	if err := out.columns(columns); err != nil {
+		return err
+	}
+	left := budget{rows: q.Rows, bytes: q.Bytes}
+	var line []byte
+	for err != io.EOF {
+		for i := range n {
+			line = rows.AppendRow(line[:0], i)
+			if err := left.spend(len(line)); err != nil {
+				return err
+			}
+			if err := out.row(line); err != nil {
+				return err
+			}
+		}
+		if err := out.pause(); err != nil {
+			return err
+		}
+		if n, err = rows.Next(ctx); err != nil && err != io.EOF {
+			return statementProblem(err, q.SQL)
+		}
+	}
+	return nil
+}
+
+// budget counts rows and bytes against the ceilings of a question.
+type budget struct {
+	rows, bytes     int64
+	spent, spentRow int64
+}
+
+func (b *budget) spend(size int) error {
+	b.spentRow++
+	b.spent += int64(size)
+	switch {
+	case size > native.MaxRow:
+		return problem.New(problem.ResultTooLarge, "A row of the result is larger than %d bytes.", native.MaxRow)
+	case b.rows > 0 && b.spentRow > b.rows:
+		return problem.New(problem.ResultTooLarge, "The result has more than %d rows.", b.rows)
+	case b.bytes > 0 && b.spent > b.bytes:
+		return problem.New(problem.ResultTooLarge, "The result is larger than %d bytes.", b.bytes)
+	}
+	return nil
+}
+
+// statementProblem turns the engine's error about a statement into the caller's problem. Faults stay what they are.
+func statementProblem(err error, sql string) error {
+	var e *native.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Kind {
+	case native.Statement:
+		line, column, detail := guard.Where(e.Message, sql)
+		if line > 0 {
+			detail = fmt.Sprintf("line %d, column %d: %s", line, column, detail)
+		}
+		return problem.Wrap(err, problem.InvalidSQL, "%s", detail).At("sql", detail)
+	case native.Memory:
+		return problem.Wrap(err, problem.QueryTooHeavy, "The query needs more memory than a query may have.")
+	}
+	return err
+}
+
+// bind gives the statement its parameters, no more and no fewer than it has.
+func bind(stmt *native.Stmt, q *question) error {
+	names := stmt.Parameters()
+	used := 0
+	for i, name := range names {
+		value, field, given := parameter(q, name)
+		if !given {
+			return problem.Invalid(field, "the statement has this parameter, and it was not given a value")
+		}
+		v, err := parameterValue(value)
+		if err != nil {
+			return problem.Invalid(field, "%s", err)
+		}
+		if err := stmt.Bind(i, v); err != nil {
+			return problem.Wrap(err, problem.InvalidField, "%s: the value cannot be bound", field).At(field, "cannot be bound")
+		}
+		used++
+	}
+	if used == len(q.Positional)+len(q.Named) {
+		return nil
+	}
+	for i := range q.Positional {
+		if n := strconv.Itoa(i + 1); !slices.Contains(names, n) {
+			return problem.Invalid("parameters["+strconv.Itoa(i)+"]", "the statement has no parameter %s", n)
+		}
+	}
+	for name := range q.Named {
+		if !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
+			return problem.Invalid("parameters."+name, "the statement has no parameter of this name")
+		}
+	}
+	return nil
+}
+
+// parameter finds the value given for one of the statement's parameters, and the name of the field it belongs in. The
+// engine takes no notice of the case of names.
+func parameter(q *question, name string) (value jsontext.Value, field string, given bool) {
+	if n, err := strconv.Atoi(name); err == nil {
+		field = "parameters[" + strconv.Itoa(n-1) + "]"
+		if n < 1 || n > len(q.Positional) {
+			return nil, field, false
+		}
+		return q.Positional[n-1], field, true
+	}
+	for given, value := range q.Named {
+		if strings.EqualFold(given, name) {
+			return value, "parameters." + given, true
+		}
+	}
+	return nil, "parameters." + name, false
+}
+
+// parameterValue is a JSON value as the engine takes it: whole numbers exact up to 128 bits, other numbers as DOUBLE.
+func parameterValue(v jsontext.Value) (any, error) {
+	switch v.Kind() {
+	case 'n':
+		return nil, nil
+	case 't', 'f':
+		return v.Kind() == 't', nil
+	case '"':
+		text, err := jsontext.AppendUnquote(nil, v)
+		return string(text), err
+	case '0':
+	default:
+		return nil, errors.New("must be a string, a number, a boolean or null")
+	}
+	text := string(v)
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return n, nil
+	}
+	if n, ok := new(big.Int).SetString(text, 10); ok && len(text) < 50 && n.BitLen() < 128 {
+		return n, nil
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsInf(f, 0) {
+		return nil, errors.New("is a number too large to be bound")
+	}
+	return f, nil
+}

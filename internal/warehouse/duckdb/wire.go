@@ -1,0 +1,154 @@
+package duckdb
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/query"
+)
+
+// The addresses the query process answers at, over its unix socket.
+const (
+	pathReady   = "/ready"
+	pathLoad    = "/load"
+	pathLoaded  = "/loaded"
+	pathAnalyze = "/analyze"
+	pathRun     = "/run"
+	pathCancel  = "/cancel"
+	pathStop    = "/stop"
+)
+
+// Limits of what goes over the socket in one piece.
+const (
+	maxLoad      = 32 << 20 // bytes of records; a larger load goes in several pieces
+	maxStatement = 16 << 20 // bytes of a statement with its parameters
+	maxAnswer    = 1 << 20  // bytes of an answer that is no rows
+)
+
+// alive is what a process that is ready says of itself.
+type alive struct {
+	Walls string `json:"walls"`
+}
+
+// loaded is the answer about a space's position.
+type loaded struct {
+	Position event.Position `json:"position"`
+}
+
+// question asks to analyze or run a statement.
+type question struct {
+	ID          string                    `json:"id"`
+	Project     string                    `json:"project"`
+	Environment string                    `json:"environment"`
+	SQL         string                    `json:"sql"`
+	Positional  []jsontext.Value          `json:"positional"`
+	Named       map[string]jsontext.Value `json:"named"`
+	Rows        int64                     `json:"rows"`
+	Bytes       int64                     `json:"bytes"`
+}
+
+// header is the first line of an answer with rows. Each row is a line with a JSON array; the last line is an end or a
+// failure. Lines without a last one are the work of a process that died.
+type header struct {
+	Columns []query.Column `json:"columns"`
+}
+
+// end is the last line of a whole answer.
+const end = `{"end":true}`
+
+// failure is an error on its way: a problem, or a fault of ours.
+type failure struct {
+	Code       problem.Code    `json:"code"`
+	Detail     string          `json:"detail"`
+	Fields     []problem.Field `json:"fields"`
+	RetryAfter int64           `json:"retry_after"` // nanoseconds
+}
+
+func failureOf(err error) failure {
+	var p *problem.Error
+	if errors.As(err, &p) {
+		return failure{Code: p.Code, Detail: p.Detail, Fields: p.Fields, RetryAfter: int64(p.RetryAfter)}
+	}
+	return failure{Detail: err.Error()}
+}
+
+// error is the failure as the error it was.
+func (f failure) error() error {
+	if f.Code == "" {
+		return fmt.Errorf("duckdb: query process: %s", f.Detail)
+	}
+	p := problem.New(f.Code, "%s", f.Detail).After(time.Duration(f.RetryAfter))
+	p.Fields = f.Fields
+	return p
+}
+
+// writeFailure answers a request with an error.
+func writeFailure(w http.ResponseWriter, err error) {
+	w.WriteHeader(http.StatusUnprocessableEntity)
+	_ = json.MarshalWrite(w, failureOf(err))
+}
+
+// checkSpace refuses a space whose names cannot be the names of a folder and a file.
+func checkSpace(s event.Space) error {
+	name := regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+	if !name.MatchString(s.Project) || !name.MatchString(s.Environment) {
+		return fmt.Errorf("duckdb: project %q, environment %q: not names of a space", s.Project, s.Environment)
+	}
+	return nil
+}
+
+func spaceQuery(s event.Space) string {
+	return "?" + url.Values{"project": {s.Project}, "environment": {s.Environment}}.Encode()
+}
+
+func spaceOf(r *http.Request) (event.Space, error) {
+	q := r.URL.Query()
+	s := event.Space{Project: q.Get("project"), Environment: q.Get("environment")}
+	return s, checkSpace(s)
+}
+
+// encodeRecords writes each record as its position, its length, both varints, and its data.
+func encodeRecords(records []event.Record) []byte {
+	size := 0
+	for _, r := range records {
+		size += len(r.Data) + 2*binary.MaxVarintLen64
+	}
+	out := make([]byte, 0, size)
+	for _, r := range records {
+		out = binary.AppendUvarint(out, uint64(r.Position))
+		out = binary.AppendUvarint(out, uint64(len(r.Data)))
+		out = append(out, r.Data...)
+	}
+	return out
+}
+
+// decodeRecords reads what encodeRecords wrote. The records refer to data.
+func decodeRecords(data []byte) ([]event.Record, error) {
+	var records []event.Record
+	for len(data) > 0 {
+		position, n := binary.Uvarint(data)
+		if n <= 0 {
+			return nil, io.ErrUnexpectedEOF
+		}
+		data = data[n:]
+		size, n := binary.Uvarint(data)
+		if n <= 0 || size > uint64(len(data)-n) {
+			return nil, io.ErrUnexpectedEOF
+		}
+		data = data[n:]
+		records = append(records, event.Record{Position: event.Position(position), Data: data[:size]})
+		data = data[size:]
+	}
+	return records, nil
+}
