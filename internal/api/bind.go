@@ -1,8 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"errors"
+	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -134,6 +137,7 @@ func (rq *request) readBody(schema *huma.Schema, into any, faults *huma.Validate
 		return badJSON(text, err)
 	}
 	huma.Validate(rq.a.registry, schema, huma.NewPathBuffer(nil, 0), huma.ModeWriteToServer, loose, faults)
+	refuseNulls(rq.a.registry, schema, loose, faults)
 	if len(faults.Errors) > 0 {
 		return nil
 	}
@@ -148,6 +152,22 @@ func (rq *request) readBody(schema *huma.Schema, into any, faults *huma.Validate
 	return nil
 }
 
+// refuseNulls finds the members that are null and may not be. The validator takes such a member for one left out; whoever
+// sends it means more than that.
+func refuseNulls(registry huma.Registry, schema *huma.Schema, value any, faults *huma.ValidateResult) {
+	if schema.Ref != "" {
+		schema = registry.SchemaFromRef(schema.Ref)
+	}
+	members, _ := value.(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if p := schema.Properties[name]; p != nil && members[name] == nil && p.Type != "" && !p.Nullable {
+			at := huma.NewPathBuffer(nil, 0)
+			at.Push(name)
+			faults.Add(at, nil, "must not be null; leave it out")
+		}
+	}
+}
+
 // faultsOf makes one problem of all that is wrong with the fields. The values at fault are not repeated.
 func faultsOf(faults *huma.ValidateResult) error {
 	if len(faults.Errors) == 0 {
@@ -157,12 +177,12 @@ func faultsOf(faults *huma.ValidateResult) error {
 	for _, err := range faults.Errors {
 		var detail *huma.ErrorDetail
 		if errors.As(err, &detail) {
-			p.At(detail.Location, detail.Message)
+			p.At(cmp.Or(detail.Location, "body"), detail.Message)
 		}
 	}
 	texts := make([]string, len(p.Fields))
 	for i, f := range p.Fields {
-		texts[i] = strings.TrimPrefix(f.Name+": "+f.Detail, ": ")
+		texts[i] = f.Name + ": " + f.Detail
 	}
 	p.Detail = strings.Join(texts, "; ") + "."
 	return p

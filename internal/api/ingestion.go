@@ -164,8 +164,8 @@ func readBatch(rq *request, shape event.Shape) (event.Batch, error) {
 			return event.Batch{}, err
 		}
 		switch query.Get("sync") {
-		case "", "false", "0":
-		case "true", "1":
+		case "", "false":
+		case "true":
 			sync = true
 		default:
 			return event.Batch{}, problem.Invalid("query.sync", "must be true or false")
