@@ -1,8 +1,6 @@
 package event
 
 import (
-	"time"
-
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/problem"
 )
@@ -10,11 +8,11 @@ import (
 // The limits on what is accepted.
 const (
 	MaxItems      = 1000     // items a batch
-	MaxEventBytes = 32 << 10 // an event as it was sent
-	MaxDepth      = 32       // of objects and arrays in one another
-	MaxMembers    = 1000     // object members and array elements in an event, at any depth
+	MaxEventBytes = 32 << 10 // the text of an event's object, as it was sent
+	MaxDepth      = 32       // of objects and arrays in one another, counting the properties (or traits) themselves
+	MaxMembers    = 1000     // object members and array elements in the properties (or traits), at all depths together
 	MaxNameBytes  = 256      // an event's name
-	MaxIDBytes    = 200      // each of the ids
+	MaxIDBytes    = 200      // each of the ids, and the name of an environment
 )
 
 // Shape is how an endpoint's items are to be read.
@@ -72,7 +70,3 @@ type Rejection struct {
 	Index   int
 	Problem *problem.Error
 }
-
-// inRange reports whether a time is in the range an event may have: what the warehouse's timestamps and the answer's RFC 3339 can
-// both say, and a clock could mean.
-func inRange(t time.Time) bool { return t.Year() >= 1970 && t.Year() < 2200 }

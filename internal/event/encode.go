@@ -43,11 +43,11 @@ func AppendEvent(dst []byte, e *Event) []byte {
 
 // DecodeEvent reads what AppendEvent wrote. Nothing in the result refers to data.
 func DecodeEvent(data []byte) (Event, error) {
-	if len(data) < 3 || data[0] != encodingVersion || data[1] < byte(Track) || data[1] > byte(Alias) {
+	r, ok := open(data)
+	if !ok {
 		return Event{}, ErrEncoding
 	}
-	e := Event{Kind: Kind(data[1]), OwnID: data[2]&flagOwnID != 0}
-	r := reader{data: data[3:]}
+	e := Event{Kind: Kind(data[1]), OwnID: data[2] == flagOwnID}
 	e.Timestamp, e.ReceivedAt = r.time(), r.time()
 	for _, s := range [...]*string{
 		&e.Project, &e.Environment, &e.KeyID, &e.Source, &e.ID, &e.Name, &e.DistinctID, &e.AnonymousID, &e.DeviceID, &e.SessionID, &e.NewUserID,
@@ -63,10 +63,10 @@ func DecodeEvent(data []byte) (Event, error) {
 
 // SpaceOf reads only which space an encoded event belongs to.
 func SpaceOf(data []byte) (Space, error) {
-	if len(data) < 3 || data[0] != encodingVersion {
+	r, ok := open(data)
+	if !ok {
 		return Space{}, ErrEncoding
 	}
-	r := reader{data: data[3:]}
 	r.time()
 	r.time()
 	s := Space{Project: string(r.bytes()), Environment: string(r.bytes())}
@@ -76,9 +76,18 @@ func SpaceOf(data []byte) (Space, error) {
 	return s, nil
 }
 
+// reader takes an encoded event apart, from the front.
 type reader struct {
 	data []byte
 	bad  bool
+}
+
+// open checks the first three bytes, and gives a reader of the rest.
+func open(data []byte) (reader, bool) {
+	if len(data) < 3 || data[0] != encodingVersion || data[1] < byte(Track) || data[1] > byte(Alias) || data[2] > flagOwnID {
+		return reader{}, false
+	}
+	return reader{data: data[3:]}, true
 }
 
 func (r *reader) time() time.Time {

@@ -11,12 +11,12 @@ import (
 // The bounds of following events as they come.
 const (
 	maxFollowers = 256  // at once
-	followBuffer = 1024 // events a follower may lag behind
+	followBuffer = 1024 // events a follower may lag behind; more than the largest batch has
 )
 
 // Live hands events that have just become durable to those who follow them. The zero Live is ready.
 type Live struct {
-	mu        sync.RWMutex
+	mu        sync.Mutex
 	followers map[*follower]struct{}
 }
 
@@ -40,28 +40,29 @@ func (l *Live) Follow(ctx context.Context, permit gate.Permit) (<-chan Event, er
 		l.followers = map[*follower]struct{}{}
 	}
 	l.followers[f] = struct{}{}
-	context.AfterFunc(ctx, func() { l.drop(f) })
+	context.AfterFunc(ctx, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.drop(f)
+	})
 	return f.events, nil
 }
 
 // Followers is how many follow now.
 func (l *Live) Followers() int {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return len(l.followers)
 }
 
+// publish never waits for a follower.
 func (l *Live) publish(events []*Event) {
-	l.mu.RLock()
-	var lagging []*follower
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for f := range l.followers {
 		if !f.offer(events) {
-			lagging = append(lagging, f)
+			l.drop(f)
 		}
-	}
-	l.mu.RUnlock()
-	for _, f := range lagging {
-		l.drop(f)
 	}
 }
 
@@ -80,9 +81,8 @@ func (f *follower) offer(events []*Event) bool {
 	return true
 }
 
+// drop ends a follower, once. The caller holds the lock.
 func (l *Live) drop(f *follower) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if _, ok := l.followers[f]; ok {
 		delete(l.followers, f)
 		close(f.events)

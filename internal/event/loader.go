@@ -12,12 +12,19 @@ import (
 type LoaderConfig struct {
 	Journal   Journal
 	Warehouse Warehouse
-	Start     Position             // a position up to which every space is known to be loaded; 0 when nothing is known
-	Done      func(Position) error // called when every space is loaded up to a position; what it keeps is the next Start
-	Gather    time.Duration        // how long to let events gather before they are loaded; zero: 200 milliseconds
-	Batch     int                  // records a load; zero: 20,000
+	Start     Position      // a position up to which every space is known to be loaded; 0 when nothing is known
+	Gather    time.Duration // at most one load begins in this time, and events gather until the next; zero: 200 milliseconds
+	Batch     int           // records a load; zero: 20,000
 	Log       *slog.Logger
 }
+
+// The pauses after failures double from the first to the last. When nothing has come for the time of quiet, there is
+// nothing to load, and so no fault.
+const (
+	firstPause = 50 * time.Millisecond
+	lastPause  = 5 * time.Second
+	quiet      = 5 * time.Second
+)
 
 // Loader moves the journal into the warehouse. Each space keeps its own position there, in the transaction that stores
 // the events, so that after any crash each event is there exactly once.
@@ -41,26 +48,31 @@ func NewLoader(cfg LoaderConfig) *Loader {
 	return &Loader{cfg: cfg, loaded: cfg.Start, hurry: make(chan struct{}, 1), moved: make(chan struct{})}
 }
 
-// Run loads until ctx is done. A failed load is tried again, for ever, with growing pauses: what is in the journal was
-// promised.
+// Run loads until ctx is done. The first event after a quiet time is loaded at once, those that follow gather: a load of
+// many costs little more than a load of one. A failed load is tried again, for ever, with growing pauses: what is in the
+// journal was promised.
 func (l *Loader) Run(ctx context.Context) {
-	pause := time.Duration(0)
-	for ctx.Err() == nil {
-		records, err := l.cfg.Journal.Read(ctx, l.Loaded(), l.cfg.Batch)
-		if err == nil && len(records) < l.cfg.Batch {
-			records, err = l.gather(ctx, records)
-		}
+	pause := firstPause
+	for {
+		records, err := l.read(ctx)
+		gathered := time.After(l.cfg.Gather)
 		if err == nil {
 			err = l.load(ctx, records)
 		}
-		if err != nil && ctx.Err() == nil {
-			pause = min(max(2*pause, 50*time.Millisecond), 5*time.Second)
-			l.cfg.Log.Error("events could not be loaded; trying again", "error", err, "after", l.Loaded(), "pause", pause)
-			rest(ctx, pause)
-		} else {
-			pause = 0
+		if ctx.Err() != nil {
+			return
 		}
 		l.report(err)
+		switch {
+		case err != nil:
+			l.cfg.Log.Error("events could not be loaded; trying again", "error", err, "after", l.Loaded(), "pause", pause)
+			wait(ctx, time.After(pause), nil)
+			pause = min(2*pause, lastPause)
+			continue
+		case 0 < len(records) && len(records) < l.cfg.Batch:
+			wait(ctx, gathered, l.hurry)
+		}
+		pause = firstPause
 	}
 }
 
@@ -114,27 +126,21 @@ func (l *Loader) Await(ctx context.Context, upTo Position) error {
 	}
 }
 
-// gather lets more events come to those just read, since a load of many costs little more than a load of one, and reads
-// them all. It ends early when somebody waits.
-func (l *Loader) gather(ctx context.Context, first []Record) ([]Record, error) {
-	timer := time.NewTimer(l.cfg.Gather)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-l.hurry:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+// read gives the next records, and none when none came for the time of quiet.
+func (l *Loader) read(ctx context.Context) ([]Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, quiet)
+	defer cancel()
 	records, err := l.cfg.Journal.Read(ctx, l.Loaded(), l.cfg.Batch)
-	if err != nil {
-		return first, nil //nolint:nilerr // what was read before is good, and the next Read meets the error again
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil { // ours, and not one of the journal's own
+		return nil, nil
 	}
-	return records, nil
+	return records, err
 }
 
+// load stores records, each with its space, and moves on.
 func (l *Loader) load(ctx context.Context, records []Record) error {
 	if len(records) == 0 {
-		return errors.New("the journal returned no records")
+		return nil
 	}
 	spaces, order := map[Space][]Record{}, []Space{}
 	for _, r := range records {
@@ -152,16 +158,20 @@ func (l *Loader) load(ctx context.Context, records []Record) error {
 			return err
 		}
 	}
-	return l.advance(records[len(records)-1].Position)
+	l.advance(records[len(records)-1].Position)
+	return nil
 }
 
-func (l *Loader) advance(to Position) error {
+// advance says that everything up to a position is loaded. When the journal cannot release it, it will with the next.
+func (l *Loader) advance(to Position) {
 	l.mu.Lock()
 	l.loaded = to
 	close(l.moved)
 	l.moved = make(chan struct{})
 	l.mu.Unlock()
-	return l.cfg.Journal.Release(to)
+	if err := l.cfg.Journal.Release(to); err != nil {
+		l.cfg.Log.Warn("the journal keeps records that are loaded", "error", err, "upTo", to)
+	}
 }
 
 func (l *Loader) report(err error) {
@@ -170,11 +180,11 @@ func (l *Loader) report(err error) {
 	l.fault = err
 }
 
-func rest(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
+// wait returns when the time has come, somebody is in a hurry, or ctx is done.
+func wait(ctx context.Context, due <-chan time.Time, hurry <-chan struct{}) {
 	select {
-	case <-timer.C:
+	case <-due:
+	case <-hurry:
 	case <-ctx.Done():
 	}
 }

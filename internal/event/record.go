@@ -33,13 +33,14 @@ func New(cfg Config) *Service {
 	return &Service{cfg: cfg}
 }
 
-// Record stamps the good items of a batch that the permit covers, makes them durable, and says what became of each.
-// The batch has the items whose Targets the permit was asked for. When not one is accepted, the answer is the problem
-// of the first item.
+// Record stamps the good items of a batch that the permit covers, makes them durable, and says what became of each. The
+// batch is the one whose Targets the permit was asked for, and its events are stamped in place. When not one is accepted,
+// the answer is the problem of the first item. An answer of storage_full or unavailable leaves open what was stored:
+// sent again with the same event ids, nothing is there twice.
 //
 // Problems: those of the items, storage_full, unavailable.
 func (s *Service) Record(ctx context.Context, permit gate.Permit, batch Batch) (Receipt, error) {
-	accepted, rejected := sort(permit, batch)
+	accepted, rejected := part(permit, batch)
 	if len(accepted) == 0 {
 		return Receipt{}, rejected[0].Problem
 	}
@@ -61,9 +62,9 @@ func (s *Service) Record(ctx context.Context, permit gate.Permit, batch Batch) (
 	return receipt, nil
 }
 
-// sort parts the batch into what is accepted and the verdicts on the rest. The permit's refusals count the good items
+// part splits the batch into what is accepted and the verdicts on the rest. The permit's refusals count the good items
 // only, in their order.
-func sort(permit gate.Permit, batch Batch) ([]*Event, []Rejection) {
+func part(permit gate.Permit, batch Batch) ([]*Event, []Rejection) {
 	accepted := make([]*Event, 0, len(batch.Items))
 	var rejected []Rejection
 	refused, good := permit.Refused(), 0
@@ -84,7 +85,7 @@ func sort(permit gate.Permit, batch Batch) ([]*Event, []Rejection) {
 	return accepted, rejected
 }
 
-// stamp completes the events in place, and names the task after its first event's time and chance.
+// stamp completes the events in place, and names the task.
 func (s *Service) stamp(permit gate.Permit, shape Shape, events []*Event) (string, error) {
 	ids := make([]byte, 16*(len(events)+1))
 	if _, err := io.ReadFull(s.cfg.Random, ids); err != nil {
@@ -93,7 +94,7 @@ func (s *Service) stamp(permit gate.Permit, shape Shape, events []*Event) (strin
 	now := permit.At().UTC().Truncate(time.Microsecond)
 	for i, e := range events {
 		if e.ID == "" {
-			e.ID = uuid(now, ids[16*i:])
+			e.ID = uuid(now, i, ids[16*i:])
 		}
 		if e.Timestamp.IsZero() {
 			e.Timestamp = now
@@ -107,7 +108,7 @@ func (s *Service) stamp(permit gate.Permit, shape Shape, events []*Event) (strin
 		}
 		e.Project, e.Environment, e.KeyID, e.ReceivedAt, e.Source = permit.Project(), space, permit.Key().ID, now, shape.Source
 	}
-	return "task-" + uuid(now, ids[16*len(events):]), nil
+	return "task-" + uuid(now, 0, ids[16*len(events):]), nil
 }
 
 // encode writes the events one after another into one buffer.
@@ -125,13 +126,14 @@ func encode(events []*Event) [][]byte {
 	return records
 }
 
-// uuid is a version 7 UUID (RFC 9562 section 5.7) of a time and 16 random bytes, which it overwrites.
-func uuid(t time.Time, b []byte) string {
+// uuid is a version 7 UUID (RFC 9562 section 5.7) of a time and 16 random bytes, which it overwrites. Ids of one time
+// sort by their number, of which 12 bits count; 62 bits stay random.
+func uuid(t time.Time, number int, b []byte) string {
 	b = b[:16]
 	milli := uint64(t.UnixMilli())
 	binary.BigEndian.PutUint16(b[0:], uint16(milli>>32))
 	binary.BigEndian.PutUint32(b[2:], uint32(milli))
-	b[6] = b[6]&0x0f | 0x70
+	binary.BigEndian.PutUint16(b[6:], 0x7000|uint16(number)&0x0fff)
 	b[8] = b[8]&0x3f | 0x80
 	var text [36]byte
 	hex.Encode(text[0:8], b[0:4])
