@@ -30,6 +30,9 @@ type grammar struct {
 	modifiers   map[string]form
 	typeInfos   map[string]form
 	types       map[string]bool
+	logicalType shape
+	constant    shape
+	literal     shape // one that is not plain
 }
 
 // members holds an object against a shape: members that the shape does not name are refused.
@@ -123,17 +126,20 @@ func logicalType(w *walk, v *value, s *sight) error {
 	if id := v.get("id").text; !w.grammar.types[id] {
 		return w.refuse("The type %s is not allowed.", quote(id))
 	}
-	return w.members(v, shape{"id": plain, "type_info": typeInfo}, s)
+	return w.members(v, w.grammar.logicalType, s)
 }
 
-// constant checks a value written in the statement. Large integers have two halves, lists have children.
+// constant checks a value written in the statement.
 func constant(w *walk, v *value, s *sight) error {
-	return w.members(v, shape{"type": logicalType, "is_null": plain, "value": func(w *walk, v *value, s *sight) error {
-		if v.kind != '{' {
-			return plain(w, v, s)
-		}
-		return w.members(v, shape{"upper": plain, "lower": plain, "children": list(constant)}, s)
-	}}, s)
+	return w.members(v, w.grammar.constant, s)
+}
+
+// literal checks what a constant says: most are plain, large integers have two halves, and lists have children.
+func literal(w *walk, v *value, s *sight) error {
+	if v.kind != '{' {
+		return plain(w, v, s)
+	}
+	return w.members(v, w.grammar.literal, s)
 }
 
 // list allows a list of what item allows.
@@ -197,7 +203,10 @@ func newGrammar() *grammar {
 			"LIMIT_PERCENT_MODIFIER": {members: shape{"type": plain, "limit": expression, "offset": expression}},
 			"DISTINCT_MODIFIER":      {members: shape{"type": plain, "distinct_on_targets": list(expression)}},
 		},
-		types: map[string]bool{},
+		types:       map[string]bool{},
+		logicalType: shape{"id": plain, "type_info": typeInfo},
+		constant:    shape{"type": logicalType, "is_null": plain, "value": literal},
+		literal:     shape{"upper": plain, "lower": plain, "children": list(constant)},
 	}
 	for id := range strings.FieldsSeq("BOOLEAN TINYINT SMALLINT INTEGER BIGINT HUGEINT UTINYINT USMALLINT UINTEGER UBIGINT UHUGEINT BIGNUM " +
 		"FLOAT DOUBLE DECIMAL VARCHAR BLOB DATE TIME TIME_NS TIMESTAMP TIMESTAMP_S TIMESTAMP_MS TIMESTAMP_NS INTERVAL UUID LIST STRUCT MAP " +

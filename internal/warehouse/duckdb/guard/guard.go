@@ -19,7 +19,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/duckdb/duckdb-go/v2"
 
@@ -31,15 +30,13 @@ const parsers = 2
 
 // locked are the settings of the instance that parses. It has no tables, reads no files, loads no extensions and
 // cannot be set to anything else.
-var locked = strings.Join([]string{
-	"enable_external_access=false",
-	"autoload_known_extensions=false",
-	"autoinstall_known_extensions=false",
-	"allow_community_extensions=false",
-	"threads=1",
-	"memory_limit=64MB",
-	"lock_configuration=true",
-}, "&")
+const locked = "enable_external_access=false" +
+	"&autoload_known_extensions=false" +
+	"&autoinstall_known_extensions=false" +
+	"&allow_community_extensions=false" +
+	"&threads=1" +
+	"&memory_limit=64MB" +
+	"&lock_configuration=true"
 
 // Guard analyzes statements. It is safe for concurrent use.
 type Guard struct {

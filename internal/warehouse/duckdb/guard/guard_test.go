@@ -3,8 +3,10 @@ package guard_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	_ "github.com/duckdb/duckdb-go/v2"
@@ -150,5 +152,35 @@ func TestAttacksAreRefused(t *testing.T) {
 		} else if len(p.Fields) != 1 || p.Fields[0].Name != "sql" {
 			t.Errorf("line %d: fields %v, want one for sql", e.line, p.Fields)
 		}
+	}
+}
+
+// Promise: one guard serves many callers at once, and gives each its own facts.
+func TestAnalyzeIsSafeForConcurrentUse(t *testing.T) {
+	t.Parallel()
+	g := newGuard(t)
+	var wait sync.WaitGroup
+	for i := range 8 {
+		wait.Go(func() {
+			for j := range 25 {
+				name := fmt.Sprintf("p%d_%d", i, j)
+				got, err := g.Analyze(context.Background(), "SELECT $"+name+" FROM persons")
+				if err != nil || len(got.Facts.Parameters) != 1 || got.Facts.Parameters[0] != name {
+					t.Errorf("%s: %v %v", name, got, err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+}
+
+// Promise: a caller that has gone is not served, and that is no fault of the statement.
+func TestAnalyzeHeedsItsContext(t *testing.T) {
+	t.Parallel()
+	g := newGuard(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := g.Analyze(ctx, "SELECT 1"); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
 	}
 }

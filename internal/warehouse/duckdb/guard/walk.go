@@ -110,14 +110,14 @@ func baseTable(w *walk, v *value, s *sight) (*sight, error) {
 			quote(strings.TrimPrefix(catalog+"."+schema+"."+name, ".")))
 	}
 	folded := fold(name)
-	switch {
-	case s.has(folded):
-	case !slices.Contains(query.Tables(), folded):
+	if s.has(folded) {
+		return s, nil
+	}
+	if !slices.Contains(query.Tables(), folded) {
 		return s, w.refuse("There is no table %s. The tables are %s.", quote(name), strings.Join(query.Tables(), " and "))
-	default:
-		if first, seen := w.tables[folded]; !seen || w.near < first {
-			w.tables[folded] = w.near
-		}
+	}
+	if first, seen := w.tables[folded]; !seen || w.near < first {
+		w.tables[folded] = w.near
 	}
 	return s, nil
 }
@@ -194,6 +194,7 @@ func (w *walk) refuseFunction(what, name string) error {
 }
 
 // column checks a column's name: a few names that are no column are functions of the engine, written without brackets.
+// The name user is one of them and is left: it is often the name of a column, and otherwise a fixed word.
 func column(w *walk, v *value, s *sight) (*sight, error) {
 	names := v.get("column_names").items
 	if len(names) != 1 {

@@ -41,7 +41,7 @@ func caret(excerpt, text string) (int, bool) {
 	if err != nil || spaces < 0 || cells < 0 {
 		return 0, false
 	}
-	start, full := engineLine(text, number)
+	start, full := lineOf(text, number)
 	if core, cut := strings.CutPrefix(part, "..."); cut && !strings.HasPrefix(full, part) {
 		at := strings.Index(full, strings.TrimSuffix(core, "..."))
 		if at < 0 {
@@ -50,28 +50,31 @@ func caret(excerpt, text string) (int, bool) {
 		start, full, cells = start+at, full[at:], cells-len("...")
 	}
 	for i, r := range full {
-		if cells <= 0 {
+		wide := cellsOf(r)
+		if cells <= 0 && wide > 0 {
 			return start + i, true
 		}
-		cells -= cellsOf(r)
+		cells -= wide
 	}
 	return start + len(full), cells <= 0
 }
 
-// engineLine is the line of text with a number as the engine counts it: a carriage return and a line feed each end one.
-func engineLine(text string, number int) (start int, line string) {
-	for ; number > 1; number-- {
-		end := strings.IndexAny(text[start:], "\r\n")
-		if end < 0 {
-			return len(text), ""
+// lineOf is the line of text with a number as the engine counts it, and the byte that it starts at: a line feed ends a
+// line, and so does a carriage return that no line feed follows.
+func lineOf(text string, number int) (start int, line string) {
+	for i := range len(text) {
+		if text[i] != '\n' && (text[i] != '\r' || strings.HasPrefix(text[i+1:], "\n")) {
+			continue
 		}
-		start += end + 1
+		if number--; number == 0 {
+			return start, text[start:i]
+		}
+		start = i + 1
 	}
-	line = text[start:]
-	if end := strings.IndexAny(line, "\r\n"); end >= 0 {
-		line = line[:end]
+	if number != 1 {
+		return len(text), ""
 	}
-	return start, line
+	return start, text[start:]
 }
 
 // cellsOf is how many cells of a screen a character takes.
