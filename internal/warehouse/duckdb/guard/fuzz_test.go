@@ -10,7 +10,7 @@ import (
 	"github.com/weir-analytics/weir/internal/problem"
 )
 
-// FuzzAnalyze holds any text against two promises: the guard answers with facts or with a problem that is the caller's,
+// Promise: any text is answered with facts or with a problem that is the caller's,
 // and an accepted statement, run where there is a canary in everything else, neither returns nor names the canary.
 func FuzzAnalyze(f *testing.F) {
 	for _, e := range corpus(f, "testdata/attacks.txtar", "!") {
