@@ -16,6 +16,7 @@ type endpoint[I, O any] struct {
 	Action access.Action
 	Read   func(*request) (I, error)                        // request -> typed input; no decision about who may
 	Wants  func(I) access.Attempt                           // what the request asks for; pure
+	Denied func(I, error) error                             // nil: the denial is the answer; else what is said of a denied request
 	Do     func(context.Context, gate.Permit, I) (O, error) // the operation
 	Write  func(*request, O) error                          // nil: JSON, or nothing with status 204
 	Status int                                              // of success; 0: 200
@@ -79,6 +80,9 @@ func mount[I, O any](a *API, e endpoint[I, O]) {
 				return err
 			}
 			permit, err := a.cfg.Gate.Admit(rq.ctx(), caller, e.Wants(in))
+			if err != nil && e.Denied != nil {
+				return e.Denied(in, err)
+			}
 			if err != nil {
 				return err
 			}

@@ -150,6 +150,13 @@ func mountEvents[T any](a *API, path string, action access.Action, shape event.S
 		Method: "POST", Path: path, Action: action, Cross: true, Body: ingestionProblem, Doc: d,
 		Read:  func(rq *request) (event.Batch, error) { return readBatch(rq, shape) },
 		Wants: func(b event.Batch) access.Attempt { return access.Attempt{Each: true, Targets: b.Targets()} },
+		// When no item is accepted, the answer is about the first one, be it unreadable or denied.
+		Denied: func(b event.Batch, denial error) error {
+			if first := b.Items[0].Problem; first != nil {
+				return first
+			}
+			return denial
+		},
 		Do:    a.cfg.Events.Record,
 		Write: writeReceipt,
 	})
