@@ -96,10 +96,10 @@ func (s *shelf) Key(ctx context.Context, project, id string) (key keyring.Record
 	return key, err
 }
 
-func (s *shelf) Keys(ctx context.Context, project string, after keyring.Place, limit int) (list []keyring.Record, err error) {
+func (s *shelf) Keys(ctx context.Context, project string, live bool, after keyring.Place, limit int) (list []keyring.Record, err error) {
 	err = s.call(ctx, func() error {
 		for _, key := range s.keys {
-			if key.Project == project && order(keyring.Place{CreatedAt: key.CreatedAt, ID: key.ID}, after) > 0 {
+			if key.Project == project && (live || key.Mode == access.Test) && order(keyring.Place{CreatedAt: key.CreatedAt, ID: key.ID}, after) > 0 {
 				list = append(list, key)
 			}
 		}

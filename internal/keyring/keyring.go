@@ -39,8 +39,8 @@ type Store interface {
 	InsertKey(ctx context.Context, key Record) error
 	// Key reads one key of a project. The error is ErrNoKey when the project has none of that id.
 	Key(ctx context.Context, project, id string) (Record, error)
-	// Keys lists at most limit keys of a project that come after a place, oldest first.
-	Keys(ctx context.Context, project string, after Place, limit int) ([]Record, error)
+	// Keys lists at most limit keys of a project that come after a place, oldest first; those of live mode only if live.
+	Keys(ctx context.Context, project string, live bool, after Place, limit int) ([]Record, error)
 	// ChangeKey applies change to the key as it is stored and stores the outcome, with no other change in between; it
 	// may call change again, with a newer key, when there was one. An error of change comes back in the chain, and
 	// nothing is stored. The error is ErrNoKey when the project has none of that id.

@@ -79,7 +79,8 @@ func (n New) record(lookup access.Lookup, text access.Text, permit gate.Permit, 
 	return rec, nil
 }
 
-// List gives the keys of the permit's project, revoked ones too, oldest first. after is empty for the first page and
+// List gives the keys of the permit's project that the permit can see, revoked ones too, oldest first: with a test key
+// those of test mode. after is empty for the first page and
 // otherwise what the page before gave as next; next is empty after the last page. limit is 1 to MaxPage.
 func (r *Ring) List(ctx context.Context, permit gate.Permit, after string, limit int) (keys []Record, next string, err error) {
 	var f faults
@@ -93,7 +94,7 @@ func (r *Ring) List(ctx context.Context, permit gate.Permit, after string, limit
 	if err := f.problem(); err != nil {
 		return nil, "", err
 	}
-	keys, err = r.store.Keys(ctx, permit.Project(), place, limit+1)
+	keys, err = r.store.Keys(ctx, permit.Project(), permit.Live(), place, limit+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("keyring: list keys: %w", err)
 	}

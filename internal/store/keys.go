@@ -45,11 +45,19 @@ func (s *Store) EachKey(ctx context.Context, visit func(keyring.Record) error) e
 	return eachKey(rows, visit)
 }
 
+// flag is a boolean as it is stored and compared.
+func flag(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
 // Keys implements keyring.Store.
-func (s *Store) Keys(ctx context.Context, project string, after keyring.Place, limit int) ([]keyring.Record, error) {
+func (s *Store) Keys(ctx context.Context, project string, live bool, after keyring.Place, limit int) ([]keyring.Record, error) {
 	rows, err := s.read.QueryContext(ctx, `SELECT `+keyColumns+` FROM keys
-		WHERE project_id = $1 AND (created_at, id) > ($2, $3) ORDER BY created_at, id LIMIT $4`,
-		project, after.CreatedAt.UnixMicro(), after.ID, limit)
+		WHERE project_id = $1 AND (created_at, id) > ($2, $3) AND (mode = 'test' OR $4 = 1) ORDER BY created_at, id LIMIT $5`,
+		project, after.CreatedAt.UnixMicro(), after.ID, flag(live), limit)
 	if err != nil {
 		return nil, fmt.Errorf("store: list keys: %w", err)
 	}

@@ -56,7 +56,7 @@ func keysAreKeptWhole(t *testing.T, open Open) {
 		}
 		compare("ChangeKey", got)
 	}
-	list, err := s.Keys.Keys(t.Context(), "prj_1", keyring.Place{}, 1000)
+	list, err := s.Keys.Keys(t.Context(), "prj_1", true, keyring.Place{}, 1000)
 	if err != nil || len(list) != len(want) {
 		t.Fatalf("listed %d of %d, %v", len(list), len(want), err)
 	}
@@ -86,7 +86,7 @@ func namesAreToldApart(t *testing.T, open Open) {
 	}
 	for i, name := range names {
 		want := fmt.Sprint("canary ", i)
-		list, err := s.Keys.Keys(t.Context(), "prj_"+name, keyring.Place{}, 10)
+		list, err := s.Keys.Keys(t.Context(), "prj_"+name, true, keyring.Place{}, 10)
 		if err != nil || len(list) != 1 || list[0].Label != want {
 			t.Errorf("project %.40q lists %.200v, %v", name, list, err)
 		}
@@ -152,7 +152,7 @@ func keysAreListedInOrder(t *testing.T, open Open) {
 	})
 	for from := range want {
 		for _, limit := range []int{1, 3, 100} {
-			list, err := s.Keys.Keys(t.Context(), "prj_1", want[from], limit)
+			list, err := s.Keys.Keys(t.Context(), "prj_1", true, want[from], limit)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -167,6 +167,25 @@ func keysAreListedInOrder(t *testing.T, open Open) {
 				}
 			}
 		}
+	}
+}
+
+// Promise: who may not know of live keys is not told of them, and pages are as full as the rest allows.
+func liveKeysCanBeLeftOut(t *testing.T, open Open) {
+	s := plain(t, open)
+	establish(t, s)
+	for i, mode := range []access.Mode{access.Live, access.Test, access.Live, access.Live, access.Test} {
+		k := key("prj_1", fmt.Sprint("mode", i))
+		k.Mode, k.CreatedAt = mode, start().Add(time.Duration(i)*time.Second)
+		insert(t, s, k)
+	}
+	all, err := s.Keys.Keys(t.Context(), "prj_1", true, keyring.Place{}, 10)
+	if err != nil || len(all) != 5 {
+		t.Fatalf("%d keys, %v; want 5", len(all), err)
+	}
+	list, err := s.Keys.Keys(t.Context(), "prj_1", false, keyring.Place{}, 2)
+	if err != nil || len(list) != 2 || list[0].Mode != access.Test || list[1].Mode != access.Test {
+		t.Fatalf("%d keys of test mode, %v; want 2", len(list), err)
 	}
 }
 
@@ -262,7 +281,7 @@ func cancelledCalls(t *testing.T, open Open) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("half-way: %v", err)
 	}
-	if list, err := s.Keys.Keys(t.Context(), "prj_1", keyring.Place{}, 10); err != nil || len(list) != 1 || !reflect.DeepEqual(list[0], k) {
+	if list, err := s.Keys.Keys(t.Context(), "prj_1", true, keyring.Place{}, 10); err != nil || len(list) != 1 || !reflect.DeepEqual(list[0], k) {
 		t.Errorf("keys are %+v, %v", list, err)
 	}
 	if list, err := s.Keys.Projects(t.Context()); err != nil || len(list) != 1 {

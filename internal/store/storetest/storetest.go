@@ -44,6 +44,7 @@ func Run(t *testing.T, open Open) {
 		"NUL is refused or kept":             zeroByte,
 		"keys are listed in order":           keysAreListedInOrder,
 		"changes of a key are not lost":      changesAreNotLost,
+		"live keys can be left out":          liveKeysCanBeLeftOut,
 		"a refused change changes nothing":   refusedChange,
 		"reading keys stops":                 readingStops,
 		"cancelled calls":                    cancelledCalls,
