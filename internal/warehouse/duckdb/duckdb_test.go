@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,6 +70,20 @@ func open(t testing.TB, adjust func(*Config)) *Warehouse {
 	return w
 }
 
+// eventually waits until a condition holds.
+func eventually(t testing.TB, holds func() bool) {
+	t.Helper()
+	again, late := time.NewTicker(time.Millisecond), time.After(30*time.Second)
+	defer again.Stop()
+	for !holds() {
+		select {
+		case <-again.C:
+		case <-late:
+			t.Fatal("the condition does not come true")
+		}
+	}
+}
+
 var shop = event.Space{Project: "shop", Environment: "production"}
 
 // track is the record of a track event.
@@ -113,4 +129,85 @@ func own(position int, space event.Space, name, id string) event.Record {
 	e.OwnID = true
 	r.Data = event.AppendEvent(nil, &e)
 	return r
+}
+
+// Promise: an answer has its columns with the engine's names for their types, also two of the same name, and its values
+// exact.
+func TestAnswer(t *testing.T) {
+	t.Parallel()
+	w := open(t, nil)
+	rows, err := w.Run(t.Context(), shop, query.Statement{SQL: `
+		SELECT 1 AS a, 2::HUGEINT * 10000000000000000000000 AS a, 0.10::DECIMAL(9,2), TIMESTAMPTZ '2026-01-02 03:04:05+02',
+			'{"n": 12345678901234567890.5}'::JSON, {'l': [NULL, 1.5::DOUBLE]}, ['x'], MAP {'k': DATE '2026-01-02'}, NULL`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var types []string
+	for _, c := range rows.Columns() {
+		types = append(types, c.Type)
+	}
+	const wantTypes = "INTEGER HUGEINT DECIMAL(9,2) TIMESTAMP WITH TIME ZONE JSON STRUCT(l DOUBLE[]) VARCHAR[] MAP(VARCHAR, DATE) INTEGER"
+	if got := strings.Join(types, " "); got != wantTypes || rows.Columns()[0].Name != "a" || rows.Columns()[1].Name != "a" {
+		t.Errorf("columns %v", rows.Columns())
+	}
+	row, err := rows.Next()
+	const want = `[1,20000000000000000000000,0.10,"2026-01-02T01:04:05.000000Z",{"n": 12345678901234567890.5},{"l":[null,1.5]},["x"],{"k":"2026-01-02"},null]`
+	if err != nil || string(row) != want {
+		t.Errorf("row %s, %v", row, err)
+	}
+	if _, err := rows.Next(); !errors.Is(err, io.EOF) {
+		t.Errorf("after the last row: %v", err)
+	}
+	if _, err := rows.Next(); !errors.Is(err, io.EOF) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+// Promise: a load larger than one piece is stored whole and in order.
+func TestLargeLoad(t *testing.T) {
+	t.Parallel()
+	w := open(t, nil)
+	const n = 1300
+	value := strings.Repeat("x", 30<<10)
+	var records []event.Record
+	for i := range n {
+		r := track(i+1, shop, "e", strconv.Itoa(i))
+		e, err := event.DecodeEvent(r.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Properties = []byte(`{"v":"` + value + `"}`)
+		r.Data = event.AppendEvent(nil, &e)
+		records = append(records, r)
+	}
+	if err := w.Load(t.Context(), shop, records); err != nil {
+		t.Fatal(err)
+	}
+	got, err := answerTo(t, w, shop, "SELECT count(*), count(DISTINCT event_id), min(length(properties->>'v')) FROM events")
+	if err != nil || got[0] != "[1300,1300,30720]" {
+		t.Fatalf("%v, %v", got, err)
+	}
+}
+
+// FuzzDecodeRecords: whatever bytes come over the socket, records are read as they were written, or not at all.
+func FuzzDecodeRecords(f *testing.F) {
+	f.Add(encodeRecords([]event.Record{track(1, shop, "e", "1"), track(300, shop, "f", "2")}))
+	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
+	f.Add([]byte{0x80})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		records, err := decodeRecords(data)
+		if err != nil {
+			return
+		}
+		again, err := decodeRecords(encodeRecords(records))
+		if err != nil || len(again) != len(records) {
+			t.Fatalf("%d records became %d, %v", len(records), len(again), err)
+		}
+		for i := range records {
+			if again[i].Position != records[i].Position || string(again[i].Data) != string(records[i].Data) {
+				t.Fatalf("record %d changed", i)
+			}
+		}
+	})
 }

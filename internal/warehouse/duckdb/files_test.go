@@ -166,8 +166,16 @@ func TestShelf(t *testing.T) {
 		})
 	}
 	users.Wait()
-	if len(s.open) > most {
-		t.Errorf("%d files are open", len(s.open))
+	s.mu.Lock()
+	files := 0
+	for _, p := range s.open {
+		if p.gone == nil {
+			files++
+		}
+	}
+	s.mu.Unlock()
+	if files > most {
+		t.Errorf("%d files are open", files)
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -191,12 +199,54 @@ func TestShelfGivesMemoryBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		back()
+		s.mu.Lock()
 		if s.open[space] == nil {
 			t.Errorf("%v was closed right after its use", space)
 		}
+		s.mu.Unlock()
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if len(s.open) > 2 {
 		t.Errorf("%d files are open", len(s.open))
+	}
+}
+
+// Promise: no two open databases spill to the same folder. The engine names what it spills alike everywhere, and would
+// read another's.
+func TestSpillFoldersAreApart(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t.TempDir(), 100, 1<<40, options(t))
+	defer s.close()
+	users := map[string]event.Space{}
+	for _, space := range []event.Space{
+		{Project: "a", Environment: "b"}, {Project: "a", Environment: "c"}, {Project: "b", Environment: "b"}, {Project: "A", Environment: "b"}, {},
+	} {
+		get := s.write
+		if space.Project == "" {
+			get = s.read // of a space without a file
+		}
+		instance, back, err := get(t.Context(), space)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer back()
+		conn, err := instance.db.Connect()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		err = conn.Each(t.Context(), "SELECT value FROM duckdb_settings() WHERE name = 'temp_directory'", func(r *native.Result, row int) error {
+			folder := r.Text(0, row)
+			if other, taken := users[folder]; taken || folder == "" {
+				t.Errorf("%v and %v spill to %q", space, other, folder)
+			}
+			users[folder] = space
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

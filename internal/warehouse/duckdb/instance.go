@@ -41,13 +41,17 @@ type instance struct {
 	db    *native.DB
 
 	mu     sync.Mutex   // held by the one who writes
-	writer *native.Conn // nil until the first load
-	seen   *seen        // nil until the first load, and after a failed one
+	writer *native.Conn // nil before the first load and after a failed one
+	seen   *seen        // nil when writer is
 }
 
 // openInstance opens a space's file, and makes it or brings it up to date when it must; with an empty path, it makes an
 // empty space in memory.
 func openInstance(ctx context.Context, path string, space event.Space, o native.Options) (*instance, error) {
+	o.TempDir = filepath.Join(o.TempDir, "-"+space.Project, space.Environment) // of its own, also for the empty space
+	if err := os.MkdirAll(o.TempDir, 0o700); err != nil {
+		return nil, err
+	}
 	db, err := openUnlocked(ctx, path, o)
 	if err != nil {
 		return nil, err
@@ -171,9 +175,7 @@ func (i *instance) memory() int64 {
 
 // close writes a checkpoint and closes the file. Nobody may use the instance any more.
 func (i *instance) close() {
-	if i.writer != nil {
-		i.writer.Close()
-	}
+	i.dropWriter()
 	i.db.Close()
 }
 

@@ -2,7 +2,6 @@ package duckdb
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -23,29 +22,21 @@ func (i *instance) load(ctx context.Context, records []event.Record) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.writer == nil {
-		conn, err := i.db.Connect()
-		if err != nil {
-			return err
-		}
-		i.writer = conn
-	}
-	if i.seen == nil {
-		s := newSeen(firstRoom)
-		if err := i.remember(ctx, s); err != nil {
+		if err := i.makeWriter(ctx); err != nil {
 			return fmt.Errorf("reading the ids of the last days: %w", err)
 		}
-		i.seen = s
 	}
-	if err := i.writer.Exec(ctx, "BEGIN"); err != nil {
-		return err
+	err := i.writer.Exec(ctx, "BEGIN")
+	var kept []stored
+	if err == nil {
+		kept, err = i.write(ctx, records)
 	}
-	kept, err := i.write(ctx, records)
 	if err == nil {
 		err = i.writer.Exec(context.WithoutCancel(ctx), "COMMIT")
 	}
 	if err != nil {
-		i.seen = nil
-		return errors.Join(err, i.writer.Exec(context.WithoutCancel(ctx), "ROLLBACK"))
+		i.dropWriter()
+		return err
 	}
 	for _, s := range kept {
 		if s.event.OwnID {
@@ -54,6 +45,28 @@ func (i *instance) load(ctx context.Context, records []event.Record) error {
 	}
 	i.seen.forget()
 	return nil
+}
+
+// makeWriter opens the connection that writes, and reads which ids came in the last days.
+func (i *instance) makeWriter(ctx context.Context) error {
+	conn, err := i.db.Connect()
+	if err != nil {
+		return err
+	}
+	i.writer, i.seen = conn, newSeen(firstRoom)
+	if err := i.remember(ctx); err != nil {
+		i.dropWriter()
+		return err
+	}
+	return nil
+}
+
+// dropWriter closes the connection that writes, with what it has not committed, and forgets what was remembered for it.
+func (i *instance) dropWriter() {
+	if i.writer != nil {
+		i.writer.Close()
+	}
+	i.writer, i.seen = nil, nil
 }
 
 // write puts the new records, the persons they tell of and the position into the open transaction, and returns the
@@ -164,15 +177,15 @@ func (i *instance) lastReceived(ctx context.Context, ids []string, from event.Po
 	return newest, err
 }
 
-// remember fills s with the senders' ids of the last window.
-func (i *instance) remember(ctx context.Context, s *seen) error {
+// remember reads the senders' ids of the last window.
+func (i *instance) remember(ctx context.Context) error {
 	return i.writer.Each(ctx, `
 		WITH own AS (SELECT event_id, position, received_at FROM store.event WHERE own_id),
 			last AS (SELECT max(received_at) - INTERVAL 7 DAY AS since FROM own)
 		SELECT event_id, position, received_at, since FROM own, last WHERE received_at >= since`,
 		func(r *native.Result, row int) error {
-			s.add(r.Text(0, row), event.Position(r.Int(1, row)), time.UnixMicro(r.Int(2, row)).UTC())
-			s.horizon = time.UnixMicro(r.Int(3, row) - 1).UTC()
+			i.seen.add(r.Text(0, row), event.Position(r.Int(1, row)), time.UnixMicro(r.Int(2, row)).UTC())
+			i.seen.horizon = time.UnixMicro(r.Int(3, row) - 1).UTC()
 			return nil
 		})
 }

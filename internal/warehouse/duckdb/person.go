@@ -34,8 +34,8 @@ type person struct {
 	updated     int64
 }
 
-// identify takes what an event says of the person.
-func (p *person) identify(e *event.Event) error {
+// identify takes what an event says of the person. Traits that are not a JSON object say nothing.
+func (p *person) identify(e *event.Event) {
 	at := e.Timestamp.UnixMicro()
 	if p.traits == nil {
 		p.traits, p.firstSeen, p.updated = map[string]trait{}, at, at
@@ -44,17 +44,13 @@ func (p *person) identify(e *event.Event) error {
 	if e.AnonymousID != "" && (p.anonymousID == "" || at >= p.anonymousAt) {
 		p.anonymousID, p.anonymousAt = e.AnonymousID, at
 	}
-	if len(e.Properties) == 0 {
-		return nil
-	}
 	var told map[string]jsontext.Value
-	if err := json.Unmarshal(e.Properties, &told, jsontext.AllowDuplicateNames(true)); err != nil {
-		return fmt.Errorf("traits: %w", err)
+	if json.Unmarshal(e.Properties, &told, jsontext.AllowDuplicateNames(true)) != nil {
+		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(told)) {
 		p.take(name, trait{told[name], at})
 	}
-	return nil
 }
 
 func (p *person) take(name string, t trait) {
@@ -120,11 +116,8 @@ func mergePersons(ctx context.Context, conn *native.Conn, events []*event.Event)
 		return fmt.Errorf("reading persons: %w", err)
 	}
 	for _, e := range events {
-		if e.Kind != event.Identify {
-			continue
-		}
-		if err := persons[e.DistinctID].identify(e); err != nil {
-			return fmt.Errorf("event %q: %w", e.ID, err)
+		if e.Kind == event.Identify {
+			persons[e.DistinctID].identify(e)
 		}
 	}
 	return writePersons(ctx, conn, ids, persons)

@@ -262,13 +262,7 @@ func TestQueue(t *testing.T) {
 		_, err := read(w.Run(t.Context(), shop, query.Statement{SQL: "SELECT 1"}))
 		waited <- err
 	}()
-	for w.Stats().Waiting == 0 {
-		select {
-		case err := <-waited:
-			t.Fatalf("the second did not wait: %v", err)
-		default:
-		}
-	}
+	eventually(t, func() bool { return w.Stats().Waiting == 1 })
 	_, err = w.Run(t.Context(), shop, query.Statement{SQL: "SELECT 1"})
 	if problem.Of(err) != problem.QueryQueueFull || problem.From(err).RetryAfter == 0 {
 		t.Fatalf("the third: %v", err)

@@ -172,8 +172,11 @@ func (r *rows) end(err error) error {
 	r.err = err
 	var a answered
 	whole := err == io.EOF || errors.As(err, &a)
-	if whole && a.error != nil {
+	if a.error != nil {
 		r.err = a.error
+	}
+	if whole { // read to the end, so that the connection can be used again
+		_, _ = io.Copy(io.Discard, r.lines)
 	}
 	r.settle(whole)
 	r.cancel(errClosed)
@@ -183,7 +186,7 @@ func (r *rows) end(err error) error {
 	return r.err
 }
 
-// settle gives back the place in the queue when the process has really ended with the statement. It tells the process
+// settle gives back the place in the queue when the process has really done with the statement. It tells the process
 // to stop a statement whose answer is not whole, and kills the process when the statement does not stop: some do not
 // notice.
 func (r *rows) settle(whole bool) {
@@ -191,7 +194,7 @@ func (r *rows) settle(whole bool) {
 		if r.timer != nil {
 			r.timer.Stop()
 		}
-		if whole {
+		if whole || isClosed(r.process.dead) {
 			r.free()
 			return
 		}

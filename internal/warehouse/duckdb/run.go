@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -126,6 +127,8 @@ func statementProblem(err error, sql string) error {
 		return problem.Wrap(err, problem.InvalidSQL, "%s", detail).At("sql", detail)
 	case native.Memory:
 		return problem.Wrap(err, problem.QueryTooHeavy, "The query needs more memory than a query may have.")
+	case native.Interrupted: // by a caller who is gone, or by the end of the process
+		return problem.Wrap(err, problem.Unavailable, "The query was stopped.").After(time.Second)
 	}
 	return err
 }

@@ -2,8 +2,10 @@ package duckdb
 
 import (
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/weir-analytics/weir/internal/event"
@@ -128,18 +130,21 @@ func (s *shelf) back(p *place) {
 	s.trim()
 }
 
-// trim closes idle instances, the longest unused first, while there are too many or they hold too much.
+// trim closes idle instances, the longest unused first, while there are too many or they hold too much. Nobody waits
+// for it: a checkpoint may take seconds.
 func (s *shelf) trim() {
 	for {
 		space, p := s.surplus()
 		if p == nil {
 			return
 		}
-		p.instance.close()
-		s.mu.Lock()
-		delete(s.open, space)
-		s.mu.Unlock()
-		close(p.gone)
+		go func() {
+			p.instance.close()
+			s.mu.Lock()
+			delete(s.open, space)
+			s.mu.Unlock()
+			close(p.gone)
+		}()
 	}
 }
 
@@ -170,11 +175,19 @@ func (s *shelf) surplus() (event.Space, *place) {
 // close closes every instance. Nobody may use the shelf any more.
 func (s *shelf) close() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, p := range s.open {
+	s.most = 0
+	places := slices.Collect(maps.Values(s.open))
+	s.mu.Unlock()
+	for _, p := range places {
 		<-p.ready
-		if p.err == nil {
-			p.instance.close()
+	}
+	s.trim()
+	for _, p := range places {
+		s.mu.Lock()
+		gone := p.gone
+		s.mu.Unlock()
+		if gone != nil {
+			<-gone
 		}
 	}
 	if s.empty != nil {

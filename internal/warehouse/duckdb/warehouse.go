@@ -81,7 +81,6 @@ type Warehouse struct {
 	sockets   string // a folder only this user can enter
 	queue     *queue
 	questions atomic.Uint64 // numbers them
-	asked     atomic.Int64  // statements being answered
 	cancel    context.CancelFunc
 	over      chan struct{} // closed when the supervisor has ended
 

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -101,11 +100,24 @@ func writeFailure(w http.ResponseWriter, err error) {
 
 // checkSpace refuses a space whose names cannot be the names of a folder and a file.
 func checkSpace(s event.Space) error {
-	name := regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
-	if !name.MatchString(s.Project) || !name.MatchString(s.Environment) {
+	if !isName(s.Project) || !isName(s.Environment) {
 		return fmt.Errorf("duckdb: project %q, environment %q: not names of a space", s.Project, s.Environment)
 	}
 	return nil
+}
+
+// isName reports whether s is 1 to 64 letters, digits, underscores and hyphens of ASCII, and starts with neither of the
+// last two.
+func isName(s string) bool {
+	for i, c := range []byte(s) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case i > 0 && (c == '_' || c == '-'):
+		default:
+			return false
+		}
+	}
+	return 0 < len(s) && len(s) <= 64
 }
 
 func spaceQuery(s event.Space) string {

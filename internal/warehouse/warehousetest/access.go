@@ -46,7 +46,7 @@ func spacesAreApart(t *testing.T, open Opener) {
 	}
 	for _, name := range []string{
 		"tenant.events", "tenant2.events", "production.events", "main.events", "memory.events", "system.events", "store.event", "event", "state",
-		"information_schema.tables", `"events.duckdb"`, `"../tenant2/production.duckdb"`, "tables", "columns", "default.events", "system.tables",
+		"information_schema.tables", `"events.parquet"`, `"../tenant2/production.db"`, "tables", "columns", "default.events", "system.tables",
 	} {
 		_, err := ask(t.Context(), w, mine, query.Statement{SQL: "SELECT * FROM " + name})
 		if !refused(err) {

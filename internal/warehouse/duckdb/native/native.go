@@ -22,7 +22,7 @@ type Options struct {
 	ReadOnly  bool
 	Memory    int64  // bytes that the engine's own accounting allows; not everything is accounted for
 	Threads   int    // worker threads
-	TempDir   string // where to spill to; empty: nowhere
+	TempDir   string // where to spill to, this database alone: the names of the files are the same for all; empty: nowhere
 	TempLimit int64  // bytes spilled at most
 }
 
@@ -110,6 +110,9 @@ func (c *Conn) Close() { b.Disconnect(&c.conn) }
 // Exec runs statements, parted by semicolons, that take no parameters, and drops their rows. It is interrupted when ctx
 // is done.
 func (c *Conn) Exec(ctx context.Context, sql string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	var err error
 	c.interruptible(ctx, func() {
 		var res b.Result
