@@ -13,8 +13,13 @@ var (
 		Answer: `{"ok":true,"task_id":"task-019a0000-0000-7000-8000-000000000000","error_code":null,"accepted":1,"rejected":[` +
 			`{"index":1,"code":"invalid_field","detail":"event: is required","errors":[{"field":"event","detail":"is required"}]}]}`,
 	}
-	badEventExample = example{Name: "without a name", Status: 422, Body: `{"properties":{"page":"pricing"}}`}
-	nameExample     = example{
+	badEventExample = example{
+		Name: "without a name", Status: 422, Body: `{"properties":{"page":"pricing"}}`,
+		Answer: `{"type":"/problems/invalid_field","title":"A field is not acceptable","status":422,"detail":"event: is required","code":"invalid_field",` +
+			`"request_id":"req_2W3FQ6DZL4XKYB5RA7TS","errors":[{"field":"event","detail":"is required"}],` +
+			`"ok":false,"task_id":null,"error_code":"invalid-field","error":"invalid-field","message":"event: is required"}`,
+	}
+	nameExample = example{
 		Name: "composite", Status: 200,
 		Body:   `{"name":"page_viewed","properties":{"path":"/"}}`,
 		Answer: `{"ok":true,"task_id":"task-019a0000-0000-7000-8000-000000000000","error_code":null,"accepted":1,"rejected":[]}`,

@@ -123,7 +123,7 @@ func mountKeys(a *API) {
 			}
 			return page, nil
 		},
-		Doc: doc{ID: "listKeys", Tag: "Keys", Summary: "List keys", Text: "Oldest first, revoked ones too. A test key sees test keys only.", Problems: []problem.Code{problem.InvalidField}},
+		Doc: doc{ID: "listKeys", Tag: "Keys", Summary: "List keys", Text: "Oldest first, revoked ones too. A test key sees test keys only."},
 	})
 	mount(a, endpoint[oneKey, Key]{
 		Method: "GET", Path: "/v1/keys/{id}", Action: access.ReadKeys,

@@ -7,7 +7,6 @@ import (
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/ledger"
-	"github.com/weir-analytics/weir/internal/problem"
 )
 
 // Denial is one request, or some items of one, that was denied.
@@ -69,7 +68,7 @@ func mountLedger(a *API) {
 		Read: bound[listDenials](a), Wants: wantsNothing[listDenials],
 		Do: a.denials,
 		Doc: doc{
-			ID: "listDenials", Tag: "Ledger", Summary: "List what was denied", Problems: []problem.Code{problem.InvalidField},
+			ID: "listDenials", Tag: "Ledger", Summary: "List what was denied",
 			Text: "Newest first. Requests with keys that are not known belong to no project and are not listed.",
 		},
 	})
@@ -78,7 +77,7 @@ func mountLedger(a *API) {
 		Read: bound[listUsage](a), Wants: wantsNothing[listUsage],
 		Do: a.usage,
 		Doc: doc{
-			ID: "listUsage", Tag: "Ledger", Summary: "Count what was allowed", Problems: []problem.Code{problem.InvalidField},
+			ID: "listUsage", Tag: "Ledger", Summary: "Count what was allowed",
 			Text: "Requests and items by key, action, environment and hour.",
 		},
 	})

@@ -34,8 +34,6 @@ type doc struct {
 // example is a request and the answer it gets. A test sends each one.
 type example struct {
 	Name   string
-	Path   map[string]string
-	Query  string
 	Body   string // JSON
 	Status int
 	Answer string // JSON; what it shows of ids and times differs each time
@@ -158,12 +156,10 @@ func (a *API) describeInput(op *huma.Operation, r *row) {
 	}
 	media := &huma.MediaType{Schema: a.registry.Schema(field.Type, true, r.doc.In.Name())}
 	for _, e := range r.doc.Examples {
-		if e.Body != "" {
-			if media.Examples == nil {
-				media.Examples = map[string]*huma.Example{}
-			}
-			media.Examples[e.Name] = &huma.Example{Value: json.RawMessage(e.Body)}
+		if media.Examples == nil {
+			media.Examples = map[string]*huma.Example{}
 		}
+		media.Examples[e.Name] = &huma.Example{Value: json.RawMessage(e.Body)}
 	}
 	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": media}}
 	for _, name := range r.doc.Takes {
@@ -181,16 +177,7 @@ func first(examples []any) any {
 func (a *API) describeAnswers(op *huma.Operation, r *row) {
 	success := &huma.Response{Description: http.StatusText(r.status), Content: map[string]*huma.MediaType{}}
 	if r.doc.Out != nil && r.doc.Out != reflect.TypeFor[nothing]() {
-		media := &huma.MediaType{Schema: a.registry.Schema(r.doc.Out, true, "Answer")}
-		for _, e := range r.doc.Examples {
-			if e.Answer != "" && e.Status == r.status {
-				if media.Examples == nil {
-					media.Examples = map[string]*huma.Example{}
-				}
-				media.Examples[e.Name] = &huma.Example{Value: json.RawMessage(e.Answer)}
-			}
-		}
-		success.Content["application/json"] = media
+		success.Content["application/json"] = &huma.MediaType{Schema: a.registry.Schema(r.doc.Out, true, "Answer"), Examples: answersShown(r, r.status)}
 	}
 	for _, name := range r.doc.Types {
 		success.Content[name] = &huma.MediaType{}
@@ -205,6 +192,17 @@ func (a *API) describeAnswers(op *huma.Operation, r *row) {
 		}
 	}
 	a.describeProblems(op, r)
+}
+
+// answersShown are the examples of answers with a status.
+func answersShown(r *row, status int) map[string]*huma.Example {
+	shown := map[string]*huma.Example{}
+	for _, e := range r.doc.Examples {
+		if e.Status == status {
+			shown[e.Name] = &huma.Example{Value: json.RawMessage(e.Answer)}
+		}
+	}
+	return shown
 }
 
 // describeProblems gathers the problems of an operation under their statuses. What any address may answer at any time,
@@ -224,7 +222,8 @@ func (a *API) describeProblems(op *huma.Operation, r *row) {
 		for _, row := range byStatus[status] {
 			lines = append(lines, "`"+string(row.Code)+"`: "+row.Title+".")
 		}
-		response := &huma.Response{Description: strings.Join(lines, "\n"), Content: map[string]*huma.MediaType{problemType: {Schema: schema}}}
+		media := &huma.MediaType{Schema: schema, Examples: answersShown(r, status)}
+		response := &huma.Response{Description: strings.Join(lines, "\n"), Content: map[string]*huma.MediaType{problemType: media}}
 		if status == http.StatusUnauthorized {
 			response.Headers = map[string]*huma.Param{"WWW-Authenticate": {Description: "RFC 6750.", Schema: &huma.Schema{Type: "string"}}}
 		}
@@ -240,7 +239,7 @@ func (a *API) describeProblems(op *huma.Operation, r *row) {
 func (a *API) problemsOf(r *row) []problem.Code {
 	codes := slices.Clone(r.doc.Problems)
 	if r.action != access.Anyone {
-		codes = append(codes, problem.TwoCredentials, problem.MissingCredential, problem.MalformedKey, problem.KeyNotAccepted, problem.SecretKeyInURL, problem.InvalidRequest)
+		codes = append(codes, problem.TwoCredentials, problem.MissingCredential, problem.MalformedKey, problem.KeyNotAccepted, problem.SecretKeyInURL, problem.InvalidRequest, problem.InvalidField)
 	}
 	if r.action.Scope() != 0 {
 		codes = append(codes, problem.MissingScope)
@@ -250,7 +249,7 @@ func (a *API) problemsOf(r *row) []problem.Code {
 	}
 	if r.doc.In != nil {
 		if _, ok := r.doc.In.FieldByName("Body"); ok {
-			codes = append(codes, problem.InvalidJSON, problem.BodyTooLarge, problem.UnsupportedMediaType, problem.InvalidField)
+			codes = append(codes, problem.InvalidJSON, problem.BodyTooLarge, problem.UnsupportedMediaType)
 		}
 	}
 	slices.Sort(codes)

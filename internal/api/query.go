@@ -82,7 +82,7 @@ func mountQuery(a *API) {
 			})
 			return EventPage{Data: page.Events, NextCursor: cursor(page.NextCursor)}, err
 		},
-		Doc: doc{ID: "listEvents", Tag: "Query", Summary: "List events", Text: "Newest first by the time they were received.", Problems: []problem.Code{problem.InvalidField}},
+		Doc: doc{ID: "listEvents", Tag: "Query", Summary: "List events", Text: "Newest first by the time they were received."},
 	})
 	mount(a, endpoint[followEvents, stream]{
 		Method: "GET", Path: "/v1/events/stream", Action: access.ReadEvents,
@@ -105,7 +105,6 @@ func mountQuery(a *API) {
 			ID: "followEvents", Tag: "Query", Summary: "Follow events as they come", Types: []string{"text/event-stream"},
 			Text: "Server-sent events, one for each event as soon as it is durable: `event: event`, `id:` the event's id, `data:` the event as in the list. " +
 				"A comment is sent every 15 seconds. A reader that lags far behind is disconnected; what it missed is in the list.",
-			Problems: []problem.Code{problem.InvalidField},
 		},
 	})
 }

@@ -60,7 +60,7 @@ func mountServer(a *API) {
 		},
 		Doc: doc{
 			ID: "whoami", Tag: "Keys", Summary: "What this key is and may do", Text: "Every key may ask this about itself.",
-			In: reflect.TypeFor[nothing](), Problems: []problem.Code{problem.InvalidField},
+			In: reflect.TypeFor[nothing](),
 		},
 	})
 	mountOpen(a, open{
@@ -146,7 +146,7 @@ func mountPages(a *API) {
 		Method: "GET", Path: "/docs/{asset...}", Action: access.Anyone, Serve: page,
 		Doc: doc{
 			ID: "docsAsset", Tag: "Server", Summary: "A part of the documentation", Text: "What the page of the documentation is made of.",
-			In: reflect.TypeFor[assetInput](), Types: []string{"text/html", "text/css", "text/javascript", "image/png"}, Problems: []problem.Code{problem.NotFound},
+			In: reflect.TypeFor[assetInput](), Types: []string{"text/html", "text/css", "application/javascript", "image/png"}, Problems: []problem.Code{problem.NotFound},
 		},
 	})
 	mountOpen(a, open{
