@@ -135,12 +135,12 @@ func (b *bench) build() error {
 
 // keepToLastCore keeps the load on one core, where there are at least two and taskset is there.
 func (b *bench) keepToLastCore() (string, error) {
-	if _, err := exec.LookPath("taskset"); err != nil || runtime.NumCPU() < 2 {
+	_, missing := exec.LookPath("taskset")
+	if b.pin = missing == nil && runtime.NumCPU() > 1; !b.pin {
 		return "server and load share all cores", nil
 	}
-	b.pin = true
 	runtime.GOMAXPROCS(2)
-	out, err := exec.Command("taskset", "-a", "-p", "-c", "1", strconv.Itoa(os.Getpid())).CombinedOutput() //nolint:gosec // our own pid
+	out, err := exec.Command("taskset", "-a", "-p", "-c", "1", strconv.Itoa(os.Getpid())).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("taskset: %w: %s", err, out)
 	}
@@ -149,10 +149,9 @@ func (b *bench) keepToLastCore() (string, error) {
 
 // server is a started process to be measured.
 type server struct {
-	cmd  *exec.Cmd
-	url  string
-	key  string
-	stop func()
+	cmd *exec.Cmd
+	url string
+	key string
 }
 
 func (b *bench) start(name string, args ...string) (*exec.Cmd, error) {
@@ -160,7 +159,7 @@ func (b *bench) start(name string, args ...string) (*exec.Cmd, error) {
 	if b.pin {
 		line = append([]string{"taskset", "-c", "0"}, line...)
 	}
-	c := exec.Command(line[0], line[1:]...) //nolint:gosec // what build made
+	c := exec.Command(line[0], line[1:]...)
 	logs, err := os.Create(filepath.Join(b.folder, name+".log"))
 	if err != nil {
 		return nil, err
@@ -184,7 +183,7 @@ func (b *bench) startFloor(string) (*server, error) {
 
 func (b *bench) startWeir(name string) (*server, error) {
 	data := filepath.Join(b.folder, name)
-	out, err := exec.Command(filepath.Join(b.folder, "weir"), "init", "--data", data, "--json").Output() //nolint:gosec // what build made
+	out, err := exec.Command(filepath.Join(b.folder, "weir"), "init", "--data", data, "--json").Output()
 	if err != nil {
 		return nil, fmt.Errorf("init: %w", err)
 	}
@@ -401,7 +400,7 @@ func cpuTime(pid int) (time.Duration, error) {
 
 // takeProfile takes a CPU profile of the server while it is under load.
 func (b *bench) takeProfile() error {
-	answer, err := http.Get(b.profile + "?seconds=" + strconv.Itoa(max(1, b.o.seconds-1))) //nolint:gosec,noctx // our own server
+	answer, err := http.Get(b.profile + "?seconds=" + strconv.Itoa(max(1, b.o.seconds-1)))
 	if err != nil {
 		return err
 	}
@@ -417,7 +416,7 @@ func (b *bench) takeProfile() error {
 // profileTop prints the ten functions the server spends most in, in the last round.
 func (b *bench) profileTop() error {
 	fmt.Println("\nwhere the server spends its CPU time (the ten largest, flat):")
-	c := exec.Command("go", "tool", "pprof", "-top", "-nodecount=10", filepath.Join(b.folder, "weir"), b.keep) //nolint:gosec // what build made
+	c := exec.Command("go", "tool", "pprof", "-top", "-nodecount=10", filepath.Join(b.folder, "weir"), b.keep)
 	c.Stdout, c.Stderr = os.Stdout, io.Discard
 	return c.Run()
 }

@@ -25,11 +25,11 @@ func TestBrowserSendsFromAnotherOrigin(t *testing.T) {
 	}))
 	t.Cleanup(pages.Close)
 	// The profile is a folder of its own, that the browser may still write to while it is ended.
-	profile, err := os.MkdirTemp("", "weir-browser")
+	profile, err := os.MkdirTemp("", "weir-browser") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", //nolint:gosec // found above
+	c := exec.Command(browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
 		"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--user-data-dir="+profile, pages.URL+"/")
 	if err := c.Start(); err != nil {
 		t.Fatal(err)

@@ -153,14 +153,13 @@ func readFile(path string) (values map[string]string, faults []string) {
 	if path == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(path) //nolint:gosec // the operator names it
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, []string{err.Error()}
 	}
 	raw := map[string]any{}
 	if err := toml.Unmarshal(text, &raw); err != nil {
-		var parse toml.ParseError
-		if errors.As(err, &parse) {
+		if parse, ok := errors.AsType[toml.ParseError](err); ok {
 			return nil, []string{fmt.Sprintf("%s: line %d: %s", path, parse.Position.Line, parse.Message)}
 		}
 		return nil, []string{fmt.Sprintf("%s: %v", path, err)}

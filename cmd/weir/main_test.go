@@ -56,7 +56,7 @@ func (in *installation) weir(args ...string) *exec.Cmd {
 	if err != nil {
 		in.t.Fatal(err)
 	}
-	c := exec.Command(self, args...) //nolint:gosec // this test itself
+	c := exec.Command(self, args...)
 	c.Env = append(os.Environ(), asProgram+"=1")
 	return c
 }

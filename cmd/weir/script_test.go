@@ -54,7 +54,7 @@ func freePort() (string, error) {
 	return port, l.Close()
 }
 
-// scriptReady waits until the server at $URL is ready: ready
+// scriptReady waits until the server at $URL is ready: ready.
 func scriptReady(ts *testscript.TestScript, _ bool, _ []string) {
 	every, limit := time.NewTicker(25*time.Millisecond), time.After(time.Minute)
 	defer every.Stop()
@@ -74,7 +74,7 @@ func scriptReady(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 }
 
-// scriptHTTP asks the server at $URL, prints the answer and expects a status: http STATUS METHOD PATH KEY [FILE]
+// scriptHTTP asks the server at $URL, prints the answer and expects a status: http STATUS METHOD PATH KEY [FILE].
 func scriptHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 4 || neg {
 		ts.Fatalf("usage: http STATUS METHOD PATH KEY [FILE]")
@@ -102,7 +102,7 @@ func scriptHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// scriptField puts a member of a JSON file into a variable: field VARIABLE FILE MEMBER
+// scriptField puts a member of a JSON file into a variable: field VARIABLE FILE MEMBER.
 func scriptField(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 3 {
 		ts.Fatalf("usage: field VARIABLE FILE MEMBER")
@@ -112,7 +112,7 @@ func scriptField(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], fmt.Sprint(object[args[2]]))
 }
 
-// scriptFlip changes the first occurrence of a text in the file that matches a pattern: flip PATTERN TEXT
+// scriptFlip changes the first occurrence of a text in the file that matches a pattern: flip PATTERN TEXT.
 func scriptFlip(ts *testscript.TestScript, _ bool, args []string) {
 	files, err := filepath.Glob(ts.MkAbs(args[0]))
 	ts.Check(err)

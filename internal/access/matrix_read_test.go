@@ -1,6 +1,7 @@
 package access_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -84,7 +85,7 @@ func readTheme(file string) ([]*verdict, error) {
 
 func (th *theme) project(_ string, words []word) error {
 	if len(words) < 3 || words[1].text != "is" {
-		return fmt.Errorf("want: NAME is ORGANIZATION ENVIRONMENT:MODE...")
+		return errors.New("want: NAME is ORGANIZATION and its environments, each as ENVIRONMENT:MODE")
 	}
 	p := &access.Project{ID: words[0].text, Organization: words[2].text}
 	for _, w := range words[3:] {

@@ -17,3 +17,8 @@ func (a *API) Routes() []Route {
 	}
 	return all
 }
+
+// HoldBodies takes all of the memory for bodies, if nobody has any of it.
+func (a *API) HoldBodies() (release func(), ok bool) {
+	return func() { a.bodies.memory.Release(allBodies) }, a.bodies.memory.TryAcquire(allBodies)
+}

@@ -16,6 +16,7 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -117,7 +118,7 @@ func (g *Gate) Identify(_ context.Context, c Credential, action access.Action) (
 	parsed, err := access.ParseKey(c.Key.Reveal())
 	if err != nil {
 		reason := badForm
-		if err == access.ErrKeyChecksum {
+		if errors.Is(err, access.ErrKeyChecksum) {
 			reason = badChecksum
 		}
 		return Caller{}, g.refuse(c, action, "", reason,

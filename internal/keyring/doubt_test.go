@@ -84,7 +84,7 @@ func TestAKeyInDoubtIsRefused(t *testing.T) {
 				return err
 			}, true},
 			"label": {func(h *house, id string) error {
-				_, err := h.ring.Update(t.Context(), h.one, id, keyring.Change{Label: ptr("x")})
+				_, err := h.ring.Update(t.Context(), h.one, id, keyring.Change{Label: new("x")})
 				return err
 			}, false},
 		} {

@@ -29,7 +29,8 @@ func code(t *testing.T, err error, want problem.Code) *problem.Error {
 	return problem.From(err)
 }
 
-func ptr[T any](v T) *T { return &v }
+//go:fix inline
+func ptr[T any](v T) *T { return new(v) }
 
 // Promise: a new key is accepted at once, with what it was given, and of a secret key the digest alone is kept.
 func TestANewKeyIsAccepted(t *testing.T) {
@@ -126,8 +127,8 @@ func TestAChangeIsChecked(t *testing.T) {
 	h := build(t, nil)
 	rec, _ := h.create(h.one, secretKey())
 	_, err := h.ring.Update(t.Context(), h.one, rec.ID, keyring.Change{
-		Label: ptr("\x01"), Steward: ptr(strings.Repeat("x", 201)), Scopes: ptr(access.Scopes(0)),
-		Environments: ptr([]string{"development"}), ExpiresAt: ptr(h.clock.now()),
+		Label: new("\x01"), Steward: new(strings.Repeat("x", 201)), Scopes: ptr(access.Scopes(0)),
+		Environments: new([]string{"development"}), ExpiresAt: new(h.clock.now()),
 	})
 	if got := len(code(t, err, problem.InvalidField).Fields); got != 5 {
 		t.Fatalf("%d fields named: %v", got, err)
@@ -146,7 +147,7 @@ func TestOtherProjectsKeysAreNotThere(t *testing.T) {
 	for _, id := range ids {
 		_, err := h.ring.Get(t.Context(), h.two, id)
 		code(t, err, problem.NotFound)
-		_, err = h.ring.Update(t.Context(), h.two, id, keyring.Change{Label: ptr("mine")})
+		_, err = h.ring.Update(t.Context(), h.two, id, keyring.Change{Label: new("mine")})
 		code(t, err, problem.NotFound)
 		_, err = h.ring.Revoke(t.Context(), h.two, id)
 		code(t, err, problem.NotFound)
@@ -182,7 +183,7 @@ func TestARevokedKeyStaysRevoked(t *testing.T) {
 	if err != nil || !again.RevokedAt.Equal(revoked.RevokedAt) {
 		t.Fatalf("revoked again: %v, %v", again.RevokedAt, err)
 	}
-	_, err = h.ring.Update(t.Context(), h.one, rec.ID, keyring.Change{Label: ptr("back")})
+	_, err = h.ring.Update(t.Context(), h.one, rec.ID, keyring.Change{Label: new("back")})
 	code(t, err, problem.Conflict)
 	h.ring.SetProject(project("prj_1"))
 	h.open(nil)
@@ -214,8 +215,8 @@ func TestAChangeHoldsAtOnce(t *testing.T) {
 	rec, text := h.create(h.one, secretKey())
 	h.clock.advance(time.Second)
 	changed, err := h.ring.Update(t.Context(), h.one, rec.ID, keyring.Change{
-		Label: ptr("new"), Steward: ptr(""), Scopes: ptr(access.EventsRead), Environments: ptr([]string{"staging"}),
-		ExpiresAt: ptr(h.clock.now().Add(time.Minute)),
+		Label: new("new"), Steward: new(""), Scopes: ptr(access.EventsRead), Environments: new([]string{"staging"}),
+		ExpiresAt: new(h.clock.now().Add(time.Minute)),
 	})
 	if err != nil || changed.Label != "new" || changed.Steward != "" || !changed.UpdatedAt.After(changed.CreatedAt) {
 		t.Fatalf("changed to %+v, %v", changed, err)
@@ -232,7 +233,7 @@ func TestAChangeHoldsAtOnce(t *testing.T) {
 	code(t, err, problem.KeyNotAccepted)
 
 	basis, _ := h.ring.Peek("prj_1", rec.ID)
-	_, err = h.ring.Update(t.Context(), h.one, rec.ID, keyring.Change{Basis: basis, Environments: ptr([]string{}), ExpiresAt: ptr(time.Time{})})
+	_, err = h.ring.Update(t.Context(), h.one, rec.ID, keyring.Change{Basis: basis, Environments: new([]string{}), ExpiresAt: new(time.Time{})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,19 +250,19 @@ func TestAGrantIsForTheKeyThatWasSeen(t *testing.T) {
 	n.Environments = []string{"staging"}
 	rec, _ := h.create(h.one, n)
 	basis, _ := h.ring.Peek("prj_1", rec.ID)
-	widen := keyring.Change{Basis: basis, Environments: ptr([]string{})}
+	widen := keyring.Change{Basis: basis, Environments: new([]string{})}
 	if g := widen.Grant(); g == nil || g.Scopes != n.Scopes {
 		t.Fatalf("granted %+v", g)
 	}
-	other := keyring.Change{Basis: basis, Scopes: ptr(n.Scopes | access.UsersRead)}
+	other := keyring.Change{Basis: basis, Scopes: new(n.Scopes | access.UsersRead)}
 	if _, err := h.ring.Update(t.Context(), h.one, rec.ID, other); err != nil {
 		t.Fatal(err)
 	}
 	_, err := h.ring.Update(t.Context(), h.one, rec.ID, widen)
 	code(t, err, problem.Conflict)
-	_, err = h.ring.Update(t.Context(), h.one, rec.ID, keyring.Change{Environments: ptr([]string{})})
+	_, err = h.ring.Update(t.Context(), h.one, rec.ID, keyring.Change{Environments: new([]string{})})
 	code(t, err, problem.Conflict)
-	if _, err := h.ring.Update(t.Context(), h.one, rec.ID, keyring.Change{Label: ptr("same rights")}); err != nil {
+	if _, err := h.ring.Update(t.Context(), h.one, rec.ID, keyring.Change{Label: new("same rights")}); err != nil {
 		t.Fatalf("a change that grants nothing needs no basis: %v", err)
 	}
 }
@@ -320,11 +321,11 @@ func TestNarrowingNeedsNoGrant(t *testing.T) {
 	end := newClock().now()
 	key := &access.Key{Project: &prj, Kind: access.Secret, Mode: access.Live, Scopes: access.AllScopes, Environments: []string{"staging", "production"}, ExpiresAt: end}
 	for name, c := range map[string]keyring.Change{
-		"label":               {Label: ptr("x"), Steward: ptr("y")},
+		"label":               {Label: new("x"), Steward: new("y")},
 		"fewer scopes":        {Scopes: ptr(access.EventsRead)},
-		"fewer environments":  {Environments: ptr([]string{"staging"})},
-		"the same":            {Environments: ptr([]string{"production", "staging"}), Scopes: ptr(access.AllScopes), ExpiresAt: ptr(end)},
-		"an earlier end":      {ExpiresAt: ptr(end.Add(-time.Hour))},
+		"fewer environments":  {Environments: new([]string{"staging"})},
+		"the same":            {Environments: new([]string{"production", "staging"}), Scopes: ptr(access.AllScopes), ExpiresAt: new(end)},
+		"an earlier end":      {ExpiresAt: new(end.Add(-time.Hour))},
 		"without a known key": {Scopes: ptr(access.AllScopes)},
 	} {
 		if c.Basis = key; name == "without a known key" {
@@ -598,9 +599,9 @@ func TestLookupsDuringChangesAreWhole(t *testing.T) {
 	for range 4 {
 		writers.Go(func() {
 			for i := range 50 {
-				c := keyring.Change{Scopes: ptr(access.EventsWrite), Environments: ptr([]string{"production"})}
+				c := keyring.Change{Scopes: ptr(access.EventsWrite), Environments: new([]string{"production"})}
 				if i%2 == 0 {
-					c = keyring.Change{Scopes: ptr(access.EventsRead), Environments: ptr([]string{"staging"})}
+					c = keyring.Change{Scopes: ptr(access.EventsRead), Environments: new([]string{"staging"})}
 				}
 				c.Basis, _ = h.ring.Peek("prj_1", rec.ID)
 				if _, err := h.ring.Update(t.Context(), h.one, rec.ID, c); err != nil && problem.Of(err) != problem.Conflict {

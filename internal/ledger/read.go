@@ -185,11 +185,10 @@ func readCursor(cursor string, texts ...*string) (at time.Time, ok bool) {
 	if err != nil {
 		return time.Time{}, false
 	}
-	for i, part := range parts[1:] {
-		if !printable(part) {
+	for i, text := range texts {
+		if *text = parts[1+i]; !printable(*text) {
 			return time.Time{}, false
 		}
-		*texts[i] = part
 	}
 	return time.UnixMicro(micros).UTC(), true
 }

@@ -114,10 +114,10 @@ func (plan Plan) check() error {
 	if n := len(plan.Environments); n == 0 || n > MaxEnvironments {
 		faults = append(faults, fmt.Errorf("org: a project has 1 to %d environments", MaxEnvironments))
 	}
-	seen := map[string]bool{}
+	seen, pattern := map[string]bool{}, regexp.MustCompile(EnvironmentPattern)
 	for _, env := range plan.Environments {
-		switch fits, _ := regexp.MatchString(EnvironmentPattern, env.Name); {
-		case !fits:
+		switch {
+		case !pattern.MatchString(env.Name):
 			faults = append(faults, fmt.Errorf("org: environment %.80q: a name matches %s", env.Name, EnvironmentPattern))
 		case seen[env.Name]:
 			faults = append(faults, fmt.Errorf("org: environment %q is there twice", env.Name))

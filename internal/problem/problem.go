@@ -88,8 +88,7 @@ func (e *Error) Is(target error) bool {
 // From gives the problem in err's chain. An error without one is an internal fault and comes back as such, with err as
 // its cause.
 func From(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	return Wrap(err, Internal, "Something went wrong on our side. The request id finds it in the server's log.")

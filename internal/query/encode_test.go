@@ -223,9 +223,9 @@ type kind struct {
 }
 
 func kinds() []kind {
-	number := func(typ string, min, max int64) kind {
+	number := func(typ string, least, most int64) kind {
 		return kind{typ, func(r *rapid.T) cell {
-			n := strconv.FormatInt(rapid.Int64Range(min, max).Draw(r, typ), 10)
+			n := strconv.FormatInt(rapid.Int64Range(least, most).Draw(r, typ), 10)
 			return cell{json: n, text: n}
 		}}
 	}
@@ -238,9 +238,9 @@ func kinds() []kind {
 			return cell{json: s, text: s}
 		}}
 	}
-	timed := func(typ, layout string, min, max int64) kind {
+	timed := func(typ, layout string, least, most int64) kind {
 		return kind{typ, func(r *rapid.T) cell {
-			s := time.UnixMicro(rapid.Int64Range(min, max).Draw(r, typ)).UTC().Format(layout)
+			s := time.UnixMicro(rapid.Int64Range(least, most).Draw(r, typ)).UTC().Format(layout)
 			return cell{json: `"` + s + `"`, text: s}
 		}}
 	}
@@ -271,7 +271,7 @@ func kinds() []kind {
 			return cell{json: s, text: s}
 		}},
 		{"DOUBLE", func(r *rapid.T) cell {
-			s := string(jsontext.Float(rapid.Float64().Draw(r, "double")).String())
+			s := jsontext.Float(rapid.Float64().Draw(r, "double")).String()
 			return cell{json: s, text: s}
 		}},
 		{"FLOAT", func(r *rapid.T) cell {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"io"
 	"strconv"
 	"strings"
@@ -165,7 +166,7 @@ func readPage(ctx context.Context, rows Rows, limit int) (EventPage, error) {
 			return EventPage{}, err
 		}
 		row, err := rows.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return page, nil
 		}
 		if err != nil {

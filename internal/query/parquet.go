@@ -24,7 +24,7 @@ const (
 
 // parquetEncoder writes one Parquet file. All columns are optional, since any expression may be null.
 type parquetEncoder struct {
-	w       *parquet.Writer
+	w       *parquet.GenericWriter[any]
 	columns []Column
 	kinds   []parquetKind
 	cells   *cells
@@ -52,7 +52,7 @@ func newParquet(w io.Writer, columns []Column) (*parquetEncoder, error) {
 		root.Group[name] = node
 		root.fields = append(root.fields, namedNode{Node: node, name: name})
 	}
-	e.w = parquet.NewWriter(w, parquet.NewSchema("answer", root), parquet.Compression(&parquet.Zstd),
+	e.w = parquet.NewGenericWriter[any](w, parquet.NewSchema("answer", root), parquet.Compression(&parquet.Zstd),
 		parquet.DataPageStatistics(false)) // they would repeat whole texts in the head of every page
 	return e, nil
 }

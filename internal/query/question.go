@@ -85,7 +85,7 @@ func readParameters(v jsontext.Value) (parameters, error) {
 	if _, err := d.ReadToken(); err != nil {
 		return p, badParameters(err)
 	}
-	if _, err := d.ReadToken(); err != io.EOF {
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
 		return p, badParameters(err)
 	}
 	return p, nil

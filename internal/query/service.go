@@ -137,7 +137,7 @@ func (s *Service) copyRows(ctx context.Context, enc encoder, rows Rows) (int64, 
 			return n, err
 		}
 		row, err := rows.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return n, nil
 		}
 		if err != nil {

@@ -193,7 +193,10 @@ func writeList(list []string) string {
 	if len(list) == 0 {
 		return "[]"
 	}
-	text, _ := json.Marshal(list) // of texts: cannot fail
+	text, err := json.Marshal(list)
+	if err != nil {
+		panic(err) // a list of texts always marshals
+	}
 	return string(text)
 }
 

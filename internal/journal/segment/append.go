@@ -236,7 +236,7 @@ func (j *Journal) commit(g *group) error {
 	}
 	j.out.sealed = true
 	if isFull(err) {
-		j.doubt(j.out.trim()) // when there is no room even for this, the next commit tries again
+		_ = j.doubt(j.out.trim()) // when there is no room even for this, the next commit tries again
 	}
 	return j.doubt(err)
 }
@@ -285,7 +285,7 @@ func (j *Journal) rotate(size int64) error {
 		return err
 	}
 	if j.out.file != nil {
-		j.out.file.Close() // it is synced
+		_ = j.out.file.Close() // it is synced
 	}
 	j.out = outlet{file: f, seed: s.seed, end: headerSize, size: size, full: j.out.full}
 	j.mu.Lock()
@@ -303,10 +303,10 @@ func (j *Journal) create(first event.Position, size int64) (file, Segment, error
 	d, next := j.config.disk, filepath.Join(j.config.Dir, nextName)
 	f, err := d.Create(next, size)
 	if err != nil {
-		d.Remove(next) // or else it is replaced the next time
+		_ = d.Remove(next) // or else it is replaced the next time
 		return nil, Segment{}, err
 	}
-	header, seed := encodeHeader(first, rand.Uint32())
+	header, seed := encodeHeader(first, rand.Uint32()) //nolint:gosec // the salt tells files apart and keeps nobody out
 	s := Segment{File: filepath.Join(j.config.Dir, fileName(first)), First: first, Bytes: headerSize, seed: seed}
 	_, err = f.WriteAt(header, 0)
 	if err == nil {
@@ -316,12 +316,12 @@ func (j *Journal) create(first event.Position, size int64) (file, Segment, error
 		err = d.Rename(next, s.File)
 	}
 	if err != nil {
-		f.Close()
-		d.Remove(next)
+		_ = f.Close()
+		_ = d.Remove(next)
 		return nil, s, err
 	}
 	if err := d.SyncDir(j.config.Dir); err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, s, j.doubt(err)
 	}
 	return f, s, nil

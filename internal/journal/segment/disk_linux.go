@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -10,7 +11,7 @@ import (
 // the size only, and then a write may find the disk full.
 func allocate(f *os.File, size int64) error {
 	err := uninterrupted(func() error { return unix.Fallocate(int(f.Fd()), 0, 0, size) })
-	if err == unix.EOPNOTSUPP || err == unix.ENOSYS {
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
 		return f.Truncate(size)
 	}
 	return err
@@ -24,7 +25,7 @@ func datasync(f *os.File) error {
 // uninterrupted calls again what a signal broke off.
 func uninterrupted(call func() error) error {
 	for {
-		if err := call(); err != unix.EINTR {
+		if err := call(); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}

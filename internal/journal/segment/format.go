@@ -171,7 +171,7 @@ func (s *scanner) tail() (lost, later int64, err error) {
 		switch _, mark, err := s.next(); {
 		case err == nil && mark > start:
 			return lost, at, nil
-		case err != nil && err != errNoRecord:
+		case err != nil && !errors.Is(err, errNoRecord):
 			return 0, 0, err
 		}
 		s.at = at // a record of the torn commit, perhaps; its bytes are looked at one by one all the same

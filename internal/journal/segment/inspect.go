@@ -56,7 +56,7 @@ func Check(dir string) (Report, error) {
 	lock, err := lockFolder(filepath.Join(dir, lockName), os.O_RDONLY)
 	switch {
 	case err == nil:
-		defer unlockFolder(lock)
+		defer func() { _ = unlockFolder(lock) }()
 	case !errors.Is(err, os.ErrNotExist):
 		return Report{}, fmt.Errorf("segment: check: %w", err)
 	}
@@ -140,7 +140,7 @@ func inspectFile(src io.ReaderAt, path string, size int64, last bool) (s Segment
 	in := scanner{src: src, seed: seed, at: headerSize, end: size}
 	for {
 		_, mark, err := in.next()
-		if err == errNoRecord {
+		if errors.Is(err, errNoRecord) {
 			break
 		}
 		if err != nil {

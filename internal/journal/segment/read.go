@@ -67,7 +67,7 @@ func (j *Journal) readNow(after event.Position, limit int) (records []event.Reco
 		switch {
 		case err != nil && len(records) > 0:
 			return records, nil, nil // the next Read begins with it
-		case err == errNoRecord:
+		case errors.Is(err, errNoRecord):
 			return nil, nil, Damage{File: s.File, Offset: in.at, Reason: "a record that was durable cannot be read"}
 		case err != nil:
 			return nil, nil, err

@@ -99,7 +99,7 @@ func Open(c Config) (*Journal, Report, error) {
 	}
 	report, err := recoverFolder(c)
 	if err != nil {
-		unlockFolder(lock)
+		_ = unlockFolder(lock)
 		return nil, report, err
 	}
 	j := &Journal{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -385,9 +386,7 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 	dir := t.TempDir()
 	acknowledged := map[event.Position]string{}
 	for range 3 {
-		for at, data := range runAndKill(t, dir) {
-			acknowledged[at] = data
-		}
+		maps.Copy(acknowledged, runAndKill(t, dir))
 		j, report := open(t, Config{Dir: dir, SegmentSize: childSegment})
 		got := contents(t, j)
 		for at, data := range acknowledged {

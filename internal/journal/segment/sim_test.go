@@ -119,7 +119,7 @@ func (d *sim) Remove(path string) error {
 	return os.Remove(path)
 }
 
-func (d *sim) SyncDir(path string) error {
+func (d *sim) SyncDir(string) error {
 	if err := d.hook("syncdir"); err != nil {
 		return err
 	}

@@ -92,7 +92,8 @@ func (h *house) story(rec keyring.Record, between func(step string)) (narrowed, 
 	return narrowed, err == nil
 }
 
-func ptr[T any](v T) *T { return &v }
+//go:fix inline
+func ptr[T any](v T) *T { return new(v) }
 
 // Promise: whichever call to the database fails, before or after it had its effect, the snapshot says what the store
 // says, and what was confirmed holds, then and after a restart.

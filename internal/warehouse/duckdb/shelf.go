@@ -2,6 +2,7 @@ package duckdb
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -103,6 +104,9 @@ func (s *shelf) fill(p *place, space event.Space) {
 	if p.err == nil {
 		p.instance, p.err = openInstance(context.Background(), path, space, s.options)
 	}
+	if p.err == nil {
+		p.err = errors.Join(syncFolder(filepath.Dir(path)), syncFolder(s.dir))
+	}
 	if p.err != nil {
 		s.mu.Lock()
 		delete(s.open, space)
@@ -193,6 +197,15 @@ func (s *shelf) close() {
 	if s.empty != nil {
 		s.empty.close()
 	}
+}
+
+// syncFolder makes the names in a folder durable: the engine syncs its files, and not that there are files.
+func syncFolder(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
 }
 
 func isClosed(c <-chan struct{}) bool {
