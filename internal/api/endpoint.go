@@ -133,7 +133,6 @@ func (a *API) identify(rq *request, action access.Action) (gate.Caller, error) {
 // nothing is the input or answer of an endpoint that has none.
 type nothing struct{}
 
-func readNothing(rq *request) (nothing, error) { return nothing{}, rq.onlyQuery() }
 
 // wantsNothing is the attempt of an endpoint whose action says it all.
 func wantsNothing[I any](I) access.Attempt { return access.Attempt{} }
