@@ -133,6 +133,5 @@ func (a *API) identify(rq *request, action access.Action) (gate.Caller, error) {
 // nothing is the input or answer of an endpoint that has none.
 type nothing struct{}
 
-
 // wantsNothing is the attempt of an endpoint whose action says it all.
 func wantsNothing[I any](I) access.Attempt { return access.Attempt{} }
