@@ -325,7 +325,7 @@ func (p *pkg) variable(e ast.Expr) *types.Var {
 
 // Promise: time and what a request carries are arguments. The clock is read in the programs, so a test can set it;
 // a context holds the request's id and trace, put there by the HTTP face; a test never waits for the wall clock. In a
-// bubble of testing/synctest the clock is the test's own, and a file of benchmarks may read it, to measure.
+// bubble of testing/synctest the clock is the test's own; files of benchmarks and of tests of other processes may read it.
 func TestClockAndContextAreArguments(t *testing.T) {
 	hold(t, hiddenArguments, map[string]string{
 		"internal/event/a.go": "package event\nimport (\"context\"; clock \"time\")\nvar now = clock.Now // FAULT\n" +
@@ -341,7 +341,7 @@ func TestClockAndContextAreArguments(t *testing.T) {
 func hiddenArguments(t *tree) (faults []fault) {
 	for _, p := range t.packages {
 		for _, f := range p.files {
-			bubbles, measures := p.bubbles(f), strings.HasSuffix(f.path, "bench_test.go")
+			bubbles, measures := p.bubbles(f), strings.HasSuffix(f.path, "bench_test.go") || strings.HasSuffix(f.path, "process_test.go")
 			for n := range ast.Preorder(f.syntax) {
 				inside := slices.ContainsFunc(bubbles, func(b ast.Node) bool { return b.Pos() <= n.Pos() && n.End() <= b.End() })
 				switch {

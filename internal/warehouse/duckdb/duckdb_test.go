@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 // config starts this program as the query process.
 func config(dir string) Config {
 	return Config{
-		Dir: dir, Command: []string{os.Args[0], childCommand}, Memory: 1 << 30, Threads: 2, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Dir: dir, Command: []string{os.Args[0], childCommand}, Memory: 1 << 30, Threads: 2, Now: clock, Log: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -190,7 +190,7 @@ func TestLargeLoad(t *testing.T) {
 	}
 }
 
-// FuzzDecodeRecords: whatever bytes come over the socket, records are read as they were written, or not at all.
+// Promise: whatever bytes come over the socket, records are read as they were written, or not at all.
 func FuzzDecodeRecords(f *testing.F) {
 	f.Add(encodeRecords([]event.Record{track(1, shop, "e", "1"), track(300, shop, "f", "2")}))
 	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})

@@ -36,6 +36,9 @@ func signalTo(t testing.TB, w *Warehouse, s syscall.Signal) int {
 	return p.command.Process.Pid
 }
 
+// clock is the real one, since what is tested runs in another process.
+func clock() time.Time { return time.Now() }
+
 // awaitNext waits for a query process other than the one with an id, and says how long that took.
 func awaitNext(t testing.TB, w *Warehouse, not int) time.Duration {
 	t.Helper()

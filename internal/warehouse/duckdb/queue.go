@@ -27,7 +27,7 @@ func (q *queue) enter(ctx context.Context) error {
 	default:
 	}
 	defer q.waiting.Add(-1)
-	if q.waiting.Add(1) > q.most+1 {
+	if q.waiting.Add(1) > q.most {
 		return problem.New(problem.QueryQueueFull, "%d queries are running and %d are waiting, as many as allowed.", cap(q.slots), q.most).
 			After(time.Second)
 	}
