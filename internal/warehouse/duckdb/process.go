@@ -65,6 +65,7 @@ func launch(cfg *Config, socket string) (*process, error) {
 	if err := p.command.Start(); err != nil {
 		return nil, err
 	}
+	giveWay(p.command.Process.Pid)
 	p.client = &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
