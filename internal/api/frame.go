@@ -177,14 +177,16 @@ func (rq *request) log() {
 	if rq.row != nil {
 		route = rq.row.path
 	}
-	took := rq.a.cfg.Now().Sub(l.started)
+	now := rq.a.cfg.Now()
+	took := now.Sub(l.started)
 	rq.a.meter.observe(route, method, l.status, took)
 	rq.endSpan(method, route)
 	level := slog.LevelInfo
 	if l.status >= 500 {
 		level = slog.LevelError
 	}
-	if !rq.a.cfg.Log.Enabled(rq.ctx(), level) {
+	handler := rq.a.cfg.Log.Handler()
+	if !handler.Enabled(rq.ctx(), level) {
 		return
 	}
 	attrs := make([]slog.Attr, 0, 16)
@@ -203,7 +205,9 @@ func (rq *request) log() {
 	if l.cause != nil {
 		attrs = append(attrs, slog.String("error", l.cause.Error()))
 	}
-	rq.a.cfg.Log.LogAttrs(rq.ctx(), level, "request", attrs...)
+	record := slog.NewRecord(now, level, "request", 0) // without a place in the source, which is always this one
+	record.AddAttrs(attrs...)
+	_ = handler.Handle(rq.ctx(), record)
 }
 
 func appendIf(attrs []slog.Attr, name, value string) []slog.Attr {
