@@ -117,6 +117,9 @@ func ServeChild(ctx context.Context, args []string, log *slog.Logger) error {
 	return c.serve(ctx)
 }
 
+// headerLimit is how long the server, on the same machine, may take to write the head of a request.
+const headerLimit = time.Minute
+
 // inherited is the number of the file that is the socket: the first after the three standard ones.
 const inherited = 3
 
@@ -135,7 +138,11 @@ func (c *child) serve(ctx context.Context) error {
 	mux.HandleFunc("POST "+pathRun, c.run)
 	mux.HandleFunc("POST "+pathCancel, c.cancel)
 	mux.HandleFunc("POST "+pathStop, func(http.ResponseWriter, *http.Request) { c.stop() })
-	server := &http.Server{Handler: mux, BaseContext: func(net.Listener) context.Context { return ctx }}
+	server := &http.Server{
+		Handler:           mux,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ReadHeaderTimeout: headerLimit,
+	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	select {

@@ -83,7 +83,7 @@ func begin(ctx context.Context, p *process, id string, limit time.Duration, leav
 // open sends the question and reads the columns.
 func (r *rows) open(body []byte) error {
 	var err error
-	if r.http, err = r.process.send(r.ctx, pathRun, body); err != nil {
+	if r.http, err = r.process.send(r.ctx, pathRun, body); err != nil { //nolint:bodyclose // end closes it
 		return r.broken(err)
 	}
 	r.lines = bufio.NewReaderSize(r.http.Body, 64<<10)
@@ -146,7 +146,7 @@ func (r *rows) readLine() ([]byte, error) {
 		r.line = append(r.line, part...)
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
-		case err == io.EOF && len(r.line) > 0 && r.http.StatusCode != http.StatusOK:
+		case errors.Is(err, io.EOF) && len(r.line) > 0 && r.http.StatusCode != http.StatusOK:
 			return r.line, nil // a failure alone has no line end
 		case err != nil:
 			return nil, err
@@ -171,7 +171,7 @@ func (r *rows) broken(err error) error {
 func (r *rows) end(err error) error {
 	r.err = err
 	var a answered
-	whole := err == io.EOF || errors.As(err, &a)
+	whole := errors.Is(err, io.EOF) || errors.As(err, &a)
 	if a.error != nil {
 		r.err = a.error
 	}

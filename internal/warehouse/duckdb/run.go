@@ -60,7 +60,7 @@ func (i *instance) run(ctx context.Context, q *question, out lines) error {
 // a statement that fails before them answers nothing but its problem.
 func copyRows(ctx context.Context, rows *native.Result, q *question, out lines) error {
 	n, err := rows.Next(ctx)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return statementProblem(err, q.SQL)
 	}
 	columns := make([]query.Column, len(rows.Columns()))
@@ -72,7 +72,7 @@ func copyRows(ctx context.Context, rows *native.Result, q *question, out lines) 
 	}
 	left := budget{rows: q.Rows, bytes: q.Bytes}
 	var line []byte
-	for err != io.EOF {
+	for err == nil {
 		for i := range n {
 			line = rows.AppendRow(line[:0], i)
 			if err := left.spend(len(line)); err != nil {
@@ -85,9 +85,10 @@ func copyRows(ctx context.Context, rows *native.Result, q *question, out lines) 
 		if err := out.pause(); err != nil {
 			return err
 		}
-		if n, err = rows.Next(ctx); err != nil && err != io.EOF {
-			return statementProblem(err, q.SQL)
-		}
+		n, err = rows.Next(ctx)
+	}
+	if !errors.Is(err, io.EOF) {
+		return statementProblem(err, q.SQL)
 	}
 	return nil
 }
@@ -129,6 +130,7 @@ func statementProblem(err error, sql string) error {
 		return problem.Wrap(err, problem.QueryTooHeavy, "The query needs more memory than a query may have.")
 	case native.Interrupted: // by a caller who is gone, or by the end of the process
 		return problem.Wrap(err, problem.Unavailable, "The query was stopped.").After(time.Second)
+	case native.Fault, native.Broken:
 	}
 	return err
 }

@@ -69,7 +69,7 @@ func (s *shelf) write(ctx context.Context, space event.Space) (*instance, func()
 		if p == nil {
 			p = &place{ready: make(chan struct{})}
 			s.open[space] = p
-			go s.fill(p, space)
+			go s.fill(p, space) //nolint:gosec // it outlives who asked first: others may be waiting by then
 		}
 		if gone := p.gone; gone != nil { // being closed: wait for that, and open it again
 			s.mu.Unlock()

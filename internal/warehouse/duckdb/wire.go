@@ -75,8 +75,7 @@ type failure struct {
 }
 
 func failureOf(err error) failure {
-	var p *problem.Error
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*problem.Error](err); ok {
 		return failure{Code: p.Code, Detail: p.Detail, Fields: p.Fields, RetryAfter: int64(p.RetryAfter)}
 	}
 	return failure{Detail: err.Error()}

@@ -211,7 +211,7 @@ func (c *Conn) Each(ctx context.Context, sql string, each func(r *Result, row in
 	defer r.Close()
 	for {
 		n, err := r.Next(ctx)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		for row := 0; err == nil && each != nil && row < n; row++ {
