@@ -90,8 +90,11 @@ func New(cfg Config) (*API, error) {
 	document := a.document()
 	listsAreLists(a.registry)
 	text, err := json.MarshalIndent(document, "", "  ")
-	a.openapi = append(text, '\n')
-	return a, err
+	if err != nil {
+		return nil, err
+	}
+	a.openapi = slices.Concat(text, []byte{'\n'})
+	return a, nil
 }
 
 // OpenAPI is the document that describes every row, as JSON.

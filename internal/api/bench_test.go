@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"io"
 	"log/slog"
 	"net/http"
 	"testing"
@@ -39,7 +38,7 @@ func BenchmarkTrack(b *testing.B) {
 	key := world.Key(access.Public, access.EventsWrite)
 	a, err := api.New(api.Config{
 		Gate: world.Gate, Events: event.New(event.Config{Journal: instant{}, Live: new(event.Live), Random: rand.Reader}),
-		Registry: prometheus.NewRegistry(), Now: time.Now, NewID: rand.Text, Log: slog.New(slog.NewJSONHandler(io.Discard, nil)),
+		Registry: prometheus.NewRegistry(), Now: time.Now, NewID: rand.Text, Log: slog.New(slog.DiscardHandler),
 		Stopping: context.Background(),
 	})
 	if err != nil {

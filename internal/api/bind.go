@@ -175,8 +175,7 @@ func faultsOf(faults *huma.ValidateResult) error {
 	}
 	p := problem.New(problem.InvalidField, "")
 	for _, err := range faults.Errors {
-		var detail *huma.ErrorDetail
-		if errors.As(err, &detail) {
+		if detail, ok := errors.AsType[*huma.ErrorDetail](err); ok {
 			p.At(cmp.Or(detail.Location, "body"), detail.Message)
 		}
 	}

@@ -46,7 +46,7 @@ func TestConversations(t *testing.T) {
 }
 
 func converse(t *testing.T, file string) {
-	text, err := os.ReadFile(file) //nolint:gosec // testdata
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -191,7 +191,7 @@ func TestEveryRouteRefusesBadRequests(t *testing.T) {
 		expect(problem.TwoCredentials, path, nil, "Authorization", "Bearer "+other)
 		expect(problem.InvalidRequest, path+"?limit=%zz", nil)
 		expect(problem.InvalidField, path+unknown, strings.NewReader(`{}`))
-		if op.Method != "POST" && op.Method != "PATCH" {
+		if op.Method != http.MethodPost && op.Method != http.MethodPatch {
 			continue
 		}
 		expect(problem.UnsupportedMediaType, path, strings.NewReader(`<a/>`), "Content-Type", "application/xml")

@@ -31,7 +31,7 @@ type Rejection struct {
 	Errors []problem.Field `json:"errors,omitempty" doc:"The fields at fault."`
 }
 
-// TrackItem, IdentifyItem and AliasItem describe what ReadBatch reads. They are documentation: the reading itself passes
+// TrackItem describes what ReadBatch reads, as IdentifyItem and AliasItem do. They are documentation: the reading itself passes
 // over members it does not know, and takes some under other names.
 type TrackItem struct {
 	Event       string         `json:"event,omitzero" doc:"What happened." minLength:"1" maxLength:"256" example:"Button Clicked"`

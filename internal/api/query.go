@@ -162,10 +162,10 @@ func writeStream(rq *request, s stream) error {
 	for {
 		_ = control.SetWriteDeadline(rq.a.cfg.Now().Add(heartbeat))
 		if _, err := rq.reply.Write(text); err != nil {
-			return nil //nolint:nilerr // the reader is gone
+			return nil
 		}
 		if err := control.Flush(); err != nil {
-			return nil //nolint:nilerr // the reader is gone
+			return nil
 		}
 		next, ok, err := s.next(beat.C)
 		if !ok || err != nil {

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -180,12 +181,8 @@ func refused(say string) form {
 // extended is a shape with more members.
 func extended(base, more shape) shape {
 	all := shape{}
-	for name, c := range base {
-		all[name] = c
-	}
-	for name, c := range more {
-		all[name] = c
-	}
+	maps.Copy(all, base)
+	maps.Copy(all, more)
 	return all
 }
 
@@ -263,7 +260,7 @@ func tableForms(statement, names, sample check) map[string]form {
 	}
 }
 
-func noTimeTravel(w *walk, v *value, s *sight) error {
+func noTimeTravel(w *walk, v *value, _ *sight) error {
 	if v.kind != 'n' {
 		return w.refuse("AT, to read a table as it was, is not allowed.")
 	}

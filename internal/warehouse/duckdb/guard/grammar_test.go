@@ -3,6 +3,7 @@ package guard
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,7 +54,7 @@ func TestUnknownMembersAreRefused(t *testing.T) {
 			root := mustRead(t, tree)
 			objects(root, func(v *value) {
 				names, items := v.names, v.items
-				v.names, v.items = append(names[:len(names):len(names)], "strange"), append(items[:len(items):len(items)], strange)
+				v.names, v.items = append(slices.Clip(names), "strange"), append(slices.Clip(items), strange)
 				if _, err := g.walk("", root); problem.Of(err) != problem.SQLNotAllowed {
 					t.Errorf("a strange member of kind %q beside %q passed: %v", byte(strange.kind), names, err)
 				}

@@ -64,7 +64,7 @@ func New() (*Guard, error) {
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(parsers)
 	db.SetMaxIdleConns(parsers)
-	parse, err := db.Prepare("SELECT json_serialize_sql($1::VARCHAR)::VARCHAR")
+	parse, err := db.PrepareContext(context.Background(), "SELECT json_serialize_sql($1::VARCHAR)::VARCHAR")
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare the parsing statement: %w", err), db.Close())
 	}

@@ -3,6 +3,7 @@ package guard_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,7 +28,7 @@ func randomQuery(t *rapid.T, depth int, sight []string, used *[]string) string {
 		name := rapid.SampledFrom(names[1:]).Draw(t, "new name")
 		*used = append(*used, name)
 		clause := head + name + " AS (" + deeper() + ")"
-		sight = append(sight[:len(sight):len(sight)], name)
+		sight = append(slices.Clip(sight), name)
 		return clause
 	}
 	plain := "SELECT t::VARCHAR AS a FROM " + name() + " AS t"

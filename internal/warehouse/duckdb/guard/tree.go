@@ -60,6 +60,7 @@ func (r *treeReader) read(depth int) (value, error) {
 		err = r.members(&v, depth-1)
 	case '[':
 		err = r.items(&v, depth-1)
+	default: // null, true and false say all by their kind
 	}
 	return v, err
 }
