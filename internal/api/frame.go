@@ -203,7 +203,7 @@ func (rq *request) log() {
 	attrs = appendIf(attrs, "decision_id", l.decisionID)
 	attrs = appendIf(attrs, "user_agent", clip(rq.r.UserAgent(), 120))
 	if l.cause != nil {
-		attrs = append(attrs, slog.String("error", l.cause.Error()))
+		attrs = append(attrs, slog.String("error", string(hideKeys([]byte(l.cause.Error())))))
 	}
 	record := slog.NewRecord(now, level, "request", 0) // without a place in the source, which is always this one
 	record.AddAttrs(attrs...)

@@ -59,7 +59,7 @@ func (w *world) verdict(whole bool) []string {
 			faults = append(faults, "documented, and never seen: "+never)
 		}
 	}
-	faults = append(faults, w.secrets.leaked...)
+	faults = append(append(faults, w.secrets.leaked...), w.strangeLabels()...)
 	for what, text := range map[string]string{"the log": w.logs.String(), "a span": w.spansText(), "the metrics": w.metricsText()} {
 		if found := w.secrets.in(text); found != "" {
 			faults = append(faults, what+" holds the key "+found)

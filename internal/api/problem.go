@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -74,8 +75,15 @@ func (a *API) writeProblem(rq *request, err error) {
 		panic(err) // a Problem always marshals
 	}
 	rq.reply.WriteHeader(p.Status())
-	_, _ = rq.reply.Write(append(text, '\n'))
+	_, _ = rq.reply.Write(append(hideKeys(text), '\n'))
 }
+
+// wholeKey finds keys in a text, with their public part.
+var wholeKey = regexp.MustCompile(`((?:pk|sk)_(?:live|test)_[0-9A-Za-z]{12})[0-9A-Za-z]{33}`)
+
+// hideKeys leaves of every key in a text its public part. Details repeat names from the request, and somebody may have
+// put a key in the place of one.
+func hideKeys(text []byte) []byte { return wholeKey.ReplaceAll(text, []byte("${1}…")) }
 
 // classify finds the problem in an error. A caller who went away is not our fault.
 func (a *API) classify(rq *request, err error) *problem.Error {

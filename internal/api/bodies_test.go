@@ -1,0 +1,385 @@
+package api_test
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weir-analytics/weir/internal/api"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+func gzipped(text string) string {
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, _ = w.Write([]byte(text))
+	_ = w.Close()
+	return packed.String()
+}
+
+func zstandard(text string, options ...zstd.EOption) string {
+	var packed bytes.Buffer
+	w, err := zstd.NewWriter(&packed, options...)
+	if err != nil {
+		panic(err)
+	}
+	_, _ = w.Write([]byte(text))
+	_ = w.Close()
+	return packed.String()
+}
+
+// claiming is a zstd frame whose header says how large it is, and whose blocks say otherwise.
+func claiming(size uint64) string {
+	frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0xe0} // single segment, eight bytes of size
+	frame = binary.LittleEndian.AppendUint64(frame, size)
+	return string(append(frame, 0x01, 0, 0)) // a last block of nothing
+}
+
+const (
+	oneEvent  = `{"event":"A"}`
+	fiveMiB   = 5 << 20
+	unpackMax = 32 << 20
+)
+
+func padded(n int) string { return oneEvent + strings.Repeat(" ", n-len(oneEvent)) }
+
+// Promise: a body may be packed with gzip or zstd, in one piece or several, is limited as it is sent and as it unpacks,
+// and whatever is wrong with its packing is the sender's fault and no accident of ours.
+func TestPackedBodies(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	p := w.project(t)
+	key := p.key("secret live all").text
+	zeros := strings.Repeat("\x00", unpackMax+1)
+	long := padded(300 << 10)
+	for _, c := range []struct {
+		name, path, encoding, body string
+		code                       problem.Code // empty: accepted
+	}{
+		{"gzip", "/track", "gzip", gzipped(oneEvent), ""},
+		{"x-gzip", "/track", "X-GZIP", gzipped(oneEvent), ""},
+		{"identity", "/track", "identity", oneEvent, ""},
+		{"zstd", "/track", "zstd", zstandard(oneEvent), ""},
+		{"gzip without saying so", "/track", "", gzipped(oneEvent), ""},
+		{"gzip called identity", "/track", "identity", gzipped(oneEvent), ""},
+		{"large gzip", "/track", "gzip", gzipped(padded(unpackMax)), ""},
+		{"large zstd", "/track", "zstd", zstandard(padded(unpackMax)), ""},
+		{"gzip in two members", "/track", "gzip", gzipped(`{"event":`) + gzipped(`"A"}`), ""},
+		{"zstd in two frames", "/track", "zstd", zstandard(`{"event":`) + zstandard(`"A"}`), ""},
+		{"gzip for a question", "/v1/query", "gzip", gzipped(`{"sql":"SELECT 1"}`), ""},
+		{"zstd for a question", "/v1/query", "zstd", zstandard(`{"sql":"SELECT 1"}`), ""},
+		{"gzip bomb", "/track", "gzip", gzipped(zeros), problem.BodyTooLarge},
+		{"gzip bomb without saying so", "/track", "", gzipped(zeros), problem.BodyTooLarge},
+		{"zstd bomb", "/track", "zstd", zstandard(zeros), problem.BodyTooLarge},
+		{"bomb in two members", "/track", "gzip", gzipped(zeros[:unpackMax-10]) + gzipped("0123456789!"), problem.BodyTooLarge},
+		{"bomb in two frames", "/track", "zstd", zstandard(zeros[:unpackMax-10]) + zstandard("0123456789!"), problem.BodyTooLarge},
+		{"gzip bomb for a question", "/v1/query", "gzip", gzipped(long), problem.BodyTooLarge},
+		{"zstd bomb for a question", "/v1/query", "zstd", zstandard(long), problem.BodyTooLarge},
+		{"zstd that claims to be huge", "/track", "zstd", claiming(1 << 62), problem.BodyTooLarge},
+		{"zstd with a huge window", "/track", "zstd", zstandard(zeros[:9<<20], zstd.WithWindowSize(16<<20)), problem.BodyTooLarge},
+		{"empty gzip", "/track", "gzip", "", problem.InvalidRequest},
+		{"empty zstd", "/track", "zstd", "", problem.InvalidRequest},
+		{"gzip cut short", "/track", "gzip", gzipped(oneEvent)[:20], problem.InvalidRequest},
+		{"gzip without its end", "/track", "gzip", strings.TrimSuffix(gzipped(oneEvent), gzipped(oneEvent)[len(gzipped(oneEvent))-1:]), problem.InvalidRequest},
+		{"gzip with a wrong sum", "/track", "gzip", flip(gzipped(oneEvent), -8), problem.InvalidRequest},
+		{"gzip and then garbage", "/track", "gzip", gzipped(oneEvent) + "garbage", problem.InvalidRequest},
+		{"zstd cut short", "/track", "zstd", zstandard(oneEvent)[:12], problem.InvalidRequest},
+		{"zstd and then garbage", "/track", "zstd", zstandard(oneEvent) + "garbage", problem.InvalidRequest},
+		{"zstd called gzip", "/track", "gzip", zstandard(oneEvent), problem.InvalidRequest},
+		{"plain called gzip", "/track", "gzip", oneEvent, problem.InvalidRequest},
+		{"plain called zstd", "/track", "zstd", oneEvent, problem.InvalidRequest},
+		{"zstd without saying so", "/track", "", zstandard(oneEvent), problem.InvalidJSON},
+		{"gzip in gzip", "/track", "gzip", gzipped(gzipped(oneEvent)), problem.InvalidJSON},
+		{"two encodings", "/track", "gzip, gzip", gzipped(gzipped(oneEvent)), problem.UnsupportedMediaType},
+		{"deflate", "/track", "deflate", "x", problem.UnsupportedMediaType},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			headers := []string{"X-API-Key", key}
+			if c.encoding != "" {
+				headers = append(headers, "Content-Encoding", c.encoding)
+			}
+			answer, body := w.site.call(t, "POST", c.path, strings.NewReader(c.body), headers...)
+			if c.code == "" && answer.StatusCode != http.StatusOK || c.code != "" && codeOf(body) != c.code {
+				t.Errorf("%d bytes were answered %d %s, want %q", len(c.body), answer.StatusCode, body, c.code)
+			}
+		})
+	}
+}
+
+// flip changes one byte, counted from the end.
+func flip(text string, at int) string {
+	b := []byte(text)
+	b[len(b)+at] ^= 1
+	return string(b)
+}
+
+// Promise: Content-Encoding in two lines is one list, so that a first line cannot hide a second.
+func TestEncodingInTwoLines(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	key := w.project(t).key("public live").text
+	_, body := w.site.call(t, "POST", "/track", strings.NewReader(oneEvent), "X-API-Key", key, "Content-Encoding", "identity", "Content-Encoding", "br")
+	if codeOf(body) != problem.UnsupportedMediaType {
+		t.Errorf("answered %s", body)
+	}
+}
+
+// Promise: the limits on what is sent hold to the byte and to the item, whether the length was told or not.
+func TestLimitsOnBodies(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	p := w.project(t)
+	key := p.key("secret live all").text
+	items := func(n int) string { return "[" + strings.Repeat(oneEvent+",", n-1) + oneEvent + "]" }
+	property := func(n int) string { return `{"event":"A","properties":{"p":"` + strings.Repeat("x", n-35) + `"}}` }
+	for _, c := range []struct {
+		name, path, body string
+		code             problem.Code
+	}{
+		{"5 MiB", "/track", padded(fiveMiB), ""},
+		{"5 MiB and a byte", "/track", padded(fiveMiB + 1), problem.BodyTooLarge},
+		{"a large question", "/v1/query", `{"sql":"SELECT 1"}` + strings.Repeat(" ", 256<<10-18), ""},
+		{"a byte more", "/v1/query", `{"sql":"SELECT 1"}` + strings.Repeat(" ", 256<<10-17), problem.BodyTooLarge},
+		{"1,000 items", "/track", items(1000), ""},
+		{"1,001 items", "/v1/events/batch", items(1001), problem.TooManyItems},
+		{"an event of 32 KiB", "/track", property(32 << 10), ""},
+		{"a byte more of it", "/track", property(32<<10 + 1), problem.EventTooLarge},
+	} {
+		for _, told := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s told %v", c.name, told), func(t *testing.T) {
+				t.Parallel()
+				body := io.Reader(strings.NewReader(c.body))
+				if !told {
+					body = io.MultiReader(body) // whose length the client does not know, so that it sends chunks
+				}
+				answer, text := w.site.call(t, "POST", c.path, body, "X-API-Key", key)
+				if c.code == "" && answer.StatusCode != http.StatusOK || c.code != "" && codeOf(text) != c.code {
+					t.Errorf("answered %d %s, want %q", answer.StatusCode, text, c.code)
+				}
+			})
+		}
+	}
+}
+
+// Promise: a body whose framing lies is the sender's fault. What could be read in two ways by two servers is not read
+// by ours: net/http refuses it, or closes the connection.
+func TestFramingOfBodies(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	key := w.project(t).key("public live").text
+	head := "POST /track HTTP/1.1\r\nHost: " + w.site.address + "\r\nX-API-Key: " + key + "\r\n"
+	for _, c := range []struct {
+		name, rest string
+		half       bool // no more will be sent
+		status     int
+	}{
+		{"chunks", "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n7\r\n{\"event\r\n6;note=1\r\n\":\"A\"}\r\n0\r\nX-Trailer: 1\r\n\r\n", false, 200},
+		{"a chunk that is no number", "Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n", false, 400},
+		{"a chunk without its end", "Transfer-Encoding: chunked\r\n\r\n2\r\n{}XX0\r\n\r\n", false, 400},
+		{"a chunk of a huge length", "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", false, 400},
+		{"chunks cut off", "Transfer-Encoding: chunked\r\n\r\nff\r\n{\"event", true, 400},
+		{"less than was told", "Content-Length: 100\r\n\r\n{\"event\":\"A\"}", true, 400},
+		{"more than was told", "Content-Length: 12\r\nConnection: close\r\n\r\n{\"event\":\"A\"}", false, 400},
+		{"two lengths", "Content-Length: 13\r\nContent-Length: 14\r\n\r\n{\"event\":\"A\"}", false, 400},
+		{"no number for a length", "Content-Length: +13\r\n\r\n{\"event\":\"A\"}", false, 400},
+		{"another transfer encoding", "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", false, 501},
+		{"a transfer encoding in disguise", "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", false, 501},
+		{"two transfer encodings", "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n", false, 501},
+		{"a space before the colon", "Content-Length : 13\r\n\r\n{\"event\":\"A\"}", false, 400},
+		{"a second host", "Host: other\r\nContent-Length: 13\r\n\r\n{\"event\":\"A\"}", false, 400},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			conn := w.site.dial(t)
+			if _, err := io.WriteString(conn, head+c.rest); err != nil {
+				t.Fatal(err)
+			}
+			if c.half {
+				if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			answer, body := read(t, conn)
+			if answer.StatusCode != c.status {
+				t.Errorf("answered %d %s, want %d", answer.StatusCode, body, c.status)
+			}
+		})
+	}
+}
+
+// Promise: a request with both a length and chunks smuggles nothing in: the chunks count (RFC 9112 section 6.3), and
+// what follows them is a request of its own with no key of its own.
+func TestLengthAndChunksSmuggleNothing(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	key := w.project(t).key("public live").text
+	conn := w.site.dial(t)
+	inner := "GET /v1/whoami HTTP/1.1\r\nHost: " + w.site.address + "\r\nConnection: close\r\n\r\n"
+	body := "d\r\n" + oneEvent + "\r\n0\r\n\r\n" + inner
+	_, err := fmt.Fprintf(conn, "POST /track HTTP/1.1\r\nHost: %s\r\nX-API-Key: %s\r\nContent-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n%s",
+		w.site.address, key, len(body), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := strings.Count(string(all), "HTTP/1.1 ")
+	if !strings.HasPrefix(string(all), "HTTP/1.1 200 ") || answers > 2 || answers == 2 && !strings.Contains(string(all), "missing_credential") {
+		t.Errorf("answered %q", all)
+	}
+}
+
+// read reads one answer from a connection.
+func read(t testing.TB, conn net.Conn) (*http.Response, string) {
+	t.Helper()
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer, string(body)
+}
+
+// impatient is a site that waits for a request for a moment only.
+func (w *world) impatient(t *testing.T) *site {
+	return w.variant(t, func(*api.Config) {}, func(s *http.Server) { s.ReadTimeout = 250 * time.Millisecond })
+}
+
+// Promise: a body that does not come in time is answered 408, whatever is waiting for it, and a sender who goes away
+// half-way is no fault of the server's.
+func TestSlowAndAbortedBodies(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	key := w.project(t).key("secret live all").text
+	s := w.impatient(t)
+	for _, op := range w.contract.Operations() {
+		if op.Action == "anyone" || op.Method != http.MethodPost && op.Method != http.MethodPatch {
+			continue
+		}
+		t.Run(op.ID, func(t *testing.T) {
+			t.Parallel()
+			conn := s.dial(t)
+			path := strings.ReplaceAll(op.Path, "{id}", "key_000000000000")
+			if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nX-API-Key: %s\r\nContent-Length: 100\r\n\r\n{", op.Method, path, key); err != nil {
+				t.Fatal(err)
+			}
+			answer, body := read(t, conn)
+			if codeOf(body) != problem.RequestTimeout || answer.StatusCode != http.StatusRequestTimeout {
+				t.Errorf("answered %d %s", answer.StatusCode, body)
+			}
+		})
+	}
+	t.Run("aborted", func(t *testing.T) {
+		t.Parallel()
+		conn := w.site.dial(t)
+		if _, err := fmt.Fprintf(conn, "POST /track HTTP/1.1\r\nHost: x\r\nUser-Agent: quitter\r\nX-API-Key: %s\r\nContent-Length: 100\r\n\r\n{", key); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+		line := w.logs.await(t, `"user_agent":"quitter"`)
+		if !strings.Contains(line, `"code":"invalid_request"`) || !strings.Contains(line, `"level":"INFO"`) {
+			t.Errorf("logged %s", line)
+		}
+	})
+}
+
+// await waits until a line is logged that has a text in it.
+func (l *lines) await(t testing.TB, text string) string {
+	t.Helper()
+	every := time.NewTicker(5 * time.Millisecond)
+	defer every.Stop()
+	limit := time.After(patience)
+	for {
+		if found := l.of(text); len(found) > 0 {
+			return found[0]
+		}
+		select {
+		case <-every.C:
+		case <-limit:
+			t.Fatalf("never logged: %s", text)
+		}
+	}
+}
+
+// Promise: the memory for large bodies is bounded for all requests together, nobody waits for it while holding some of
+// it, small bodies do not need it, and every request gives back what it held, be its answer broken off.
+func TestMemoryForBodies(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	key := w.project(t).key("secret live all").text
+	cfg := w.config()
+	cfg.Registry = prometheus.NewRegistry()
+	handler, err := api.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := w.serve(handler, nil)
+	t.Cleanup(s.server.Close)
+	large := padded(200 << 10)
+	send := func(body string, headers ...string) (*http.Response, string) {
+		return s.call(t, "POST", "/track", strings.NewReader(body), append(headers, "X-API-Key", key)...)
+	}
+
+	release, ok := handler.HoldBodies()
+	if !ok {
+		t.Fatal("memory is held before the first request")
+	}
+	for name, body := range map[string]string{"large": large, "small, large when unpacked": gzipped(large)} {
+		if answer, text := send(body); codeOf(text) != problem.Unavailable || answer.Header.Get("Retry-After") != "1" {
+			t.Errorf("with no memory left, a body that is %s was answered %d %s", name, answer.StatusCode, text)
+		}
+	}
+	if answer, text := send(oneEvent); answer.StatusCode != http.StatusOK {
+		t.Errorf("with no memory left, a small body was answered %d %s", answer.StatusCode, text)
+	}
+	release()
+	if answer, text := send(large); answer.StatusCode != http.StatusOK {
+		t.Errorf("with memory again, a large body was answered %d %s", answer.StatusCode, text)
+	}
+
+	// An answer that its receiver does not want to the end.
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	question := `{"sql":"SELECT '` + strings.Repeat("x", 300) + `' AS x FROM range(60000)"}` + strings.Repeat(" ", 100<<10)
+	q, err := http.NewRequestWithContext(ctx, http.MethodPost, s.server.URL+"/v1/query", strings.NewReader(question))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Header.Set("X-API-Key", key)
+	q.Header.Set("User-Agent", "impatient reader")
+	answer, err := s.server.Client().Do(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	_ = answer.Body.Close()
+	if line := w.logs.await(t, `"user_agent":"impatient reader"`); !strings.Contains(line, `"error":`) {
+		t.Errorf("the answer was read to its end: %s", line)
+	}
+	if release, ok = handler.HoldBodies(); !ok {
+		t.Error("a request has ended and still holds memory")
+	} else {
+		release()
+	}
+}

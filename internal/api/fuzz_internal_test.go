@@ -1,0 +1,115 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// Promise: whatever stands where a key may stand, the key that is taken is one that was sent, there is no second one,
+// and one that was sent in the query string is known to be. What is wrong with the request is the sender's fault.
+func FuzzCredential(f *testing.F) {
+	const key = "pk_test_3fQ9xT0aLmZkThisIsAnExampleNotASecret000hfant"
+	f.Add(key, "Bearer "+key, "apiKey="+key)
+	f.Add("", "", "")
+	f.Add(" "+key, "bearer  x", "sync=true&apiKey=%70k&apiKey=")
+	f.Add("a", "Basic a", "apiKey=a;b")
+	f.Add("", "Bearer", "apiKey=%zz")
+	f.Add("\xff", "", "apiKey=%ff&%ff=1&apikey=b")
+	f.Add("a", "", "apiKey=+a+")
+	f.Fuzz(func(t *testing.T, header, authorization, query string) {
+		r := &http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/track", RawQuery: query}, Header: http.Header{}}
+		r.Header["X-Api-Key"], r.Header["Authorization"] = []string{header}, []string{authorization}
+		rq := &request{r: r, id: "req_1"}
+		rq.reply = reply{ResponseWriter: httptest.NewRecorder(), rq: rq}
+		c, err := credentialOf(rq)
+
+		sent, inQuery, parsed := sentKeys(header, authorization, query)
+		if err != nil {
+			var p *problem.Error
+			if !errors.As(err, &p) || p.Status() != http.StatusBadRequest && p.Status() != http.StatusUnauthorized {
+				t.Fatalf("refused with %v", err)
+			}
+			if parsed && len(sent) < 2 && p.Code != problem.MalformedKey {
+				t.Fatalf("one key at the most, %q, was refused with %v", sent, err)
+			}
+			if !c.Key.Empty() {
+				t.Fatal("refused, and yet there is a key")
+			}
+			return
+		}
+		if !parsed {
+			t.Fatalf("a query string that cannot be read was passed over: %q", query)
+		}
+		got := c.Key.Reveal()
+		if len(sent) > 1 || len(sent) == 1 && got != sent[0] || len(sent) == 0 && got != "" {
+			t.Fatalf("sent were %q, taken was %q", sent, got)
+		}
+		if (c.Via == access.InQuery) != inQuery {
+			t.Fatalf("in the query string: %v, taken as sent in the %s", inQuery, c.Via)
+		}
+	})
+}
+
+// sentKeys are the different keys that a request carries, found in another way: by a list instead of a state.
+func sentKeys(header, authorization, query string) (keys []string, inQuery, parsed bool) {
+	all := []string{header}
+	if fields := strings.SplitN(strings.TrimSpace(authorization), " ", 2); len(fields) == 2 {
+		all = append(all, fields[1])
+	}
+	values, err := url.ParseQuery(query)
+	for _, value := range values["apiKey"] {
+		inQuery = inQuery || strings.TrimSpace(value) != ""
+		all = append(all, value)
+	}
+	for _, one := range all {
+		if one = strings.TrimSpace(one); one != "" && !slices.Contains(keys, one) {
+			keys = append(keys, one)
+		}
+	}
+	return keys, inQuery, err == nil
+}
+
+// Promise: no query string makes the server fail, and a parameter that an address does not know is never passed over.
+func FuzzParameters(f *testing.F) {
+	f.Add("limit=1&cursor=a")
+	f.Add("limit=99999999999999999999&after=x")
+	f.Add("environment=%ff&event=%00")
+	f.Add("%ff=1")
+	f.Add("limit=1&limit=2")
+	f.Add("after=2026-01-01T00:00:00%2B01:00&before=9999-12-31T23:59:59Z")
+	a := &API{registry: huma.NewMapRegistry("#/components/schemas/", title)}
+	read := bound[listEvents](a)
+	f.Fuzz(func(t *testing.T, query string) {
+		rq := &request{a: a, r: &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/v1/events", RawQuery: query}, Header: http.Header{}}, id: "req_1"}
+		in, err := read(rq)
+		if err != nil {
+			var p *problem.Error
+			if !errors.As(err, &p) || p.Status() >= http.StatusInternalServerError {
+				t.Fatalf("refused with %v", err)
+			}
+			return
+		}
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatalf("read what cannot be read: %v", err)
+		}
+		for name, given := range values {
+			if name != keyParameter && (len(given) > 1 || !slices.Contains([]string{"environment", "event", "distinct_id", "after", "before", "limit", "cursor"}, name)) {
+				t.Fatalf("the parameter %q was passed over", name)
+			}
+		}
+		if in.Limit < 0 || in.Limit > 1000 || in.Event != values.Get("event") {
+			t.Fatalf("read %+v of %q", in, query)
+		}
+	})
+}
