@@ -12,7 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/query"
 )
 
@@ -161,6 +164,18 @@ func TestAnswer(t *testing.T) {
 	}
 	if _, err := rows.Next(); !errors.Is(err, io.EOF) {
 		t.Errorf("after the end: %v", err)
+	}
+}
+
+// Promise: positional parameters with a gap, which the engine does not bind rightly, are refused.
+func TestParameterGap(t *testing.T) {
+	t.Parallel()
+	w := open(t, nil)
+	for _, sql := range []string{"SELECT $2", "SELECT $1, $3"} {
+		_, err := read(w.Run(t.Context(), shop, query.Statement{SQL: sql, Positional: []jsontext.Value{[]byte("1"), []byte("2"), []byte("3")}}))
+		if problem.Of(err) != problem.InvalidSQL {
+			t.Errorf("%s: %v", sql, err)
+		}
 	}
 }
 

@@ -52,9 +52,7 @@ func launch(cfg *Config, socket string) (*process, error) {
 	s := settings{dir: cfg.Dir, memory: cfg.Memory, threads: cfg.Threads, openFiles: cfg.OpenFiles}
 	p := &process{log: cfg.Log, socket: socket, born: cfg.Now(), dead: make(chan struct{})}
 	p.command = exec.Command(cfg.Command[0], append(cfg.Command[1:len(cfg.Command):len(cfg.Command)], s.args()...)...)
-	p.command.Env = []string{
-		"TZ=UTC", "LC_ALL=C", "MALLOC_ARENA_MAX=2", "MALLOC_MMAP_THRESHOLD_=131072", "DUCKDB_JE_MALLOC_CONF=retain:false", "GOTRACEBACK=none", // and nothing of the server's, which may be secret
-	}
+	p.command.Env = environment()
 	p.command.ExtraFiles = []*os.File{file}
 	p.command.Stderr = &lineLog{log: cfg.Log}
 	p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt typed at the terminal is for the server
@@ -77,16 +75,21 @@ func launch(cfg *Config, socket string) (*process, error) {
 	return p, nil
 }
 
+// environment is all the environment that a query process has: nothing of the server's, which may be secret. Its
+// allocators are to give address space back, which is limited.
+func environment() []string {
+	return []string{
+		"TZ=UTC", "LC_ALL=C", "GOTRACEBACK=none", "MALLOC_ARENA_MAX=2", "MALLOC_MMAP_THRESHOLD_=131072", "DUCKDB_JE_MALLOC_CONF=retain:false",
+	}
+}
+
 // wait settles what is left of the process when it has ended.
 func (p *process) wait() {
-	err := p.command.Wait()
+	_ = p.command.Wait() // its state says more
 	p.mu.Lock()
 	p.alone = p.asked == 1
 	p.mu.Unlock()
 	p.exit = p.command.ProcessState.String()
-	if err != nil && p.exit == "" {
-		p.exit = err.Error()
-	}
 	_ = p.stdin.Close()
 	_ = os.Remove(p.socket)
 	close(p.dead)
@@ -162,6 +165,7 @@ func (p *process) broken(cause error) error {
 	}
 }
 
+// send sends a request. The answer's body must be closed.
 func (p *process) send(ctx context.Context, path string, body []byte) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://query"+path, bytes.NewReader(body)) //nolint:gosec // the host is nobody: it dials the socket
 	if err != nil {
@@ -170,7 +174,7 @@ func (p *process) send(ctx context.Context, path string, body []byte) (*http.Res
 	return p.client.Do(r) //nolint:gosec // as above
 }
 
-// call sends a request and reads the answer into one value. What the process says is wrong is an errAnswered.
+// call sends a request and reads the answer into one value. What the process says is wrong is an answered error.
 func (p *process) call(ctx context.Context, path string, body []byte, into any) error {
 	answer, err := p.send(ctx, path, body)
 	if err != nil {
@@ -198,7 +202,7 @@ func (a answered) Unwrap() error { return a.error }
 func readFailure(text []byte) error {
 	var f failure
 	if err := json.Unmarshal(text, &f); err != nil {
-		return answered{fmt.Errorf("duckdb: the query process answered %.200q", text)}
+		return fmt.Errorf("duckdb: the query process answered %.200q", text)
 	}
 	return answered{f.error()}
 }

@@ -39,16 +39,15 @@ func signalTo(t testing.TB, w *Warehouse, s syscall.Signal) int {
 // clock is the real one, since what is tested runs in another process.
 func clock() time.Time { return time.Now() }
 
-// awaitNext waits for a query process other than the one with an id, and says how long that took.
-func awaitNext(t testing.TB, w *Warehouse, not int) time.Duration {
+// awaitNext waits for a query process other than the one with an id.
+func awaitNext(t testing.TB, w *Warehouse, not int) {
 	t.Helper()
-	began := time.Now()
 	for {
 		w.mu.Lock()
 		p, changed := w.current, w.changed
 		w.mu.Unlock()
 		if p != nil && p.command.Process.Pid != not {
-			return time.Since(began)
+			return
 		}
 		select {
 		case <-changed:
@@ -106,7 +105,7 @@ func TestKilledWhileLoading(t *testing.T) {
 	}
 }
 
-// Promise: the query process is back within a second of its death, and what was loaded is there.
+// Promise: the query process comes back after its death, and what was loaded is there.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	w := open(t, nil)
@@ -114,9 +113,7 @@ func TestRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := signalTo(t, w, syscall.SIGKILL)
-	if took := awaitNext(t, w, pid); took > time.Second {
-		t.Errorf("the query process was back after %s", took)
-	}
+	awaitNext(t, w, pid)
 	got, err := answerTo(t, w, shop, "SELECT event FROM events")
 	if err != nil || len(got) != 1 {
 		t.Fatalf("%v, %v", got, err)
@@ -278,7 +275,27 @@ func TestQueue(t *testing.T) {
 	}
 }
 
-// Promise: a crash loop is seen in Ready, and each restart still comes within a second.
+// Promise: a process that dies is started again at once; one that keeps dying after pauses that stay under a second.
+func TestPauses(t *testing.T) {
+	t.Parallel()
+	w := &Warehouse{cfg: config(t.TempDir())}
+	for round := range 3 {
+		last := time.Duration(-1)
+		for n := range 50 {
+			lived := time.Second
+			if n == 0 {
+				lived = time.Hour
+			}
+			pause := w.died("it had to", lived)
+			if (n == 0) != (pause == 0) || pause < last || pause >= time.Second {
+				t.Fatalf("round %d, death %d: a pause of %s after one of %s", round, n, pause, last)
+			}
+			last = pause
+		}
+	}
+}
+
+// Promise: a crash loop is seen in Ready.
 func TestCrashLoop(t *testing.T) {
 	t.Parallel()
 	w := open(t, nil)
@@ -287,9 +304,7 @@ func TestCrashLoop(t *testing.T) {
 	}
 	for range crashLoop {
 		pid := signalTo(t, w, syscall.SIGKILL)
-		if took := awaitNext(t, w, pid); took > 1500*time.Millisecond {
-			t.Errorf("the query process was back after %s", took)
-		}
+		awaitNext(t, w, pid)
 	}
 	if err := w.Ready(t.Context()); problem.Of(err) != problem.Unavailable || !strings.Contains(err.Error(), "keeps ending") {
 		t.Errorf("ready after %d deaths: %v", crashLoop, err)

@@ -96,7 +96,7 @@ func (r *rows) open(body []byte) error {
 	}
 	var h header
 	if err := json.Unmarshal(line, &h); err != nil {
-		return answered{fmt.Errorf("duckdb: the query process answered %.200q", line)}
+		return fmt.Errorf("duckdb: the query process answered %.200q", line)
 	}
 	r.columns = h.Columns
 	return nil

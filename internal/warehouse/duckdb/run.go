@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"math/big"
 	"slices"
@@ -137,11 +138,20 @@ func statementProblem(err error, sql string) error {
 
 // bind gives the statement its parameters, no more and no fewer than it has.
 func bind(stmt *native.Stmt, q *question) error {
-	names := stmt.Parameters()
-	used := 0
-	for i, name := range names {
-		value, field, given := parameter(q, name)
-		if !given {
+	unused := map[string]string{} // the fields of the values given, by the names of their parameters
+	for i := range q.Positional {
+		unused[strconv.Itoa(i+1)] = "parameters[" + strconv.Itoa(i) + "]"
+	}
+	for name := range q.Named {
+		unused[name] = "parameters." + name
+	}
+	for i, name := range stmt.Parameters() {
+		if name == "" {
+			const gap = "positional parameters must be numbered from 1 on, without a gap"
+			return problem.New(problem.InvalidSQL, gap).At("sql", gap)
+		}
+		value, given, field := parameter(q, name)
+		if value == nil {
 			return problem.Invalid(field, "the statement has this parameter, and it was not given a value")
 		}
 		v, err := parameterValue(value)
@@ -151,40 +161,33 @@ func bind(stmt *native.Stmt, q *question) error {
 		if err := stmt.Bind(i, v); err != nil {
 			return problem.Wrap(err, problem.InvalidField, "%s: the value cannot be bound", field).At(field, "cannot be bound")
 		}
-		used++
+		delete(unused, given)
 	}
-	if used == len(q.Positional)+len(q.Named) {
-		return nil
-	}
-	for i := range q.Positional {
-		if n := strconv.Itoa(i + 1); !slices.Contains(names, n) {
-			return problem.Invalid("parameters["+strconv.Itoa(i)+"]", "the statement has no parameter %s", n)
-		}
-	}
-	for name := range q.Named {
-		if !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
-			return problem.Invalid("parameters."+name, "the statement has no parameter of this name")
-		}
+	for _, name := range slices.Sorted(maps.Keys(unused)) {
+		return problem.Invalid(unused[name], "the statement has no parameter %q", name)
 	}
 	return nil
 }
 
-// parameter finds the value given for one of the statement's parameters, and the name of the field it belongs in. The
-// engine takes no notice of the case of names.
-func parameter(q *question, name string) (value jsontext.Value, field string, given bool) {
+// parameter finds the value for one of the statement's parameters, the name it was given under, and the field it belongs
+// in. The engine takes no notice of the case of names.
+func parameter(q *question, name string) (value jsontext.Value, given, field string) {
 	if n, err := strconv.Atoi(name); err == nil {
 		field = "parameters[" + strconv.Itoa(n-1) + "]"
 		if n < 1 || n > len(q.Positional) {
-			return nil, field, false
+			return nil, name, field
 		}
-		return q.Positional[n-1], field, true
+		return q.Positional[n-1], name, field
 	}
-	for given, value := range q.Named {
-		if strings.EqualFold(given, name) {
-			return value, "parameters." + given, true
+	if _, exact := q.Named[name]; !exact {
+		for _, other := range slices.Sorted(maps.Keys(q.Named)) {
+			if strings.EqualFold(other, name) {
+				name = other
+				break
+			}
 		}
 	}
-	return nil, "parameters." + name, false
+	return q.Named[name], name, "parameters." + name
 }
 
 // parameterValue is a JSON value as the engine takes it: whole numbers exact up to 128 bits, other numbers as DOUBLE.

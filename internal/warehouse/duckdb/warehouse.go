@@ -38,7 +38,7 @@ type Config struct {
 	Dir           string           // the folder of the files: Dir/<project>/<environment>.duckdb
 	Command       []string         // starts the query process: a program and the arguments that make it call ServeChild
 	Memory        int64            // bytes by which the query process may grow; default half of the system's, at least 1 GiB
-	Threads       int              // of each open file; default the number of processors
+	Threads       int              // of each open file, some 8 MiB of Memory each; default the number of processors, at most 4
 	MaxConcurrent int              // queries running at a time; default twice the processors
 	MaxQueue      int              // queries waiting; default 16 times MaxConcurrent
 	OpenFiles     int              // files kept open; default 16
@@ -54,7 +54,7 @@ func (c *Config) defaults() {
 		field *int
 		value int
 	}{
-		{&c.Threads, runtime.NumCPU()},
+		{&c.Threads, min(runtime.NumCPU(), 4)},
 		{&c.MaxConcurrent, 2 * runtime.NumCPU()},
 		{&c.MaxQueue, 16 * max(c.MaxConcurrent, 2*runtime.NumCPU())},
 		{&c.OpenFiles, 16},

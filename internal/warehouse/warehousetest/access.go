@@ -156,6 +156,7 @@ func parametersMustFit(t *testing.T, open Opener) {
 		{query.Statement{SQL: "SELECT 1", Positional: values(`1`)}, "parameters[0]"},
 		{query.Statement{SQL: "SELECT $a", Named: map[string]jsontext.Value{"b": jsontext.Value(`1`)}}, "parameters.a"},
 		{query.Statement{SQL: "SELECT $a", Named: map[string]jsontext.Value{"a": jsontext.Value(`1`), "b": jsontext.Value(`1`)}}, "parameters.b"},
+		{query.Statement{SQL: "SELECT $a", Named: map[string]jsontext.Value{"a": jsontext.Value(`1`), "A": jsontext.Value(`2`)}}, "parameters.A"},
 		{query.Statement{SQL: "SELECT $1", Positional: values(`[1]`)}, "parameters[0]"},
 		{query.Statement{SQL: "SELECT $1", Positional: values(`1e999`)}, "parameters[0]"},
 	} {
