@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weir-analytics/weir/internal/api"
+	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/problem"
 )
 
@@ -279,12 +282,12 @@ func TestSlowAndAbortedBodies(t *testing.T) {
 			t.Parallel()
 			conn := s.dial(t)
 			path := strings.ReplaceAll(op.Path, "{id}", "key_000000000000")
-			if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nX-API-Key: %s\r\nContent-Length: 100\r\n\r\n{", op.Method, path, key); err != nil {
+			if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nOrigin: https://shop.example\r\nX-API-Key: %s\r\nContent-Length: 100\r\n\r\n{", op.Method, path, key); err != nil {
 				t.Fatal(err)
 			}
 			answer, body := read(t, conn)
-			if codeOf(body) != problem.RequestTimeout || answer.StatusCode != http.StatusRequestTimeout {
-				t.Errorf("answered %d %s", answer.StatusCode, body)
+			if codeOf(body) != problem.RequestTimeout || answer.StatusCode != http.StatusRequestTimeout || op.Action != "run_sql" && op.Action != "write_keys" && !echoes(answer) {
+				t.Errorf("answered %d %v %s", answer.StatusCode, answer.Header, body)
 			}
 		})
 	}
@@ -302,6 +305,40 @@ func TestSlowAndAbortedBodies(t *testing.T) {
 			t.Errorf("logged %s", line)
 		}
 	})
+}
+
+// echoes reports whether a page at shop.example may read an answer.
+func echoes(answer *http.Response) bool {
+	return answer.Header.Get("Access-Control-Allow-Origin") == "https://shop.example" && answer.Header.Get("Access-Control-Allow-Credentials") == "true" &&
+		slices.Contains(answer.Header.Values("Vary"), "Origin")
+}
+
+// Promise: when the journal can take nothing, the sender is told so, in words its client reads and by an answer its page
+// may read, with a time to come again; and a sender who waits for its events is told when the wait was too long.
+func TestEventsThatCannotBeStoredOrLoaded(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	key := w.project(t).key("public live").text
+	full, err := openJournal(t.TempDir(), w.log, func() (int64, error) { return 0, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = full.Close() })
+	idle := event.NewLoader(event.LoaderConfig{Journal: w.journal, Warehouse: w.warehouse, Log: w.log})
+	variant := func(cfg event.Config) *site {
+		cfg.Live, cfg.Random = new(event.Live), rand.Reader
+		return w.variant(t, func(c *api.Config) { c.Events = event.New(cfg) }, nil)
+	}
+
+	answer, body := variant(event.Config{Journal: full, Loader: idle}).call(t, "POST", "/track", strings.NewReader(oneEvent), "X-API-Key", key, "Origin", "https://shop.example")
+	if answer.StatusCode != http.StatusInsufficientStorage || codeOf(body) != problem.StorageFull || answer.Header.Get("Retry-After") == "" || !echoes(answer) ||
+		!strings.Contains(body, `"ok":false,"task_id":null,"error_code":"storage-full"`) {
+		t.Errorf("with a full disk: %d %v %s", answer.StatusCode, answer.Header, body)
+	}
+	answer, body = variant(event.Config{Journal: w.journal, Loader: idle, SyncLimit: 20 * time.Millisecond}).call(t, "POST", "/track?sync=true", strings.NewReader(oneEvent), "X-API-Key", key)
+	if answer.StatusCode != http.StatusOK || !strings.Contains(body, `"accepted":1`) || !strings.Contains(body, `"queryable":false`) {
+		t.Errorf("with a loader that does not run: %d %s", answer.StatusCode, body)
+	}
 }
 
 // await waits until a line is logged that has a text in it.

@@ -37,9 +37,10 @@ func openStore(ctx context.Context, dir string) (controlStore, error) {
 	return store.OpenSQLite(ctx, filepath.Join(dir, "weir.db"))
 }
 
-func openJournal(dir string, log *slog.Logger) (event.Journal, error) {
+// openJournal opens a journal. With free, that is what it is told of the room on the disk.
+func openJournal(dir string, log *slog.Logger, free func() (int64, error)) (event.Journal, error) {
 	journal, _, err := segment.Open(segment.Config{
-		Dir: filepath.Join(dir, "journal"), SegmentSize: 8 << 20, Buffer: 2 * event.MaxItems * event.MaxEventBytes, Reserve: 1 << 20, Log: log,
+		Dir: filepath.Join(dir, "journal"), SegmentSize: 8 << 20, Buffer: 2 * event.MaxItems * event.MaxEventBytes, Reserve: 1 << 20, Log: log, Free: free,
 	})
 	return journal, err
 }

@@ -127,6 +127,9 @@ func (w *world) strangeLabels() []string {
 	}
 	methods := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"}
 	families, err := w.metrics.Gather()
+	if err == nil && len(families) == 0 {
+		return nil // nothing was asked yet
+	}
 	if err != nil || len(families) != 1 || families[0].GetName() != "weir_http_request_duration_seconds" {
 		return []string{fmt.Sprint(families, err)}
 	}

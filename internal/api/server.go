@@ -135,6 +135,7 @@ func mountPages(a *API) {
 			return notFound()
 		}
 		rq.reply.Header().Set("Content-Security-Policy", "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'")
+		rq.r.Header.Del("If-None-Match") // no answer is to be kept, so none is asked about again
 		ui.ServeHTTP(&rq.reply, rq.r)
 		return nil
 	}

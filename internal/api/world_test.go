@@ -104,7 +104,7 @@ func (w *world) openParts(ctx context.Context) (err error) {
 		return err
 	}
 	w.gate = gate.New(w.ring, w.ledger, w.clock.Now, func() string { return "dec_" + rand.Text()[:20] })
-	if w.journal, err = openJournal(w.dir, w.log); err != nil {
+	if w.journal, err = openJournal(w.dir, w.log, nil); err != nil {
 		return err
 	}
 	if w.warehouse, err = openWarehouse(ctx, w.dir, w.clock.Now, w.log); err != nil {
