@@ -105,7 +105,7 @@ func settings() []setting {
 			func(c *config, v string) (err error) { c.QueryConcurrency, err = countOf(v, 1, 256); return err }},
 		{"query-queue", "64", "queries that may wait for their turn",
 			func(c *config, v string) (err error) { c.QueryQueue, err = countOf(v, 0, 10_000); return err }},
-		{"load-interval", "200ms", "how long events gather before they are loaded, so that they can be queried",
+		{"load-interval", "200ms", "the shortest time between two loads; events can be queried when they are loaded",
 			func(c *config, v string) (err error) {
 				c.LoadInterval, err = timeOf(v, time.Millisecond, time.Minute)
 				return err
