@@ -10,8 +10,8 @@ import (
 
 // The bounds of following events as they come.
 const (
-	maxFollowers = 64   // at once
-	followBuffer = 8192 // events a follower may lag behind; more than the largest batch has
+	maxFollowers = 256  // at once
+	followBuffer = 1024 // events a follower may lag behind; more than the largest batch has
 )
 
 // Live hands events that have just become durable to those who follow them. The zero Live is ready.
