@@ -167,7 +167,7 @@ func TestSpansOfRequests(t *testing.T) {
 	}
 	got := map[string]string{}
 	for _, a := range span.Attributes {
-		got[string(a.Key)] = a.Value.Emit()
+		got[string(a.Key)] = a.Value.String()
 	}
 	want := map[string]string{
 		"http.request.method": "POST", "http.route": "/track", "http.response.status_code": "200", "client.address": "127.0.0.1",
