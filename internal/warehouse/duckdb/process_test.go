@@ -418,7 +418,11 @@ func TestChildDoesNotOutliveParent(t *testing.T) {
 	}
 	_ = parent.Wait()
 	const tenSeconds = 10_000
-	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(handle), Events: unix.POLLIN}}, tenSeconds); err != nil || n != 1 {
+	n, err := 0, error(unix.EINTR)
+	for errors.Is(err, unix.EINTR) {
+		n, err = unix.Poll([]unix.PollFd{{Fd: int32(handle), Events: unix.POLLIN}}, tenSeconds)
+	}
+	if err != nil || n != 1 {
 		t.Fatalf("the query process lives on: %v", err)
 	}
 }
