@@ -257,6 +257,17 @@ func TestMisplacedKeysAreNotRepeated(t *testing.T) {
 	}
 }
 
+// Promise: nor is it repeated in the verdict on one item of a batch that was taken.
+func TestMisplacedKeyInABatch(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	key := w.project(t).key("secret live all").text
+	answer, body := w.site.call(t, "POST", "/track", strings.NewReader(`[{"event":"A"},{"event":"A","environment":"`+key+`"}]`), "X-API-Key", key)
+	if answer.StatusCode != http.StatusOK || !strings.Contains(body, `"environment_not_found"`) || strings.Contains(body, secretPart(key)) {
+		t.Errorf("answered %d %s", answer.StatusCode, body)
+	}
+}
+
 func secretPart(key string) string {
 	return key[len("pk_live_")+access.LookupLength:][:access.SecretLength]
 }
