@@ -16,14 +16,23 @@ const (
 	ReadKeys
 	WriteKeys
 	ReadLedger
+	ReadAudit
+	ExplainAccess
+	ReadPolicy
+	WritePolicy
+	RevokeSelf
+	ReadDatasets
+	WriteDatasets
+	DeleteDatasets
 
 	endOfActions
 )
 
 type actionRow struct {
-	name  string
-	scope Scopes // the rights it needs, all of them
-	space bool   // it happens in an environment
+	name   string
+	scope  Scopes // the rights it needs, all of them
+	space  bool   // it happens in an environment
+	secret bool   // a public key may not, whatever it holds: everybody has it
 }
 
 var actions = [endOfActions]actionRow{
@@ -37,6 +46,16 @@ var actions = [endOfActions]actionRow{
 	ReadKeys:      {name: "read_keys", scope: KeysRead},
 	WriteKeys:     {name: "write_keys", scope: KeysWrite},
 	ReadLedger:    {name: "read_ledger", scope: AuditRead},
+	ReadAudit:     {name: "read_audit", scope: AuditRead},
+	ExplainAccess: {name: "explain_access", scope: AuditRead},
+	ReadPolicy:    {name: "read_policy", scope: KeysRead},
+	WritePolicy:   {name: "write_policy", scope: ProjectsWrite},
+	RevokeSelf:    {name: "revoke_self", secret: true},
+
+	// Of the records of datasets.
+	ReadDatasets:   {name: "read_datasets", scope: DatasetsRead},
+	WriteDatasets:  {name: "write_datasets", scope: DatasetsWrite},
+	DeleteDatasets: {name: "delete_datasets", scope: DatasetsDelete},
 }
 
 // Declared reports whether a is an action of the product.

@@ -1,6 +1,9 @@
 package access
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Via is where in a request its credential stood.
 type Via uint8
@@ -22,11 +25,34 @@ func (v Via) String() string {
 	return "none"
 }
 
+// Circumstances are how a request came, as far as it is known without its body, and what came of checking its signature.
+// The zero Circumstances are those of a credential that stood nowhere.
+type Circumstances struct {
+	Via         Via
+	Cleartext   bool       // the request crossed a network in the clear
+	Address     netip.Addr // of the sender; of IPv4 as such
+	Origin      Origin     // the page it comes from
+	Browser     bool       // it has what only a browser adds
+	Signed      Signed
+	SecretUntil time.Time // when the secret that was shown ends, having been replaced; zero: it is the present one
+}
+
+// Signed is what is known of a request's signature.
+type Signed uint8
+
+// Before the body is read a signature can only be Claimed.
+const (
+	Unsigned Signed = iota
+	SignatureClaimed
+	SignatureRight
+	SignatureWrong
+)
+
 // Attempt is what one request wants, as plain values. The zero Attempt is denied.
 type Attempt struct {
-	Action  Action
-	At      time.Time
-	Via     Via
+	Action Action
+	At     time.Time
+	Circumstances
 	Targets []Target
 	Each    bool     // the targets are judged one by one: one that is refused does not refuse the others
 	Subject *Subject // the stored thing the request reads or changes
@@ -44,29 +70,33 @@ type Subject struct {
 type Target struct {
 	Environment string
 	Event       string // the event's name, for a write
+	Dataset     string // the dataset's name, with its class and what is to be done; empty: none
+	Class       Class
+	Right       Rights
 }
 
-// Grant is what an attempt would give to the key it creates or changes.
+// Grant is what an attempt would give to the key it creates or changes: what the key could do afterwards and could not
+// before, within the bounds it would have then.
 type Grant struct {
-	Kind         Kind
-	Mode         Mode
-	Scopes       Scopes
-	Environments []string  // empty: every environment of the mode
-	ExpiresAt    time.Time // until when; zero: for ever
+	Kind   Kind
+	Mode   Mode
+	Scopes Scopes
+	Bounds
 }
 
 // Decision is the answer: yes with the data it is about, or no with one reason.
 type Decision struct {
-	Reason  Reason
-	Rule    string    // the rule that denied; empty for a yes
-	Refused []Refusal // the targets that may not be touched, in order; without Each only the first
-	Data    DataScope // for a yes
+	Reason   Reason
+	Rule     string    // the rule that denied; empty for a yes
+	Refused  []Refusal // the targets that may not be touched, in order; without Each only the first
+	Observed []Refusal // what restrictions that are only observed would have denied; Index -1: the request as a whole
+	Data     DataScope // for a yes
 }
 
 // Allowed reports whether the answer is yes.
 func (d Decision) Allowed() bool { return d.Reason == Allowed }
 
-// Refusal is the no for one target of an attempt whose targets are judged one by one.
+// Refusal is the no for one target of an attempt.
 type Refusal struct {
 	Index  int
 	Reason Reason
@@ -89,16 +119,35 @@ const (
 	undecided Reason = iota
 	Allowed
 	ActionUndeclared
+	SentInCleartext
 	KeyRevoked
+	KeyDisabled
+	SecretReplaced
+	KeyNotYetValid
 	KeyExpired
+	SecretTooOld
 	KeyKindUnknown
+	KeyQuarantined
 	SecretInURL
+	SecretInBrowser
+	NetworkNotAllowed
+	NetworksRequired
+	DomainNotAllowed
 	ScopeMissing
-	EnvironmentUnknown
-	EnvironmentNotAllowed
+	ScopeOverCeiling
+	PublicKeyUsed
+	SignatureMissing
+	SignatureRequired
+
+	SignatureInvalid // from here on the rules need the body
 	NotVisible
 	GrantTooWide
 	PublicGrantTooWide
+	GrantOverCeiling
+	EnvironmentUnknown
+	EnvironmentNotAllowed
+	EventNotAllowed
+	DatasetNotAllowed
 
 	endOfReasons
 )
@@ -107,17 +156,38 @@ var reasonNames = [endOfReasons]string{
 	undecided:             "undecided",
 	Allowed:               "allowed",
 	ActionUndeclared:      "action_undeclared",
+	SentInCleartext:       "sent_in_cleartext",
 	KeyRevoked:            "key_revoked",
+	KeyDisabled:           "key_disabled",
+	SecretReplaced:        "secret_replaced",
+	KeyNotYetValid:        "key_not_yet_valid",
 	KeyExpired:            "key_expired",
+	SecretTooOld:          "secret_too_old",
 	KeyKindUnknown:        "key_kind_unknown",
+	KeyQuarantined:        "key_quarantined",
 	SecretInURL:           "secret_in_url",
+	SecretInBrowser:       "secret_in_browser",
+	NetworkNotAllowed:     "network_not_allowed",
+	NetworksRequired:      "networks_required",
+	DomainNotAllowed:      "domain_not_allowed",
 	ScopeMissing:          "scope_missing",
-	EnvironmentUnknown:    "environment_unknown",
-	EnvironmentNotAllowed: "environment_not_allowed",
+	ScopeOverCeiling:      "scope_over_ceiling",
+	PublicKeyUsed:         "public_key_used",
+	SignatureMissing:      "signature_missing",
+	SignatureRequired:     "signature_required",
+	SignatureInvalid:      "signature_invalid",
 	NotVisible:            "not_visible",
 	GrantTooWide:          "grant_too_wide",
 	PublicGrantTooWide:    "public_grant_too_wide",
+	GrantOverCeiling:      "grant_over_ceiling",
+	EnvironmentUnknown:    "environment_unknown",
+	EnvironmentNotAllowed: "environment_not_allowed",
+	EventNotAllowed:       "event_not_allowed",
+	DatasetNotAllowed:     "dataset_not_allowed",
 }
+
+// NeedsBody reports whether the reason can be found only once the body is known. Others are found by Screen.
+func (r Reason) NeedsBody() bool { return r >= SignatureInvalid && r < endOfReasons }
 
 // String is the reason's name in the ledger.
 func (r Reason) String() string {

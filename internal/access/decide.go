@@ -1,31 +1,51 @@
 package access
 
-import "slices"
-
 // rule is one line of the policy. A rule about the request as a whole has judge; a rule about each thing the request
-// touches has target. early rules need nothing of the body.
+// touches has target. early rules need nothing of the body. A rule that comes of a restriction names it: where the key
+// only observes that restriction, a no is noted and the next rule is asked.
 type rule struct {
 	name   string
 	early  bool
+	of     Restriction
 	judge  func(*Key, *Attempt) Reason
-	target func(*Key, *Attempt, Target) Reason
+	target func(*Key, *Attempt, *Target) Reason
 }
 
 // rules is the policy, in the order in which it is asked. The first no is the answer.
 var rules = [...]rule{
 	{name: "action is declared", early: true, judge: actionDeclared},
+	{name: "credential did not come in cleartext", early: true, judge: notInCleartext},
 	{name: "key is not revoked", early: true, judge: notRevoked},
-	{name: "key has not expired", early: true, judge: notExpired},
+	{name: "key is not disabled", early: true, judge: notDisabled},
+	{name: "secret has not been replaced", early: true, judge: notReplaced},
+	{name: "key is valid by now", early: true, of: ByTime, judge: validByNow},
+	{name: "key has not expired", early: true, of: ByTime, judge: notExpired},
+	{name: "secret is no older than the project allows", early: true, judge: notTooOld},
 	{name: "key is of a known kind", early: true, judge: kindKnown},
+	{name: "key is not in quarantine", early: true, judge: notQuarantined},
 	{name: "secret key is not in a URL", early: true, judge: secretNotInURL},
+	{name: "secret key is not in a browser", early: true, judge: secretNotInBrowser},
+	{name: "address is in the key's networks", early: true, of: ByNetwork, judge: networkAllowed},
+	{name: "key has the networks that the project requires", early: true, judge: networksPresent},
+	{name: "page is in the key's domains", early: true, of: ByDomain, judge: domainAllowed},
 	{name: "key holds the scope", early: true, judge: holdsScope},
+	{name: "project allows the scope", early: true, judge: scopeUnderCeiling},
+	{name: "action may be a public key's", early: true, judge: notForPublic},
+	{name: "request is signed as the key demands", early: true, of: BySignature, judge: signedForKey},
+	{name: "request is signed as the project requires", early: true, judge: signedForProject},
+	{name: "signature is right", judge: signatureRight},
 	{name: "thing is visible to the key", judge: subjectVisible},
 	{name: "key grants no more than it holds", judge: grantsWithin},
 	{name: "a public key gets client-side scopes only", judge: publicGrantWithin},
-	{name: "environment is the key's", target: environmentAllowed},
+	{name: "key grants no more than the project allows", judge: grantsUnderCeiling},
+	{name: "environment is of the key's mode", target: environmentOfMode},
+	{name: "environment is the key's", of: ByEnvironment, target: environmentAllowed},
+	{name: "event is one the key may send", of: ByEvent, target: eventIsAllowed},
+	{name: "dataset is one the key may use", of: ByDataset, target: datasetAllowed},
 }
 
-// Decide answers whether key may do what attempt wants. It is pure, and allocates nothing for a yes.
+// Decide answers whether key may do what attempt wants. It is pure, and allocates nothing for a yes to which no
+// observed restriction objects.
 func Decide(key *Key, attempt *Attempt) Decision {
 	d := run(key, attempt, false)
 	if d.Allowed() {
@@ -38,58 +58,79 @@ func Decide(key *Key, attempt *Attempt) Decision {
 // Decide's no; its yes promises nothing.
 func Screen(key *Key, attempt *Attempt) Decision { return run(key, attempt, true) }
 
+// ScreenCarriage is the part of Screen that needs no key: it answers the same whether the credential is good or not.
+func ScreenCarriage(attempt *Attempt) Decision {
+	for i := range rules[:2] {
+		if reason := rules[i].judge(nil, attempt); reason != Allowed {
+			return Decision{Reason: reason, Rule: rules[i].name}
+		}
+	}
+	return Decision{Reason: Allowed}
+}
+
 func run(key *Key, attempt *Attempt, early bool) Decision {
+	d := Decision{Reason: Allowed}
 	for i := range rules {
 		r := &rules[i]
 		if r.judge == nil || early && !r.early {
 			continue
 		}
-		if reason := r.judge(key, attempt); reason != Allowed {
-			return Decision{Reason: reason, Rule: r.name}
+		reason := r.judge(key, attempt)
+		switch {
+		case reason == Allowed:
+		case r.observed(key):
+			d.Observed = append(d.Observed, Refusal{Index: -1, Reason: reason, Rule: r.name})
+		default:
+			return Decision{Reason: reason, Rule: r.name, Observed: d.Observed}
 		}
 	}
-	if early {
-		return Decision{Reason: Allowed}
+	if !early {
+		runTargets(key, attempt, &d)
 	}
-	return runTargets(key, attempt)
+	return d
 }
+
+func (r *rule) observed(key *Key) bool { return r.of != 0 && key.Observe.Has(r.of) }
 
 // runTargets judges what the attempt touches. An attempt that names nothing, for an action that happens in an
 // environment, touches the key's default environment.
-func runTargets(key *Key, attempt *Attempt) Decision {
+func runTargets(key *Key, attempt *Attempt, d *Decision) {
 	targets := attempt.Targets
 	if len(targets) == 0 {
-		if !attempt.Action.InEnvironment() {
-			return Decision{Reason: Allowed}
+		if attempt.Action.InEnvironment() {
+			d.Reason, d.Rule = judgeTarget(key, attempt, &Target{}, -1, d)
 		}
-		reason, name := judgeTarget(key, attempt, Target{})
-		return Decision{Reason: reason, Rule: name}
+		return
 	}
-	d := Decision{Reason: Allowed}
-	for i, t := range targets {
-		reason, name := judgeTarget(key, attempt, t)
+	for i := range targets {
+		reason, name := judgeTarget(key, attempt, &targets[i], i, d)
 		if reason == Allowed {
 			continue
 		}
 		d.Refused = append(d.Refused, Refusal{Index: i, Reason: reason, Rule: name})
 		if !attempt.Each {
 			d.Reason, d.Rule = reason, name
-			return d
+			return
 		}
 	}
 	if len(d.Refused) == len(targets) {
 		d.Reason, d.Rule = d.Refused[0].Reason, d.Refused[0].Rule
 	}
-	return d
 }
 
-func judgeTarget(key *Key, attempt *Attempt, t Target) (Reason, string) {
+func judgeTarget(key *Key, attempt *Attempt, t *Target, index int, d *Decision) (Reason, string) {
 	for i := range rules {
-		if rules[i].target == nil {
+		r := &rules[i]
+		if r.target == nil {
 			continue
 		}
-		if reason := rules[i].target(key, attempt, t); reason != Allowed {
-			return reason, rules[i].name
+		reason := r.target(key, attempt, t)
+		switch {
+		case reason == Allowed:
+		case r.observed(key):
+			d.Observed = append(d.Observed, Refusal{Index: index, Reason: reason, Rule: r.name})
+		default:
+			return reason, r.name
 		}
 	}
 	return Allowed, ""
@@ -108,100 +149,4 @@ func dataScope(key *Key, attempt *Attempt) DataScope {
 		data.Environment = env.Name
 	}
 	return data
-}
-
-func actionDeclared(_ *Key, a *Attempt) Reason {
-	// Anyone is not for callers with keys: an open address never comes here.
-	if !a.Action.Declared() || a.Action == Anyone {
-		return ActionUndeclared
-	}
-	return Allowed
-}
-
-func notRevoked(k *Key, _ *Attempt) Reason {
-	if !k.RevokedAt.IsZero() {
-		return KeyRevoked
-	}
-	return Allowed
-}
-
-// A key is good until its expiry and not at it. An attempt without a time is after every expiry.
-func notExpired(k *Key, a *Attempt) Reason {
-	if !k.ExpiresAt.IsZero() && (a.At.IsZero() || !a.At.Before(k.ExpiresAt)) {
-		return KeyExpired
-	}
-	return Allowed
-}
-
-func kindKnown(k *Key, _ *Attempt) Reason {
-	if k.Kind != Public && k.Kind != Secret && k.Kind != Operator {
-		return KeyKindUnknown
-	}
-	return Allowed
-}
-
-func secretNotInURL(k *Key, a *Attempt) Reason {
-	if k.Kind != Public && a.Via != InHeader {
-		return SecretInURL
-	}
-	return Allowed
-}
-
-func holdsScope(k *Key, a *Attempt) Reason {
-	if !k.usable().Has(a.Action.Scope()) {
-		return ScopeMissing
-	}
-	return Allowed
-}
-
-// A thing of another project, and for a test key a thing of live mode, might as well not be there.
-func subjectVisible(k *Key, a *Attempt) Reason {
-	if a.Subject == nil {
-		return Allowed
-	}
-	if a.Subject.Project == "" || a.Subject.Project != k.Project.ID || a.Subject.Mode == Live && !k.seesLive() {
-		return NotVisible
-	}
-	return Allowed
-}
-
-// A live key may hand on rights in either mode, a test key only in test mode. A key that expires hands on nothing that
-// outlives it.
-func grantsWithin(k *Key, a *Attempt) Reason {
-	if a.Grants == nil || k.Kind == Operator {
-		return Allowed
-	}
-	if !k.usable().Has(a.Grants.Scopes) || a.Grants.Mode == Live && !k.seesLive() {
-		return GrantTooWide
-	}
-	if !k.ExpiresAt.IsZero() && (a.Grants.ExpiresAt.IsZero() || a.Grants.ExpiresAt.After(k.ExpiresAt)) {
-		return GrantTooWide
-	}
-	if len(k.Environments) == 0 {
-		return Allowed
-	}
-	if len(a.Grants.Environments) == 0 {
-		return GrantTooWide
-	}
-	for _, name := range a.Grants.Environments {
-		if !slices.Contains(k.Environments, name) {
-			return GrantTooWide
-		}
-	}
-	return Allowed
-}
-
-func publicGrantWithin(_ *Key, a *Attempt) Reason {
-	if a.Grants != nil && a.Grants.Kind == Public && !ClientScopes.Has(a.Grants.Scopes) {
-		return PublicGrantTooWide
-	}
-	return Allowed
-}
-
-func environmentAllowed(k *Key, a *Attempt, t Target) Reason {
-	if !a.Action.InEnvironment() {
-		return Allowed
-	}
-	_, reason := k.Resolve(t.Environment)
-	return reason
 }

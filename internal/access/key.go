@@ -61,6 +61,32 @@ func ParseMode(s string) (Mode, bool) {
 	return 0, false
 }
 
+// State says whether a key may be used at all. The zero State is Active. Revocation is not a state: it has no way back.
+type State uint8
+
+// A Disabled key is refused as if it were unknown; a Quarantined one is told who it is and may do nothing.
+const (
+	Active State = iota
+	Disabled
+	Quarantined
+)
+
+var stateNames = [...]string{"active", "disabled", "quarantined"}
+
+// String is "active", "disabled" or "quarantined".
+func (s State) String() string {
+	if int(s) >= len(stateNames) {
+		return "unknown"
+	}
+	return stateNames[s]
+}
+
+// ParseState reads what String writes.
+func ParseState(name string) (State, bool) {
+	i := slices.Index(stateNames[:], name)
+	return State(max(i, 0)), i >= 0
+}
+
 // Environment is a named data space of a project.
 type Environment struct {
 	Name string
@@ -72,19 +98,49 @@ type Project struct {
 	Organization string // id
 	ID           string
 	Environments []Environment
+	Policy       Policy
+}
+
+// Policy is what a project decides for all its keys. The zero Policy has no ceilings and is the stricter one.
+type Policy struct {
+	SecretInBrowser bool // a secret key may come from a page
+	SecretInURL     bool // a secret key may stand in a query string
+	Public          Ceiling
+	Secret          Ceiling
+	Limits          Limits // of all the project's keys together
+}
+
+// Ceiling is what no key of a kind may go beyond: not when it is made, and not when it is used. The zero Ceiling has none.
+type Ceiling struct {
+	MaxLifetime      time.Duration // of a secret, from its making; 0: none
+	Scopes           Scopes        // empty: all
+	RequireNetworks  bool          // a key must be restricted to networks
+	RequireSignature bool          // requests must be signed
 }
 
 // Key is a credential as the policy sees it. It holds nothing secret. A Key is shared between requests and never
 // changes: a changed key is another value.
 type Key struct {
-	ID           string
-	Project      *Project
-	Kind         Kind
-	Mode         Mode
-	Scopes       Scopes
-	Environments []string  // the names it is restricted to; empty: every environment of its mode
-	ExpiresAt    time.Time // zero: never
-	RevokedAt    time.Time // zero: not revoked
+	ID      string
+	Project *Project
+	Kind    Kind
+	Mode    Mode
+	Scopes  Scopes
+	State   State
+	Bounds
+	MintedAt  time.Time // when its present secret was made
+	RevokedAt time.Time // zero: not revoked
+}
+
+// ceiling is what the project sets for keys of the kind. Nobody sets any for whoever holds the data folder.
+func (p *Project) ceiling(kind Kind) *Ceiling {
+	switch kind {
+	case Public:
+		return &p.Policy.Public
+	case Operator:
+		return &Ceiling{}
+	}
+	return &p.Policy.Secret
 }
 
 // Default is the environment a request that names none is about: the first one the key may use. Clients of ingestion
@@ -111,6 +167,15 @@ func (k *Key) Reachable() []Environment {
 
 // Resolve finds the environment a request means by name, and whether the key may use it.
 func (k *Key) Resolve(name string) (Environment, Reason) {
+	env, reason := k.named(name)
+	if reason == Allowed && !k.mayUse(env) {
+		reason = EnvironmentNotAllowed
+	}
+	return env, reason
+}
+
+// named finds the environment a request means, among all that the project has.
+func (k *Key) named(name string) (Environment, Reason) {
 	if name == "" {
 		if env, ok := k.Default(); ok {
 			return env, Allowed
@@ -118,13 +183,9 @@ func (k *Key) Resolve(name string) (Environment, Reason) {
 		return Environment{}, EnvironmentNotAllowed
 	}
 	for _, env := range k.Project.Environments {
-		if env.Name != name {
-			continue
-		}
-		if k.mayUse(env) {
+		if env.Name == name {
 			return env, Allowed
 		}
-		return env, EnvironmentNotAllowed
 	}
 	return Environment{}, EnvironmentUnknown
 }
@@ -139,9 +200,12 @@ func (k *Key) usable() Scopes {
 
 func (k *Key) seesLive() bool { return k.Mode == Live || k.Kind == Operator }
 
-func (k *Key) mayUse(env Environment) bool {
-	if k.Kind != Operator && env.Mode != k.Mode {
-		return false
-	}
+func (k *Key) ofMode(env Environment) bool { return k.Kind == Operator || env.Mode == k.Mode }
+
+func (k *Key) listed(env Environment) bool {
 	return len(k.Environments) == 0 || slices.Contains(k.Environments, env.Name)
+}
+
+func (k *Key) mayUse(env Environment) bool {
+	return k.ofMode(env) && (k.Observe.Has(ByEnvironment) || k.listed(env))
 }

@@ -58,7 +58,7 @@ func (a *API) writeProblem(rq *request, err error) {
 		header.Set("WWW-Authenticate", challenge)
 	}
 	body := Problem{
-		Type: a.problemBase + string(p.Code), Title: p.Code.Row().Title, Status: p.Status(), Detail: p.Detail, Code: string(p.Code),
+		Type: p.Code.Type(a.problemBase), Title: p.Code.Row().Title, Status: p.Status(), Detail: p.Detail, Code: string(p.Code),
 		RequestID: rq.id, Errors: p.Fields, Scope: p.Scope, DecisionID: p.DecisionID,
 	}
 	if p.RetryAfter > 0 {

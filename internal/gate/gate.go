@@ -2,16 +2,17 @@
 //
 //	credential --Identify--> Caller --Admit(attempt)--> Permit
 //
-// Identify finds out who asks and screens what can be refused without the body. Admit asks access.Decide, writes the
-// ledger, and only then gives a Permit: proof that the answer was yes and has been recorded. The operations of the
-// domain take a Permit instead of a tenant's id, so data of another tenant is a value they do not have.
+// Identify finds out who asks and screens what can be refused without the body. Admit asks access.Decide, charges the
+// limits, writes the ledger, and only then gives a Permit: proof that the answer was yes and has been charged and
+// recorded. The operations of the domain take a Permit instead of a tenant's id, so data of another tenant is a value
+// they do not have. Watch asks again while a long answer is under way.
 //
 // The package owns the Permit and the order of the steps. It does not own the policy (access), where keys are kept
-// (keyring implements Keys), what becomes of the records (ledger implements Ledger) or the words of an answer beyond
-// the problem's code (problem).
+// (keyring implements Keys), how is counted (limit implements Limits), what becomes of the records (ledger implements
+// Ledger) or the words of an answer beyond the problem's code (problem).
 //
-// Problems: missing_credential, malformed_key, key_not_accepted, secret_key_in_url, missing_scope,
-// not_found, environment_not_found, environment_not_allowed, grant_too_wide, invalid_field.
+// Problems: every one of the statuses 401, 402, 403 and 429 of the catalogue, not_found, environment_not_found,
+// over_ceiling, invalid_field, limits_unavailable.
 package gate
 
 import (
@@ -25,80 +26,192 @@ import (
 )
 
 // Keys finds a key by the public part of the credential. The answer is one consistent snapshot; looking up costs the
-// same whatever the number of keys. digest is meaningless when found is false.
+// same whatever the number of keys. The entry is meaningless when found is false.
 type Keys interface {
-	Lookup(access.Lookup) (key *access.Key, digest access.Digest, found bool)
+	Lookup(access.Lookup) (entry Entry, found bool)
+	// Expose notes that a good secret was seen where others may have seen it too. It never fails; what could not be
+	// noted is noted the next time.
+	Expose(ctx context.Context, id string, how Exposure, at time.Time)
 }
 
-// Ledger takes the record of decisions. Both calls return at once and never fail; what cannot be kept one by one is
+// Entry is a key with what is needed to know it again. It is shared and must not be changed.
+type Entry struct {
+	Key        *access.Key
+	Digest     access.Digest // of the present secret
+	Generation int           // counts the key's secrets from 1
+	Former     []Former      // secrets that were replaced and may still be shown
+}
+
+// Former is a secret that was replaced.
+type Former struct {
+	Digest     access.Digest
+	Generation int
+	Until      time.Time // it is good until then
+}
+
+// Exposure is where a secret was seen.
+type Exposure string
+
+// The exposures.
+const (
+	ExposedInURL       Exposure = "url"
+	ExposedInCleartext Exposure = "cleartext"
+	ExposedInBrowser   Exposure = "browser"
+)
+
+// Limits counts requests and credits. A count is never lost: what was let through before a crash is counted after it.
+type Limits interface {
+	// Take counts a request against its key and its project, or against neither. Equal request ids count once.
+	Take(ctx context.Context, c Charge) Charged
+	// Settle replaces the credits set aside for a request by those it came to. When there are not so many, it leaves what
+	// was set aside as spent and gives the name of the limit.
+	Settle(ctx context.Context, c Charge, credits int64) (over string)
+	// Fail counts a failed authentication from an address, and says how long there are too many of them: 0 when there are not.
+	Fail(from netip.Addr, at time.Time) (wait time.Duration)
+}
+
+// Charge is what a request is to be charged.
+type Charge struct {
+	RequestID string
+	At        time.Time
+	Key       Account
+	Project   Account
+	Requests  int64
+	Credits   int64 // to be set aside now; settled afterwards
+}
+
+// Account is whose limits are counted. Its id never changes, whatever becomes of secrets and labels.
+type Account struct {
+	ID     string
+	Limits access.Limits
+}
+
+// Charged is what came of a Charge.
+type Charged struct {
+	Over string        // the name of the limit that denied, such as key_rate or project_credits; empty: none did
+	Wait time.Duration // until the same request would pass, when a limit denied
+	Down string        // not empty: the counters could not be reached, and this, an access.OnFailure, was done instead
+	Next Counter       // the limit that would deny next, or the one that did; without a name when there is no limit
+	All  [6]Counter    // the limits there are, the shortest window first; unused ones have no name
+}
+
+// Counter is the state of one limit.
+type Counter struct {
+	Name   string
+	Most   int64
+	Left   int64
+	Window time.Duration // that Most is good for
+	Reset  time.Duration // until Left is Most again, or for a rate until it grows
+}
+
+// Ledger takes the record of decisions. The calls return at once and never fail; what cannot be kept one by one is
 // counted.
 type Ledger interface {
 	Deny(Denial)
 	Allow(Use)
 }
 
-// Credential is what the sender showed, and the facts of the request that the ledger keeps beside it.
+// Credential is what the sender showed, how, and what the ledger keeps beside it.
 type Credential struct {
-	Key       access.Text
-	Via       access.Via
-	Address   netip.Addr // who sent it, as far as the server can tell
+	Key access.Text
+	access.Circumstances
+	Client    Client
 	RequestID string
 }
 
-// Denial is one no.
+// Client is what the sender says of its program. Anybody can say anything.
+type Client struct {
+	Agent string // the User-Agent header
+	SDK   string // the library, with its version, where the payload names one
+}
+
+// Denial is one no, or what would have been one: a restriction that is only observed objected.
 type Denial struct {
 	ID           string
 	At           time.Time
 	Organization string // empty when the key is not known
 	Project      string
 	KeyID        string // the key's public name; of an unknown key, the name it claims
+	Generation   int    // of the secret that was shown; 0: not known
 	Action       access.Action
-	Reason       string // an access.Reason, or why no key was found
+	Reason       string // an access.Reason, the name of a limit, or why no key was found
 	Rule         string
+	Observed     bool // it was allowed all the same
 	Environment  string
 	Event        string
 	Count        int // how many items of one request it stands for
-	Address      netip.Addr
-	RequestID    string
+	Sender
+	Failed   []access.Step   // every rule that said no
+	Remedies []access.Remedy // what would have made it a yes
+	Detail   string          // for admins: what was wrong with the signature
 }
 
-// Use is one yes.
+// Sender is where a request came from.
+type Sender struct {
+	Address   netip.Addr
+	Origin    string // the page's origin; empty: none was named
+	Via       access.Via
+	Signed    access.Signed
+	Client    Client
+	RequestID string
+}
+
+// Use is one yes. Its slices are lent for the call.
 type Use struct {
 	At          time.Time
 	Project     string
 	KeyID       string
+	Generation  int
 	Action      access.Action
 	Environment string
 	Items       int
+	Targets     []access.Target
+	Refused     []access.Refusal // those of them that the yes does not cover
+	Sender
 }
 
 // Gate is the door. Make one with New.
 type Gate struct {
 	keys   Keys
+	limits Limits
 	ledger Ledger
 	now    func() time.Time
 	newID  func() string
 }
 
 // New makes the gate. now is the clock; newID names the entries of the ledger.
-func New(keys Keys, ledger Ledger, now func() time.Time, newID func() string) *Gate {
-	return &Gate{keys: keys, ledger: ledger, now: now, newID: newID}
+func New(keys Keys, limits Limits, ledger Ledger, now func() time.Time, newID func() string) *Gate {
+	return &Gate{keys: keys, limits: limits, ledger: ledger, now: now, newID: newID}
 }
 
 // Caller is a credential that has been identified and screened. The zero Caller is nobody.
 type Caller struct {
-	key        *access.Key
+	entry      Entry
+	generation int // of the secret that was shown
 	lookup     access.Lookup
 	credential Credential
 	action     access.Action
+	diagnosis  string
 }
 
 // KeyID is the public name of the caller's key.
-func (c Caller) KeyID() string { return c.key.ID }
+func (c Caller) KeyID() string { return c.entry.Key.ID }
 
 // Project is the id of the caller's project. It is for looking up what an attempt is about; what may be touched is the
 // Permit's to say.
-func (c Caller) Project() string { return c.key.Project.ID }
+func (c Caller) Project() string { return c.entry.Key.Project.ID }
+
+// SecretUntil is when the secret that was shown ends, because it was replaced; the zero time for the present one.
+func (c Caller) SecretUntil() time.Time { return c.credential.SecretUntil }
+
+// Signed gives a Caller whose signature has been checked: it is right, or wrong in a way that is told to admins only.
+func (c Caller) Signed(right bool, diagnosis string) Caller {
+	c.credential.Signed, c.diagnosis = access.SignatureWrong, diagnosis
+	if right {
+		c.credential.Signed = access.SignatureRight
+	}
+	return c
+}
 
 // Reasons of a denial for which there is no key to ask the policy about.
 const (
@@ -110,72 +223,228 @@ const (
 
 // Identify finds who holds the credential and refuses what can be refused before the body is read. An unknown key
 // costs the same as a known one, and the answer to it is the same as to a revoked or expired one.
-func (g *Gate) Identify(_ context.Context, c Credential, action access.Action) (Caller, error) {
+func (g *Gate) Identify(ctx context.Context, c Credential, action access.Action) (Caller, error) {
 	if c.Key.Empty() {
-		return Caller{}, g.refuse(c, action, "", noCredential, problem.New(problem.MissingCredential,
+		return Caller{}, g.stranger(c, action, "", noCredential, problem.New(problem.MissingCredential,
 			"This address needs an API key: send it as 'X-API-Key: KEY' or 'Authorization: Bearer KEY'."))
 	}
-	parsed, err := access.ParseKey(c.Key.Reveal())
-	if err != nil {
-		reason := badForm
-		if errors.Is(err, access.ErrKeyChecksum) {
-			reason = badChecksum
+	attempt := access.Attempt{Action: action, At: g.now(), Circumstances: c.Circumstances}
+	caller, reason := g.find(c, action)
+	if d := access.ScreenCarriage(&attempt); !d.Allowed() {
+		return Caller{}, g.carriedBadly(ctx, caller, reason, &attempt, d)
+	}
+	if reason != "" {
+		return Caller{}, g.notFound(caller, reason)
+	}
+	attempt.SecretUntil = caller.credential.SecretUntil
+	d := access.Screen(caller.entry.Key, &attempt)
+	if c.Via == access.InQuery {
+		g.expose(ctx, caller, ExposedInURL)
+	}
+	if !d.Allowed() {
+		if d.Reason == access.SecretInBrowser {
+			g.expose(ctx, caller, ExposedInBrowser)
 		}
-		return Caller{}, g.refuse(c, action, "", reason,
-			problem.New(problem.MalformedKey, "What was sent as an API key is not one: %s.", err))
-	}
-	key, digest, found := g.keys.Lookup(parsed.Lookup)
-	same := digest.Equal(parsed.Digest) // also for an unknown key, so that both take the same time
-	if !found || !same {
-		return Caller{}, g.refuse(c, action, parsed.Lookup.ID(), unknownKey, notAccepted())
-	}
-	caller := Caller{key: key, lookup: parsed.Lookup, credential: c, action: action}
-	attempt := access.Attempt{Action: action, At: g.now(), Via: c.Via}
-	if d := access.Screen(key, &attempt); !d.Allowed() {
-		return Caller{}, g.deny(caller, &attempt, d)
+		return Caller{}, g.tooMany(c, g.deny(caller, &attempt, d))
 	}
 	return caller, nil
 }
 
-// Admit decides the attempt, records the decision and gives the Permit. The attempt's action, time and the place of
-// its credential are the caller's, whatever the attempt says. The key is looked up again: while a body came in slowly, it
-// may have been revoked.
-func (g *Gate) Admit(_ context.Context, caller Caller, attempt access.Attempt) (Permit, error) {
-	if caller.key == nil {
+// find looks the credential up. The reason is empty when there is such a key, and the caller is whole.
+func (g *Gate) find(c Credential, action access.Action) (caller Caller, reason string) {
+	caller = Caller{credential: c, action: action}
+	parsed, err := access.ParseKey(c.Key.Reveal())
+	switch {
+	case errors.Is(err, access.ErrKeyChecksum):
+		return caller, badChecksum
+	case err != nil:
+		return caller, badForm
+	}
+	caller.lookup = parsed.Lookup
+	entry, found := g.keys.Lookup(parsed.Lookup)
+	same := entry.Digest.Equal(parsed.Digest) // also for an unknown key, so that both take the same time
+	caller.entry, caller.generation = entry, entry.Generation
+	for i := range entry.Former {
+		if f := &entry.Former[i]; f.Digest.Equal(parsed.Digest) {
+			same, caller.generation, caller.credential.SecretUntil = true, f.Generation, f.Until
+		}
+	}
+	if !found || !same {
+		return caller, unknownKey
+	}
+	return caller, ""
+}
+
+// notFound is the answer to a credential for which there is no key.
+func (g *Gate) notFound(caller Caller, reason string) error {
+	switch reason {
+	case badForm:
+		return g.stranger(caller.credential, caller.action, "", reason, malformed(access.ErrKeyForm))
+	case badChecksum:
+		return g.stranger(caller.credential, caller.action, "", reason, malformed(access.ErrKeyChecksum))
+	}
+	return g.stranger(caller.credential, caller.action, caller.lookup.ID(), reason, notAccepted())
+}
+
+func malformed(err error) *problem.Error {
+	return problem.New(problem.MalformedKey, "What was sent as an API key is not one: %s.", err)
+}
+
+// carriedBadly answers a credential that was sent in cleartext: the same, be it good or not.
+func (g *Gate) carriedBadly(ctx context.Context, caller Caller, unknown string, attempt *access.Attempt, d access.Decision) error {
+	p := Problem(d.Reason, nil, attempt, nil)
+	if unknown != "" {
+		return g.refuse(caller.credential, caller.action, "", d.Reason.String(), p)
+	}
+	g.expose(ctx, caller, ExposedInCleartext)
+	entry := g.denial(caller, attempt, d.Reason, d.Rule)
+	p.DecisionID = entry.ID
+	g.ledger.Deny(entry)
+	return p
+}
+
+// expose notes that a secret was seen where it should not be. What is public cannot be exposed.
+func (g *Gate) expose(ctx context.Context, caller Caller, how Exposure) {
+	if caller.entry.Key.Kind == access.Secret {
+		g.keys.Expose(ctx, caller.entry.Key.ID, how, g.now())
+	}
+}
+
+// Admit decides the attempt, charges and records it, and gives the Permit. The attempt's action, time and circumstances
+// are the caller's, whatever the attempt says. The key is looked up again: while a body came in slowly, it may have been
+// revoked. cost is what the request is to be charged. A denial by a limit is a *Limited.
+func (g *Gate) Admit(ctx context.Context, caller Caller, attempt access.Attempt, cost Cost) (Permit, error) {
+	if caller.entry.Key == nil {
 		panic("gate: Admit without a caller from Identify")
 	}
-	key, _, found := g.keys.Lookup(caller.lookup)
+	caller, found := g.again(caller)
 	if !found {
 		return Permit{}, g.refuse(caller.credential, caller.action, caller.lookup.ID(), unknownKey, notAccepted())
 	}
-	caller.key = key
-	attempt.Action, attempt.Via, attempt.At = caller.action, caller.credential.Via, g.now()
-	d := access.Decide(caller.key, &attempt)
+	key := caller.entry.Key
+	attempt.Action, attempt.Circumstances, attempt.At = caller.action, caller.credential.Circumstances, g.now()
+	d := access.Decide(key, &attempt)
 	if !d.Allowed() {
 		return Permit{}, g.deny(caller, &attempt, d)
 	}
-	g.recordRefusals(caller, &attempt, d.Refused)
-	g.ledger.Allow(Use{
-		At: attempt.At, Project: d.Data.Project, KeyID: caller.key.ID, Action: attempt.Action,
-		Environment: d.Data.Environment, Items: max(1, len(attempt.Targets)-len(d.Refused)),
-	})
-	return Permit{key: caller.key, data: d.Data, refused: d.Refused, at: attempt.At}, nil
+	charge := Charge{
+		RequestID: caller.credential.RequestID, At: attempt.At, Requests: cost.Requests, Credits: cost.Credits,
+		Key: Account{key.ID, key.Limits}, Project: Account{key.Project.ID, key.Project.Policy.Limits},
+	}
+	var charged Charged
+	if key.Kind != access.Operator {
+		if charged = g.limits.Take(ctx, charge); charged.Over != "" {
+			return Permit{}, g.limit(caller, &attempt, charged)
+		}
+	}
+	g.record(caller, &attempt, d)
+	return Permit{caller: caller, data: d.Data, refused: d.Refused, at: attempt.At, charge: charge, charged: charged}, nil
 }
+
+// Cost is what a request is to be charged: requests against the rate and the daily quota, and the credits that are set
+// aside until it is known how many it came to.
+type Cost struct {
+	Requests int64
+	Credits  int64
+}
+
+// again looks a caller up once more.
+func (g *Gate) again(caller Caller) (Caller, bool) {
+	entry, found := g.keys.Lookup(caller.lookup)
+	if !found {
+		return caller, false
+	}
+	caller.entry = entry
+	if caller.generation == entry.Generation {
+		return caller, true
+	}
+	for i := range entry.Former {
+		if entry.Former[i].Generation == caller.generation {
+			caller.credential.SecretUntil = entry.Former[i].Until
+			return caller, true
+		}
+	}
+	return caller, false // the secret that was shown is none of the key's any more
+}
+
+// Settle replaces the credits that were set aside for a request by those that it came to. The problem is
+// credits_exhausted when there are not so many: then the answer must not be given.
+func (g *Gate) Settle(ctx context.Context, p Permit, credits int64) error {
+	p.must()
+	if p.charge.Credits == 0 && credits == 0 || p.caller.entry.Key.Kind == access.Operator {
+		return nil
+	}
+	over := g.limits.Settle(ctx, p.charge, credits)
+	if over == "" {
+		return nil
+	}
+	charged := Charged{Over: over, Next: p.charged.Next}
+	attempt := access.Attempt{Action: p.caller.action, At: g.now(), Circumstances: p.caller.credential.Circumstances}
+	return g.limit(p.caller, &attempt, charged)
+}
+
+// Watch reports whether what was permitted would still be: the key may have been revoked, narrowed or have expired since.
+// It is for answers that take long, and records nothing for a yes.
+func (g *Gate) Watch(p Permit, attempt access.Attempt) error {
+	caller, found := g.again(p.caller)
+	if !found {
+		return g.refuse(caller.credential, caller.action, caller.lookup.ID(), unknownKey, notAccepted())
+	}
+	attempt.Action, attempt.Circumstances, attempt.At = caller.action, caller.credential.Circumstances, g.now()
+	if d := access.Decide(caller.entry.Key, &attempt); !d.Allowed() {
+		return g.deny(caller, &attempt, d)
+	}
+	return nil
+}
+
+// record writes a yes, and what it does not cover.
+func (g *Gate) record(caller Caller, attempt *access.Attempt, d access.Decision) {
+	g.recordItems(caller, attempt, d.Refused, false)
+	g.recordItems(caller, attempt, d.Observed, true)
+	g.ledger.Allow(Use{
+		At: attempt.At, Project: d.Data.Project, KeyID: caller.entry.Key.ID, Generation: caller.generation, Action: attempt.Action,
+		Environment: d.Data.Environment, Items: max(1, len(attempt.Targets)-len(d.Refused)), Targets: attempt.Targets, Refused: d.Refused,
+		Sender: caller.sender(),
+	})
+}
+
+// stranger is refuse for a credential for which there is no key.
+func (g *Gate) stranger(c Credential, action access.Action, keyID, reason string, p *problem.Error) error {
+	return g.tooMany(c, g.refuse(c, action, keyID, reason, p))
+}
+
+// tooMany counts a failed authentication, and tells a network that has too many of them to wait. A key that is no longer
+// accepted counts like one that never was, since the answers must not tell them apart.
+func (g *Gate) tooMany(c Credential, err error) error {
+	p := problem.From(err)
+	if p.Status() != unauthorized {
+		return err
+	}
+	wait := g.limits.Fail(c.Address, g.now())
+	if wait <= 0 {
+		return err
+	}
+	many := problem.New(problem.TooManyFailures, "Too many requests with missing or wrong keys came from this network.").After(wait)
+	many.DecisionID = p.DecisionID
+	return many
+}
+
+const unauthorized = 401
 
 // refuse records a denial for which the policy was not asked, because there is no key.
 func (g *Gate) refuse(c Credential, action access.Action, keyID, reason string, p *problem.Error) error {
 	p.DecisionID = g.newID()
 	g.ledger.Deny(Denial{
-		ID: p.DecisionID, At: g.now(), KeyID: keyID, Action: action, Reason: reason, Count: 1,
-		Address: c.Address, RequestID: c.RequestID,
+		ID: p.DecisionID, At: g.now(), KeyID: keyID, Action: action, Reason: reason, Count: 1, Sender: Caller{credential: c}.sender(),
 	})
 	return p
 }
 
 func (g *Gate) deny(caller Caller, attempt *access.Attempt, d access.Decision) error {
-	p := Problem(d.Reason, caller.key, attempt, firstRefused(attempt, d))
+	t := firstRefused(attempt, d)
+	p := Problem(d.Reason, caller.entry.Key, attempt, t)
 	entry := g.denial(caller, attempt, d.Reason, d.Rule)
-	if t := firstRefused(attempt, d); t != nil {
+	if t != nil {
 		entry.Environment, entry.Event = t.Environment, t.Event
 	}
 	entry.Count = max(1, len(d.Refused))
@@ -184,10 +453,10 @@ func (g *Gate) deny(caller Caller, attempt *access.Attempt, d access.Decision) e
 	return p
 }
 
-// recordRefusals writes the items that were refused while others were allowed: one entry for each distinct reason,
-// environment and event name.
-func (g *Gate) recordRefusals(caller Caller, attempt *access.Attempt, refused []access.Refusal) {
-	if len(refused) == 0 {
+// recordItems writes the items that were refused while others were allowed, or that restrictions which are only
+// observed object to: one entry for each distinct reason, environment and event name.
+func (g *Gate) recordItems(caller Caller, attempt *access.Attempt, items []access.Refusal, observed bool) {
+	if len(items) == 0 {
 		return
 	}
 	type shape struct {
@@ -196,11 +465,14 @@ func (g *Gate) recordRefusals(caller Caller, attempt *access.Attempt, refused []
 	}
 	entries := map[shape]*Denial{}
 	var order []*Denial
-	for _, r := range refused {
-		s := shape{attempt.Targets[r.Index], r.Reason}
+	for _, r := range items {
+		s := shape{reason: r.Reason}
+		if r.Index >= 0 {
+			s.target = attempt.Targets[r.Index]
+		}
 		if entries[s] == nil {
 			d := g.denial(caller, attempt, r.Reason, r.Rule)
-			d.Environment, d.Event, d.Count = s.target.Environment, s.target.Event, 0
+			d.Environment, d.Event, d.Count, d.Observed = s.target.Environment, s.target.Event, 0, observed
 			entries[s] = &d
 			order = append(order, &d)
 		}
@@ -212,10 +484,33 @@ func (g *Gate) recordRefusals(caller Caller, attempt *access.Attempt, refused []
 }
 
 func (g *Gate) denial(caller Caller, attempt *access.Attempt, reason access.Reason, rule string) Denial {
+	d := g.entry(caller, attempt, reason.String(), rule)
+	e := access.Explain(caller.entry.Key, attempt)
+	for _, step := range e.Steps {
+		if step.Reason != access.Allowed && len(d.Failed) < maxSteps {
+			d.Failed = append(d.Failed, step)
+		}
+	}
+	d.Remedies = e.Remedies[:min(len(e.Remedies), maxSteps)]
+	return d
+}
+
+// maxSteps bounds what is kept of an explanation: a batch can fail in as many ways as it has items.
+const maxSteps = 32
+
+func (g *Gate) entry(caller Caller, attempt *access.Attempt, reason, rule string) Denial {
+	key := caller.entry.Key
 	return Denial{
-		ID: g.newID(), At: attempt.At, Organization: caller.key.Project.Organization, Project: caller.key.Project.ID,
-		KeyID: caller.key.ID, Action: attempt.Action, Reason: reason.String(), Rule: rule, Count: 1,
-		Address: caller.credential.Address, RequestID: caller.credential.RequestID,
+		ID: g.newID(), At: attempt.At, Organization: key.Project.Organization, Project: key.Project.ID,
+		KeyID: key.ID, Generation: caller.generation, Action: attempt.Action, Reason: reason, Rule: rule, Count: 1,
+		Sender: caller.sender(), Detail: caller.diagnosis,
+	}
+}
+
+func (c Caller) sender() Sender {
+	return Sender{
+		Address: c.credential.Address, Origin: c.credential.Origin.String(), Via: c.credential.Via, Signed: c.credential.Signed,
+		Client: c.credential.Client, RequestID: c.credential.RequestID,
 	}
 }
 

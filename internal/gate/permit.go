@@ -10,10 +10,12 @@ import (
 // Permit is proof that an attempt was allowed and recorded. Only Admit makes one; the zero Permit panics when it is
 // used. It says which tenant's data the holder may touch, and is the only source of that.
 type Permit struct {
-	key     *access.Key
+	caller  Caller
 	data    access.DataScope
 	refused []access.Refusal
 	at      time.Time
+	charge  Charge
+	charged Charged
 }
 
 // Organization is the id of the organization the permit is for.
@@ -29,10 +31,16 @@ func (p Permit) Environment() string { p.must(); return p.data.Environment }
 func (p Permit) Live() bool { p.must(); return p.data.Live }
 
 // Key is the key that was admitted. It holds nothing secret and must not be changed.
-func (p Permit) Key() *access.Key { p.must(); return p.key }
+func (p Permit) Key() *access.Key { p.must(); return p.caller.entry.Key }
 
 // At is the time of the decision.
 func (p Permit) At() time.Time { p.must(); return p.at }
+
+// Sender is where the request came from, for the audit.
+func (p Permit) Sender() Sender { p.must(); return p.caller.sender() }
+
+// Charged is the state of the limits after the request.
+func (p Permit) Charged() Charged { p.must(); return p.charged }
 
 // Refused lists the targets of the attempt that the permit does not cover, in order.
 func (p Permit) Refused() []access.Refusal { p.must(); return p.refused }
@@ -40,18 +48,18 @@ func (p Permit) Refused() []access.Refusal { p.must(); return p.refused }
 // Refusal is what the sender is told of a target the permit does not cover.
 func (p Permit) Refusal(environment string, reason access.Reason) *problem.Error {
 	p.must()
-	return Problem(reason, p.key, &access.Attempt{}, &access.Target{Environment: environment})
+	return Problem(reason, p.caller.entry.Key, &access.Attempt{}, &access.Target{Environment: environment})
 }
 
 // Space is the environment a target's name stands for, and false when the permit does not reach it.
 func (p Permit) Space(name string) (string, bool) {
 	p.must()
-	env, reason := p.key.Resolve(name)
+	env, reason := p.caller.entry.Key.Resolve(name)
 	return env.Name, reason == access.Allowed
 }
 
 func (p Permit) must() {
-	if p.key == nil {
+	if p.caller.entry.Key == nil {
 		panic("gate: a Permit that no Admit gave")
 	}
 }

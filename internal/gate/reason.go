@@ -27,13 +27,58 @@ func Problem(reason access.Reason, key *access.Key, attempt *access.Attempt, tar
 	case access.NotVisible:
 		return problem.New(problem.NotFound, "There is nothing of that name that this key can see.")
 	case access.GrantTooWide:
-		return problem.New(problem.GrantTooWide, "The key that asks holds %s in %s mode: it cannot hand on more than that, nor for longer than it lives.",
-			scopesHeld(key), key.Mode)
+		return grantTooWide(key, attempt)
 	case access.PublicGrantTooWide:
 		return problem.Invalid("scopes", "a public key can hold only %s", access.ClientScopes)
+	case access.GrantOverCeiling:
+		field := key.Project.OverCeiling(attempt.Grants, attempt.At)
+		return problem.New(problem.OverCeiling, "The project's ceiling for %s keys does not allow this: %s.", attempt.Grants.Kind, field).
+			At(field, "goes beyond the project's ceiling")
+	case access.EventNotAllowed:
+		return problem.New(problem.EventNotAllowed, "The key may not send the event %s.", quote(event(target))).At("event", "not allowed for this key")
+	case access.DatasetNotAllowed:
+		return problem.New(problem.DatasetNotAllowed, "The key may not do this with the dataset.").At("dataset", "not allowed for this key")
+	}
+	return carriage(reason, attempt)
+}
+
+// carriage is what is told of a request that came in the wrong way.
+func carriage(reason access.Reason, attempt *access.Attempt) *problem.Error {
+	switch reason {
+	case access.SentInCleartext:
+		return problem.New(problem.CleartextCredential, "The request with its credential came over plain HTTP. Use https, and replace the key.")
+	case access.KeyQuarantined:
+		return problem.New(problem.KeyQuarantined, "The key is in quarantine: it may do nothing until an admin restores it.")
+	case access.SecretInBrowser:
+		return problem.New(problem.SecretKeyInBrowser, "A secret key was used from a browser, where everybody can read it. Use a public key there, and replace this one.")
+	case access.NetworkNotAllowed:
+		return problem.New(problem.NetworkNotAllowed, "The key may not be used from the address %s.", attempt.Address)
+	case access.NetworksRequired:
+		return problem.New(problem.ProjectCeiling, "The project requires its keys to be restricted to networks, and this one is not.")
+	case access.DomainNotAllowed:
+		return problem.New(problem.DomainNotAllowed, "The key may not be used from the page the request names.")
+	case access.ScopeOverCeiling:
+		return problem.New(problem.ProjectCeiling, "The project's ceiling does not allow %s to any key of this kind.", attempt.Action.Scope())
+	case access.PublicKeyUsed:
+		return problem.New(problem.PublicKeyNotEnough, "Everybody can have the public key. Use a secret key.")
+	case access.SignatureMissing, access.SignatureRequired:
+		return problem.New(problem.SignatureRequired, "The request is not signed, and the key takes signed requests only.")
+	case access.SignatureInvalid:
+		return problem.New(problem.SignatureInvalid, "The signature is not right for this request: it does not fit, is too old, or was used before.")
 	default:
 		return notAccepted()
 	}
+}
+
+func grantTooWide(key *access.Key, attempt *access.Attempt) *problem.Error {
+	if attempt.Grants != nil {
+		if field := attempt.Grants.Exceeds(&key.Bounds); field != "" && key.Scopes.Has(attempt.Grants.Scopes) {
+			return problem.New(problem.GrantTooWide, "The key that asks cannot hand on more than it has itself: %s reaches further than its own.", field).
+				At(field, "reaches further than that of the key that asks")
+		}
+	}
+	return problem.New(problem.GrantTooWide, "The key that asks holds %s in %s mode: it cannot hand on more than that, nor for longer than it lives.",
+		scopesHeld(key), key.Mode)
 }
 
 func notAccepted() *problem.Error {
@@ -61,6 +106,13 @@ func scopesHeld(key *access.Key) string {
 		return "no scope"
 	}
 	return key.Scopes.String()
+}
+
+func event(target *access.Target) string {
+	if target == nil {
+		return ""
+	}
+	return target.Event
 }
 
 func name(target *access.Target) string {

@@ -45,6 +45,30 @@ const (
 	QueryQueueFull        Code = "query_queue_full"
 	QueryTimeout          Code = "query_timeout"
 	StorageFull           Code = "storage_full"
+
+	// Of restrictions, signatures and limits.
+	DigestUnsupported   Code = "digest_unsupported_algorithms"
+	DigestInvalid       Code = "digest_invalid_values"
+	DigestMismatched    Code = "digest_mismatched_values"
+	SignatureRequired   Code = "signature_required"
+	SignatureInvalid    Code = "signature_invalid"
+	CreditsExhausted    Code = "credits_exhausted"
+	CleartextCredential Code = "cleartext_credential"
+	SecretKeyInBrowser  Code = "secret_key_in_browser"
+	KeyQuarantined      Code = "key_quarantined"
+	NetworkNotAllowed   Code = "network_not_allowed"
+	DomainNotAllowed    Code = "domain_not_allowed"
+	ProjectCeiling      Code = "project_ceiling"
+	PublicKeyNotEnough  Code = "public_key_not_enough"
+	EventNotAllowed     Code = "event_not_allowed"
+	DatasetNotAllowed   Code = "dataset_not_allowed"
+	OverCeiling         Code = "over_ceiling"
+	Lockout             Code = "lockout"
+	WouldWiden          Code = "would_widen"
+	PreconditionFailed  Code = "precondition_failed"
+	RateLimited         Code = "rate_limited"
+	TooManyFailures     Code = "too_many_failures"
+	LimitsUnavailable   Code = "limits_unavailable"
 )
 
 // Row is the catalogue row of c. A code that has none is answered as an internal fault.
@@ -149,4 +173,74 @@ var catalogue = [...]Row{
 		"The query was stopped at the time ceiling named in the detail. Filter by timestamp, or aggregate less at a time."},
 	{StorageFull, 507, "The server's disk is full",
 		"The request was not stored, because the disk has no room. What was accepted before is kept. Retry later with the same event ids."},
+
+	{DigestUnsupported, 400, "The body's digest uses an algorithm that is not taken",
+		"Content-Digest (RFC 9530) must be of sha-256 or sha-512. The header Want-Content-Digest lists what is taken."},
+	{DigestInvalid, 400, "The body's digest cannot be read",
+		"Content-Digest (RFC 9530) must be a dictionary of byte sequences, each as long as its algorithm's digest, such as sha-256=:…:."},
+	{DigestMismatched, 400, "The body is not the one its digest is of",
+		"Content-Digest (RFC 9530) is of the bytes as they are sent, before a Content-Encoding is undone. Something changed the body on its way, or the digest " +
+			"was taken of another text."},
+	{SignatureRequired, 401, "The request must be signed",
+		"The key, or its project, takes signed requests only (RFC 9421, or IEX-HMAC-SHA256). The header Accept-Signature says what must be covered; the " +
+			"documentation of signatures has examples."},
+	{SignatureInvalid, 401, "The signature is not right",
+		"The request carries a signature that does not fit it, is too old, or was used before. Each request needs a signature of its own. An admin can see in " +
+			"the explanation of the decision which line of the signature base differs."},
+	{CreditsExhausted, 402, "The credits are used up",
+		"The key's or the project's credits of this calendar month (UTC) do not suffice for what was asked. They begin anew with the next month; an admin can raise the limit."},
+	{CleartextCredential, 403, "A credential was sent in cleartext",
+		"The request reached the proxy over plain HTTP, where anybody on the way could read the key. Every such request is refused, be the key good or not. Use " +
+			"https, and replace the key."},
+	{SecretKeyInBrowser, 403, "A secret key was used in a browser",
+		"The request has what only a browser adds, so the secret key stands in a page for everybody to read. Use a public key in pages, and replace this one. " +
+			"A project may allow it (secret_in_browser)."},
+	{KeyQuarantined, 403, "The key is in quarantine",
+		"The key is known, and an admin has put it into quarantine: it may do nothing until it is restored. Ask the key's steward."},
+	{NetworkNotAllowed, 403, "The key may not be used from this address",
+		"The key, or its project, is restricted to networks, and the address the request came from is in none of them. 'whoami' with another key tells the address as the server sees it."},
+	{DomainNotAllowed, 403, "The key may not be used from this page",
+		"The key is restricted to domains, and the page that the Origin or Referer header names is in none of them."},
+	{ProjectCeiling, 403, "The project does not allow this to any key",
+		"The project has a ceiling that holds for every key when it is used, whatever the key itself holds. The detail names it."},
+	{PublicKeyNotEnough, 403, "A public key is not enough for this",
+		"Everybody can have the public key, so it cannot be used for this. Use a secret key."},
+	{EventNotAllowed, 403, "The key may not send this event",
+		"The key is restricted to some event names, and this is none of them. In a batch only this item is refused."},
+	{DatasetNotAllowed, 403, "The key may not do this with the dataset",
+		"The key is restricted to some datasets and rights. Use a key that has the right, or have an admin add it."},
+	{OverCeiling, 409, "The project does not allow such a key",
+		"The project sets a ceiling for its keys: a longest lifetime, some scopes, or networks and signatures that each key must have. The detail names the one."},
+	{Lockout, 409, "The change would lock out the key that makes it",
+		"After the change, the key that asks for it could not ask again from where it is. Send 'confirm_lockout': true if that is meant."},
+	{WouldWiden, 409, "A restored key can only be narrower",
+		"Restoring a key gives back what it could do before, or less. Change the key after it is restored, if it is to do more."},
+	{PreconditionFailed, 412, "Somebody else changed it in between",
+		"The If-Match header names a version that is not the present one. Read it again, and decide anew on what is there now."},
+	{RateLimited, 429, "Too many requests",
+		"A limit of the key or of its project is reached; 'violated-policies' names it. Retry after the time in Retry-After, and spread requests or send " +
+			"larger batches."},
+	{TooManyFailures, 429, "Too many failed authentications",
+		"Too many requests with missing or wrong keys came from this network. Correct the key, and retry after the time in Retry-After. Requests with a good key are not affected."},
+	{LimitsUnavailable, 503, "The limits cannot be counted just now",
+		"The counters cannot be reached, and this limit lets nothing through without them. Retry after the time in Retry-After."},
+}
+
+// registered are the problems that a standard names: draft-ietf-httpapi-digest-fields-problem-types and
+// draft-ietf-httpapi-ratelimit-headers-11.
+var registered = map[Code]string{
+	DigestUnsupported: "digest-unsupported-algorithms",
+	DigestInvalid:     "digest-invalid-values",
+	DigestMismatched:  "digest-mismatched-values",
+	RateLimited:       "quota-exceeded",
+	TooManyFailures:   "abnormal-usage-detected",
+	LimitsUnavailable: "temporary-reduced-capacity",
+}
+
+// Type is the problem's type URI: the one a standard registers for it, or the help page, which base leads to.
+func (c Code) Type(base string) string {
+	if name, ok := registered[c]; ok {
+		return "https://iana.org/assignments/http-problem-types#" + name
+	}
+	return base + string(c)
 }

@@ -31,6 +31,7 @@ type Error struct {
 	RetryAfter time.Duration // zero: not stated
 	Scope      string        // the scope that was missing, for missing_scope (RFC 6750 section 3)
 	DecisionID string        // the ledger entry of a denial, when there is one
+	Violated   []string      // the policies that were violated, for rate_limited
 	cause      error
 }
 

@@ -10,6 +10,7 @@
 package gatetest
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -26,6 +27,7 @@ type World struct {
 	Project *access.Project // prj_1 of org_1: production and staging are live, development is test
 	Gate    *gate.Gate
 	Keys    *Keys
+	Limits  *Limits
 	Ledger  *Ledger
 	Clock   *Clock
 
@@ -34,8 +36,8 @@ type World struct {
 
 // New makes a world at noon of 1 June 2026 in which there are no keys.
 func New(t testing.TB) *World {
-	w := &World{Project: NewProject("org_1", "prj_1"), Keys: &Keys{}, Ledger: &Ledger{}, Clock: &Clock{now: noon()}, t: t}
-	w.Gate = gate.New(w.Keys, w.Ledger, w.Clock.Now, w.Ledger.newID)
+	w := &World{Project: NewProject("org_1", "prj_1"), Keys: &Keys{}, Limits: &Limits{}, Ledger: &Ledger{}, Clock: &Clock{now: noon()}, t: t}
+	w.Gate = gate.New(w.Keys, w.Limits, w.Ledger, w.Clock.Now, w.Ledger.newID)
 	return w
 }
 
@@ -73,7 +75,8 @@ func (w *World) Mint(key access.Key) string {
 // Credential is what a client sends that shows text in a header.
 func (w *World) Credential(text string) gate.Credential {
 	return gate.Credential{
-		Key: access.SecretText(text), Via: access.InHeader, Address: netip.MustParseAddr("192.0.2.1"), RequestID: "req_1",
+		Key: access.SecretText(text), RequestID: "req_1",
+		Circumstances: access.Circumstances{Via: access.InHeader, Address: netip.MustParseAddr("192.0.2.1")},
 	}
 }
 
@@ -83,7 +86,7 @@ func (w *World) Ask(text string, attempt access.Attempt) (gate.Permit, error) {
 	if err != nil {
 		return gate.Permit{}, err
 	}
-	return w.Gate.Admit(w.t.Context(), caller, attempt)
+	return w.Gate.Admit(w.t.Context(), caller, attempt, gate.Cost{Requests: 1})
 }
 
 // Permit is the permit for an attempt, given to a new live key that holds just the scope of the attempt's action. A
@@ -129,31 +132,42 @@ func (c *Clock) Advance(d time.Duration) {
 type Keys struct {
 	mu      sync.Mutex
 	minted  int
-	entries map[access.Lookup]entry
-}
-
-type entry struct {
-	key    *access.Key
-	digest access.Digest
+	entries map[access.Lookup]gate.Entry
+	Exposed []string // "ID in PLACE", in order
 }
 
 // Lookup finds a key, as gate.Keys says.
-func (k *Keys) Lookup(lookup access.Lookup) (*access.Key, access.Digest, bool) {
+func (k *Keys) Lookup(lookup access.Lookup) (gate.Entry, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	e, found := k.entries[lookup]
-	return e.key, e.digest, found
+	return e, found
+}
+
+// Expose remembers where a secret was seen, as gate.Keys says.
+func (k *Keys) Expose(_ context.Context, id string, how gate.Exposure, _ time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.Exposed = append(k.Exposed, id+" in "+string(how))
 }
 
 // Change replaces the key of a text by a changed copy, as revoking or restricting it would.
 func (k *Keys) Change(text string, edit func(*access.Key)) {
+	k.Edit(text, func(e *gate.Entry) {
+		key := *e.Key
+		edit(&key)
+		e.Key = &key
+	})
+}
+
+// Edit replaces the entry of a text by a changed copy, as rotating its secret would.
+func (k *Keys) Edit(text string, edit func(*gate.Entry)) {
 	lookup := Parse(text).Lookup
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	e := k.entries[lookup]
-	key := *e.key
-	edit(&key)
-	k.entries[lookup] = entry{&key, e.digest}
+	edit(&e)
+	k.entries[lookup] = e
 }
 
 // Remove forgets the key of a text.
@@ -171,9 +185,9 @@ func (k *Keys) add(key access.Key) string {
 	parsed := Parse(text)
 	key.ID = parsed.Lookup.ID()
 	if k.entries == nil {
-		k.entries = map[access.Lookup]entry{}
+		k.entries = map[access.Lookup]gate.Entry{}
 	}
-	k.entries[parsed.Lookup] = entry{&key, parsed.Digest}
+	k.entries[parsed.Lookup] = gate.Entry{Key: &key, Digest: parsed.Digest, Generation: 1}
 	return text
 }
 
@@ -190,6 +204,41 @@ func Parse(text string) access.Parsed {
 		panic(fmt.Sprintf("gatetest: %v", err))
 	}
 	return parsed
+}
+
+// Limits is a gate.Limits that lets everything through, but for what a test sets.
+type Limits struct {
+	mu      sync.Mutex
+	Over    gate.Charged  // given to every Take
+	Short   string        // given to every Settle
+	Wait    time.Duration // given to every Fail
+	Charges []gate.Charge // what was taken
+	Settled []int64       // what was settled
+	Failed  []netip.Addr
+}
+
+// Take remembers the charge, as gate.Limits says.
+func (l *Limits) Take(_ context.Context, c gate.Charge) gate.Charged {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.Charges = append(l.Charges, c)
+	return l.Over
+}
+
+// Settle remembers the credits, as gate.Limits says.
+func (l *Limits) Settle(_ context.Context, _ gate.Charge, credits int64) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.Settled = append(l.Settled, credits)
+	return l.Short
+}
+
+// Fail remembers the address, as gate.Limits says.
+func (l *Limits) Fail(from netip.Addr, _ time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.Failed = append(l.Failed, from)
+	return l.Wait
 }
 
 // Ledger is a gate.Ledger that remembers everything.

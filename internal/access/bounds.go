@@ -1,0 +1,333 @@
+package access
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Restriction is a set of the ways in which a key can be narrowed.
+type Restriction uint8
+
+// The restrictions. Each can be enforced, or only observed: then what it would have denied is allowed and recorded.
+const (
+	ByEnvironment Restriction = 1 << iota
+	ByNetwork
+	ByDomain
+	ByEvent
+	ByDataset
+	BySignature
+	ByTime
+
+	endOfRestrictions
+)
+
+// AllRestrictions is every restriction there is.
+const AllRestrictions = endOfRestrictions - 1
+
+var restrictionNames = [...]string{"environments", "networks", "domains", "events", "datasets", "signature", "time"}
+
+// Has reports whether every restriction of some is in r.
+func (r Restriction) Has(some Restriction) bool { return r&some == some }
+
+// Names lists the restrictions in the order of their declaration.
+func (r Restriction) Names() []string {
+	names := []string{}
+	for i, name := range restrictionNames {
+		if r&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// ParseRestriction reads one restriction by its name.
+func ParseRestriction(name string) (Restriction, error) {
+	i := slices.Index(restrictionNames[:], name)
+	if i < 0 {
+		return 0, fmt.Errorf("unknown restriction %q", name)
+	}
+	return 1 << i, nil
+}
+
+// Bounds is how far the rights of a key reach. The zero Bounds restrict nothing and limit nothing.
+type Bounds struct {
+	Environments []string  // names; empty: every environment of the key's mode
+	Networks     []Network // empty: anywhere
+	Domains      []Domain  // of the pages that may use the key; empty: any
+	Events       []string  // names that may be sent, each may end in *; empty: all
+	Datasets     *Datasets // nil: every dataset, as the scopes say
+	Signature    bool      // requests must be signed
+	NotBefore    time.Time // zero: from the beginning
+	ExpiresAt    time.Time // zero: never
+	Observe      Restriction
+	Limits       Limits
+}
+
+// Network is a range of addresses, and what it is.
+type Network struct {
+	Prefix      netip.Prefix // masked; of IPv4 as such
+	Description string
+}
+
+// Rights is what may be done with the records of a dataset.
+type Rights uint8
+
+// The rights to a dataset.
+const (
+	ReadRecords Rights = 1 << iota
+	WriteRecords
+	DeleteRecords
+)
+
+var rightNames = [...]string{"read", "write", "delete"}
+
+// Names lists the rights.
+func (r Rights) Names() []string {
+	names := []string{}
+	for i, name := range rightNames {
+		if r&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// String is the names with a space between.
+func (r Rights) String() string { return strings.Join(r.Names(), " ") }
+
+// ParseRight reads one right by its name.
+func ParseRight(name string) (Rights, error) {
+	i := slices.Index(rightNames[:], name)
+	if i < 0 {
+		return 0, fmt.Errorf("unknown right %q", name)
+	}
+	return 1 << i, nil
+}
+
+// Class is the price class of a dataset (seed 003). The zero Class is none.
+type Class uint8
+
+// The classes.
+const (
+	Core Class = iota + 1
+	Premium
+)
+
+// String is "core", "premium" or "none".
+func (c Class) String() string {
+	switch c {
+	case Core:
+		return "core"
+	case Premium:
+		return "premium"
+	}
+	return "none"
+}
+
+// Datasets restricts a key to some datasets: to those named, with rights to each, and to reading all of a class. Both
+// are grants; what neither gives is denied. The scopes must allow it as well.
+type Datasets struct {
+	Core    bool // every dataset of the class may be read
+	Premium bool
+	Named   []NamedDataset
+}
+
+// NamedDataset is the rights to one dataset.
+type NamedDataset struct {
+	Name   string
+	Rights Rights
+}
+
+func (d *Datasets) allows(name string, class Class, want Rights) bool {
+	return want&^d.rights(name, class) == 0
+}
+
+func (d *Datasets) rights(name string, class Class) Rights {
+	var held Rights
+	if class == Core && d.Core || class == Premium && d.Premium {
+		held = ReadRecords
+	}
+	for i := range d.Named {
+		if d.Named[i].Name == name {
+			held |= d.Named[i].Rights
+		}
+	}
+	return held
+}
+
+// OnFailure is what a limit does while its counters cannot be reached. The zero OnFailure denies.
+type OnFailure uint8
+
+// Deny lets nothing through; LocalShare lets through what this server's own count allows of a share; Allow everything.
+const (
+	FailDeny OnFailure = iota
+	FailLocalShare
+	FailAllow
+)
+
+var onFailureNames = [...]string{"deny", "local_share", "allow"}
+
+// String is "deny", "local_share" or "allow".
+func (f OnFailure) String() string {
+	if int(f) >= len(onFailureNames) {
+		f = FailDeny
+	}
+	return onFailureNames[f]
+}
+
+// ParseOnFailure reads what String writes.
+func ParseOnFailure(name string) (OnFailure, bool) {
+	i := slices.Index(onFailureNames[:], name)
+	return OnFailure(max(i, 0)), i >= 0
+}
+
+// Limits is how much. A limit of 0 is none.
+type Limits struct {
+	Rate    Rate
+	Daily   Quota // requests in a day, UTC
+	Credits Quota // in a calendar month, UTC
+}
+
+// Rate is how many requests a second, and how many at once after a pause.
+type Rate struct {
+	PerSecond int64
+	Burst     int64
+	OnFailure OnFailure
+}
+
+// Quota is how much in a period.
+type Quota struct {
+	Most      int64
+	OnFailure OnFailure
+}
+
+// DefaultLimits are those of seed 001, for a key that is made without any.
+func DefaultLimits(kind Kind) Limits {
+	if kind == Public {
+		return Limits{Rate: Rate{100, 1_000, FailLocalShare}, Daily: Quota{1_000_000, FailLocalShare}}
+	}
+	return Limits{Rate: Rate{1_000, 10_000, FailLocalShare}, Daily: Quota{10_000_000, FailLocalShare}}
+}
+
+// Exceeds names the first way in which b reaches further than outer, and is empty when it reaches no further. A
+// restriction that is only observed restricts nothing. When each begins is not compared: whoever asks has begun.
+func (b *Bounds) Exceeds(outer *Bounds) string {
+	enforced, theirs := AllRestrictions&^b.Observe, AllRestrictions&^outer.Observe
+	for i, sticksOut := range [...]func(*Bounds, *Bounds) bool{
+		wideEnvironments, wideNetworks, wideDomains, wideEvents, wideDatasets, wideSignature, wideTime,
+	} {
+		if r := Restriction(1 << i); theirs.Has(r) && restricts(outer, r) && (!enforced.Has(r) || sticksOut(b, outer)) {
+			return restrictionNames[i]
+		}
+	}
+	return b.Limits.exceeds(&outer.Limits)
+}
+
+// restricts reports whether the bounds have the restriction at all.
+func restricts(b *Bounds, r Restriction) bool {
+	switch r {
+	case ByEnvironment:
+		return len(b.Environments) > 0
+	case ByNetwork:
+		return len(b.Networks) > 0
+	case ByDomain:
+		return len(b.Domains) > 0
+	case ByEvent:
+		return len(b.Events) > 0
+	case ByDataset:
+		return b.Datasets != nil
+	case BySignature:
+		return b.Signature
+	}
+	return !b.ExpiresAt.IsZero()
+}
+
+// notAll reports whether a list is empty, so that it restricts nothing, or has something that no entry of outer covers.
+func notAll[T any](list, outer []T, covers func(outer, inner T) bool) bool {
+	for _, inner := range list {
+		if !slices.ContainsFunc(outer, func(o T) bool { return covers(o, inner) }) {
+			return true
+		}
+	}
+	return len(list) == 0
+}
+
+func wideEnvironments(b, outer *Bounds) bool {
+	return notAll(b.Environments, outer.Environments, func(o, i string) bool { return o == i })
+}
+
+func wideNetworks(b, outer *Bounds) bool {
+	return notAll(b.Networks, outer.Networks, func(o, i Network) bool {
+		return o.Prefix.Bits() <= i.Prefix.Bits() && o.Prefix.Contains(i.Prefix.Addr())
+	})
+}
+
+func wideDomains(b, outer *Bounds) bool { return notAll(b.Domains, outer.Domains, Domain.covers) }
+
+func wideEvents(b, outer *Bounds) bool {
+	return notAll(b.Events, outer.Events, func(o, i string) bool {
+		begin, open := strings.CutSuffix(o, "*")
+		return o == i || open && strings.HasPrefix(strings.TrimSuffix(i, "*"), begin)
+	})
+}
+
+func wideDatasets(b, outer *Bounds) bool {
+	if b.Datasets == nil || b.Datasets.Core && !outer.Datasets.Core || b.Datasets.Premium && !outer.Datasets.Premium {
+		return true
+	}
+	return slices.ContainsFunc(b.Datasets.Named, func(d NamedDataset) bool { return !outer.Datasets.allows(d.Name, 0, d.Rights) })
+}
+
+func wideSignature(b, _ *Bounds) bool { return !b.Signature }
+
+func wideTime(b, outer *Bounds) bool {
+	return b.ExpiresAt.IsZero() || b.ExpiresAt.After(outer.ExpiresAt)
+}
+
+func (l *Limits) exceeds(outer *Limits) string {
+	over := func(n, most int64, f, worst OnFailure) bool { return most > 0 && (n == 0 || n > most || f > worst) }
+	switch {
+	case over(l.Rate.PerSecond, outer.Rate.PerSecond, l.Rate.OnFailure, outer.Rate.OnFailure):
+		return "limits.rate.per_second"
+	case outer.Rate.PerSecond > 0 && l.Rate.Burst > outer.Rate.Burst:
+		return "limits.rate.burst"
+	case over(l.Daily.Most, outer.Daily.Most, l.Daily.OnFailure, outer.Daily.OnFailure):
+		return "limits.daily"
+	case over(l.Credits.Most, outer.Credits.Most, l.Credits.OnFailure, outer.Credits.OnFailure):
+		return "limits.credits"
+	}
+	return ""
+}
+
+// eventAllowed reports whether a name is in a list of patterns.
+func eventAllowed(patterns []string, name string) bool {
+	for _, p := range patterns {
+		if begin, open := strings.CutSuffix(p, "*"); p == name || open && strings.HasPrefix(name, begin) {
+			return true
+		}
+	}
+	return len(patterns) == 0
+}
+
+// ParseNetwork reads an address or a range in CIDR notation. An address stands for itself, an IPv4 address mapped into
+// IPv6 for that IPv4 address; bits beyond the prefix are dropped, and masked says that there were some. Zones are refused.
+func ParseNetwork(text string) (prefix netip.Prefix, masked bool, err error) {
+	if prefix, err = netip.ParsePrefix(text); err != nil {
+		addr, notAddr := netip.ParseAddr(text)
+		if notAddr != nil || addr.Zone() != "" {
+			return netip.Prefix{}, false, fmt.Errorf("%.60q is neither an address nor a range such as 203.0.113.0/24", text)
+		}
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), false, nil
+	}
+	if addr := prefix.Addr(); addr.Is4In6() {
+		if prefix.Bits() < 96 {
+			return netip.Prefix{}, false, fmt.Errorf("%.60q is wider than the IPv4 addresses it is written with", text)
+		}
+		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
+	}
+	return prefix.Masked(), prefix != prefix.Masked(), nil
+}

@@ -1,0 +1,262 @@
+package access
+
+import "time"
+
+// The verdicts of the rules, in the order of the policy. Each is about its own matter only: what it takes for granted,
+// another rule says.
+
+func actionDeclared(_ *Key, a *Attempt) Reason {
+	// Anyone is not for callers with keys: an open address never comes here.
+	if !a.Action.Declared() || a.Action == Anyone {
+		return ActionUndeclared
+	}
+	return Allowed
+}
+
+// The answer to a credential that was sent in the clear does not depend on the credential, so it is no test of one.
+func notInCleartext(_ *Key, a *Attempt) Reason {
+	if a.Cleartext {
+		return SentInCleartext
+	}
+	return Allowed
+}
+
+func notRevoked(k *Key, _ *Attempt) Reason {
+	if !k.RevokedAt.IsZero() {
+		return KeyRevoked
+	}
+	return Allowed
+}
+
+func notDisabled(k *Key, _ *Attempt) Reason {
+	if k.State != Active && k.State != Quarantined {
+		return KeyDisabled
+	}
+	return Allowed
+}
+
+// A replaced secret is good until its end and not at it.
+func notReplaced(_ *Key, a *Attempt) Reason {
+	if past(a.At, a.SecretUntil) {
+		return SecretReplaced
+	}
+	return Allowed
+}
+
+func validByNow(k *Key, a *Attempt) Reason {
+	if a.At.Before(k.NotBefore) {
+		return KeyNotYetValid
+	}
+	return Allowed
+}
+
+// A key is good until its expiry and not at it.
+func notExpired(k *Key, a *Attempt) Reason {
+	if past(a.At, k.ExpiresAt) {
+		return KeyExpired
+	}
+	return Allowed
+}
+
+// past reports whether a time has come to an end. An attempt without a time is after every end; a zero end never comes.
+func past(at, end time.Time) bool { return !end.IsZero() && (at.IsZero() || !at.Before(end)) }
+
+func notTooOld(k *Key, a *Attempt) Reason {
+	if most := k.Project.ceiling(k.Kind).MaxLifetime; most > 0 && past(a.At, k.MintedAt.Add(most)) {
+		return SecretTooOld
+	}
+	return Allowed
+}
+
+func kindKnown(k *Key, _ *Attempt) Reason {
+	if k.Kind != Public && k.Kind != Secret && k.Kind != Operator {
+		return KeyKindUnknown
+	}
+	return Allowed
+}
+
+func notQuarantined(k *Key, _ *Attempt) Reason {
+	if k.State == Quarantined {
+		return KeyQuarantined
+	}
+	return Allowed
+}
+
+func secretNotInURL(k *Key, a *Attempt) Reason {
+	if k.Kind != Public && a.Via != InHeader && !(k.Project.Policy.SecretInURL && a.Via == InQuery) {
+		return SecretInURL
+	}
+	return Allowed
+}
+
+func secretNotInBrowser(k *Key, a *Attempt) Reason {
+	if k.Kind != Public && a.Browser && !k.Project.Policy.SecretInBrowser {
+		return SecretInBrowser
+	}
+	return Allowed
+}
+
+func networkAllowed(k *Key, a *Attempt) Reason {
+	if len(k.Networks) == 0 {
+		return Allowed
+	}
+	addr := a.Address.Unmap()
+	for i := range k.Networks {
+		if k.Networks[i].Prefix.Contains(addr) {
+			return Allowed
+		}
+	}
+	return NetworkNotAllowed
+}
+
+func networksPresent(k *Key, _ *Attempt) Reason {
+	if k.Project.ceiling(k.Kind).RequireNetworks && (len(k.Networks) == 0 || k.Observe.Has(ByNetwork)) {
+		return NetworksRequired
+	}
+	return Allowed
+}
+
+func domainAllowed(k *Key, a *Attempt) Reason {
+	for i := range k.Domains {
+		if k.Domains[i].matches(a.Origin) {
+			return Allowed
+		}
+	}
+	if len(k.Domains) == 0 {
+		return Allowed
+	}
+	return DomainNotAllowed
+}
+
+func holdsScope(k *Key, a *Attempt) Reason {
+	if !k.usable().Has(a.Action.Scope()) {
+		return ScopeMissing
+	}
+	return Allowed
+}
+
+func scopeUnderCeiling(k *Key, a *Attempt) Reason {
+	if most := k.Project.ceiling(k.Kind).Scopes; most != 0 && !most.Has(a.Action.Scope()) {
+		return ScopeOverCeiling
+	}
+	return Allowed
+}
+
+func notForPublic(k *Key, a *Attempt) Reason {
+	if k.Kind == Public && a.Action.row().secret {
+		return PublicKeyUsed
+	}
+	return Allowed
+}
+
+func signedForKey(k *Key, a *Attempt) Reason {
+	if k.Signature && a.Signed == Unsigned {
+		return SignatureMissing
+	}
+	return Allowed
+}
+
+func signedForProject(k *Key, a *Attempt) Reason {
+	if k.Project.ceiling(k.Kind).RequireSignature && a.Signed == Unsigned {
+		return SignatureRequired
+	}
+	return Allowed
+}
+
+// A signature that is there must be right, also where none is demanded: somebody changed something on the way. What is
+// not known to be right by now is wrong.
+func signatureRight(_ *Key, a *Attempt) Reason {
+	if a.Signed != Unsigned && a.Signed != SignatureRight {
+		return SignatureInvalid
+	}
+	return Allowed
+}
+
+// A thing of another project, and for a test key a thing of live mode, might as well not be there.
+func subjectVisible(k *Key, a *Attempt) Reason {
+	if a.Subject == nil {
+		return Allowed
+	}
+	if a.Subject.Project == "" || a.Subject.Project != k.Project.ID || a.Subject.Mode == Live && !k.seesLive() {
+		return NotVisible
+	}
+	return Allowed
+}
+
+// A live key may hand on rights in either mode, a test key only in test mode, and none of them rights that reach further
+// than its own.
+func grantsWithin(k *Key, a *Attempt) Reason {
+	if a.Grants == nil || k.Kind == Operator {
+		return Allowed
+	}
+	if !k.usable().Has(a.Grants.Scopes) || a.Grants.Mode == Live && !k.seesLive() || a.Grants.Exceeds(&k.Bounds) != "" {
+		return GrantTooWide
+	}
+	return Allowed
+}
+
+func publicGrantWithin(_ *Key, a *Attempt) Reason {
+	if a.Grants != nil && a.Grants.Kind == Public && !ClientScopes.Has(a.Grants.Scopes) {
+		return PublicGrantTooWide
+	}
+	return Allowed
+}
+
+func grantsUnderCeiling(k *Key, a *Attempt) Reason {
+	if a.Grants != nil && k.Project.OverCeiling(a.Grants, a.At) != "" {
+		return GrantOverCeiling
+	}
+	return Allowed
+}
+
+// OverCeiling names the first way in which a grant goes beyond what the project allows its keys, and is empty when it
+// goes nowhere beyond.
+func (p *Project) OverCeiling(g *Grant, at time.Time) string {
+	c := p.ceiling(g.Kind)
+	switch {
+	case c.Scopes != 0 && !c.Scopes.Has(g.Scopes):
+		return "scopes"
+	case c.RequireNetworks && (len(g.Networks) == 0 || g.Observe.Has(ByNetwork)):
+		return "networks"
+	case c.RequireSignature && (!g.Signature || g.Observe.Has(BySignature)):
+		return "signature"
+	case c.MaxLifetime > 0 && (g.ExpiresAt.IsZero() || g.ExpiresAt.After(at.Add(c.MaxLifetime))):
+		return "expires_at"
+	}
+	return ""
+}
+
+func environmentOfMode(k *Key, a *Attempt, t *Target) Reason {
+	if !a.Action.InEnvironment() {
+		return Allowed
+	}
+	env, reason := k.named(t.Environment)
+	if reason == Allowed && !k.ofMode(env) {
+		return EnvironmentNotAllowed
+	}
+	return reason
+}
+
+func environmentAllowed(k *Key, a *Attempt, t *Target) Reason {
+	if !a.Action.InEnvironment() {
+		return Allowed
+	}
+	if env, reason := k.named(t.Environment); reason == Allowed && !k.listed(env) {
+		return EnvironmentNotAllowed
+	}
+	return Allowed
+}
+
+func eventIsAllowed(k *Key, a *Attempt, t *Target) Reason {
+	if a.Action == WriteEvents && !eventAllowed(k.Events, t.Event) {
+		return EventNotAllowed
+	}
+	return Allowed
+}
+
+func datasetAllowed(k *Key, _ *Attempt, t *Target) Reason {
+	if t.Dataset != "" && k.Datasets != nil && !k.Datasets.allows(t.Dataset, t.Class, t.Right) {
+		return DatasetNotAllowed
+	}
+	return Allowed
+}
