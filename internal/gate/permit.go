@@ -63,3 +63,10 @@ func (p Permit) must() {
 		panic("gate: a Permit that no Admit gave")
 	}
 }
+
+// Would is what would be decided of the same request if the key were another value of itself: a key that changes itself
+// can see whether it would lock itself out.
+func (p Permit) Would(after *access.Key) access.Reason {
+	p.must()
+	return access.Decide(after, &access.Attempt{Action: p.caller.action, At: p.at, Circumstances: p.caller.credential.Circumstances}).Reason
+}

@@ -1,7 +1,8 @@
-// Package keyring owns the life of keys: minting them, showing a secret once, listing, changing and revoking them, and
-// the live snapshot in which the gate finds a key.
+// Package keyring owns the life of keys: minting them, showing a secret once, listing, changing, rotating, disabling,
+// restoring and revoking them, what their signatures are checked with, and the live snapshot in which the gate finds a
+// key.
 //
-//	Create, Update, Revoke --> Store --> snapshot --Lookup--> gate
+//	Create, Update, Rotate, Revoke --> Store --> snapshot --Lookup--> gate
 //
 // The store is changed first and the snapshot before the call returns, so a key that was revoked is refused from then
 // on. When the store fails in a way that leaves open what it kept, the ring asks it again, and refuses a key whose
@@ -10,7 +11,7 @@
 // It does not own what a key may do or who may grant what (access), who asks (gate), nor how keys are kept (it declares
 // Store). Of a secret key it knows the SHA-256 only; a public key is kept whole, so that it can be copied again.
 //
-// Problems: invalid_field, not_found, conflict, unavailable.
+// Problems: invalid_field, not_found, conflict, precondition_failed, would_widen, lockout, unavailable.
 package keyring
 
 import (
@@ -19,12 +20,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/gate"
 )
 
@@ -35,16 +38,33 @@ type Store interface {
 	Projects(ctx context.Context) ([]access.Project, error)
 	// EachKey calls visit for every key of every project, in no order, and stops at visit's first error.
 	EachKey(ctx context.Context, visit func(Record) error) error
-	// InsertKey stores a new key. The error is ErrTaken when its id exists.
-	InsertKey(ctx context.Context, key Record) error
+	// InsertKey stores a new key and the audit of its making, both or neither. The error is ErrTaken when its id exists.
+	InsertKey(ctx context.Context, key Record, entry audit.Entry) error
 	// Key reads one key of a project. The error is ErrNoKey when the project has none of that id.
 	Key(ctx context.Context, project, id string) (Record, error)
-	// Keys lists at most limit keys of a project that come after a place, oldest first; those of live mode only if live.
-	Keys(ctx context.Context, project string, live bool, after Place, limit int) ([]Record, error)
-	// ChangeKey applies change to the key as it is stored and stores the outcome, with no other change in between; it
-	// may call change again, with a newer key, when there was one. An error of change comes back in the chain, and
-	// nothing is stored. The error is ErrNoKey when the project has none of that id.
-	ChangeKey(ctx context.Context, project, id string, change func(*Record) error) (Record, error)
+	// Keys lists keys of a project, oldest first.
+	Keys(ctx context.Context, q Query) ([]Record, error)
+	// ChangeKey applies change to the key as it is stored, and stores the outcome with its revision counted up and the
+	// audit that change gives, with no other change in between; it may call change again, with a newer key, when there was
+	// one. An error of change comes back in the chain, and nothing is stored. A change that gives no audit stores nothing.
+	// The error is ErrNoKey when the project has none of that id.
+	ChangeKey(ctx context.Context, project, id string, change func(*Record) (*audit.Entry, error)) (Record, error)
+}
+
+// Query narrows a list of keys.
+type Query struct {
+	Project string
+	Live    bool   // those of live mode too
+	Steward string // only this steward's; empty: all
+	After   Place
+	Limit   int
+}
+
+// Vault encrypts signing secrets. about binds a text to its place, so that it cannot be read in another.
+type Vault interface {
+	Seal(plain []byte, about string) (string, error)
+	Open(sealed, about string) ([]byte, error)
+	Stale(sealed string) bool // it should be sealed anew, under the present master key
 }
 
 // What a Store answers.
@@ -57,16 +77,22 @@ var _ gate.Keys = (*Ring)(nil)
 
 // Config is what a ring needs of the world.
 type Config struct {
-	Now    func() time.Time // the clock; required
-	Random io.Reader        // where keys come from; nil: crypto/rand
+	Now      func() time.Time // the clock; required
+	NewID    func() string    // names entries of the audit; required
+	Random   io.Reader        // where keys come from; nil: crypto/rand
+	Vault    Vault            // nil: there are no signing secrets
+	Declared []Record         // keys of the configuration
+	Log      *slog.Logger     // nil: nothing is logged
+	// RevokeInCleartext ends a secret that came in cleartext, instead of only noting it.
+	RevokeInCleartext bool
 }
 
 // Ring is every key there is. It implements gate.Keys. Its methods may be called from many goroutines.
 type Ring struct {
-	store  Store
-	now    func() time.Time
-	random io.Reader
-	live   atomic.Pointer[snapshot]
+	store    Store
+	cfg      Config
+	declared []Record
+	live     atomic.Pointer[snapshot]
 
 	changing sync.Mutex // held by whoever changes the store or the snapshot
 	doubt    *doubt
@@ -78,39 +104,45 @@ type doubt struct{ project, id string }
 
 // Open loads every project and key into the snapshot.
 func Open(ctx context.Context, store Store, cfg Config) (*Ring, error) {
-	if cfg.Now == nil {
-		return nil, errors.New("keyring: the config has no clock")
+	if cfg.Now == nil || cfg.NewID == nil {
+		return nil, errors.New("keyring: the config has no clock, or nothing that names entries")
 	}
 	if cfg.Random == nil {
 		cfg.Random = rand.Reader
 	}
-	r := &Ring{store: store, now: cfg.Now, random: cfg.Random}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	r := &Ring{store: store, cfg: cfg}
 	projects, err := store.Projects(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("keyring: load projects: %w", err)
 	}
 	all := newSnapshot(projects)
-	err = store.EachKey(ctx, func(rec Record) error {
+	load := func(rec Record) error {
 		lookup, ok := access.LookupOf(rec.ID)
 		project := all.projects[rec.Project]
 		if !ok || project == nil {
 			return fmt.Errorf("key %q of project %q is not one this program stored", rec.ID, rec.Project)
 		}
-		all.fill(lookup, rec.entry(project))
+		all.fill(lookup, r.entry(&rec, project))
 		return nil
-	})
-	if err != nil {
+	}
+	if err := store.EachKey(ctx, load); err != nil {
 		return nil, fmt.Errorf("keyring: load keys: %w", err)
+	}
+	if err := r.declare(all, projects); err != nil {
+		return nil, err
 	}
 	r.live.Store(all)
 	return r, nil
 }
 
 // Lookup finds a key by the public part of the credential. It takes no lock and allocates nothing, and does the same for
-// an id that is unknown, to within a fraction of a microsecond. digest is meaningless when found is false.
-func (r *Ring) Lookup(lookup access.Lookup) (key *access.Key, digest access.Digest, found bool) {
+// an id that is unknown, to within a fraction of a microsecond. The entry is meaningless when found is false.
+func (r *Ring) Lookup(lookup access.Lookup) (gate.Entry, bool) {
 	e, found := r.live.Load().find(lookup)
-	return e.key, e.digest, found
+	return e.Entry, found
 }
 
 // Peek gives a project's key as the policy sees it now, without asking the store. It is for finding out what a Change
@@ -121,10 +153,16 @@ func (r *Ring) Peek(project, id string) (*access.Key, bool) {
 		return nil, false
 	}
 	e, found := r.live.Load().find(lookup)
-	if !found || e.key.Project.ID != project || e.key.Kind == access.Operator {
+	if !found || e.Key.Project.ID != project || e.Key.Kind == access.Operator {
 		return nil, false
 	}
-	return e.key, true
+	return e.Key, true
+}
+
+// Project gives a project as the policy sees it now. It is shared and must not be changed.
+func (r *Ring) Project(id string) (*access.Project, bool) {
+	p, ok := r.live.Load().projects[id]
+	return p, ok
 }
 
 // SetProject puts a project, new or changed, into the snapshot, for all its keys at once. It costs a look at every key.
@@ -158,7 +196,7 @@ func (r *Ring) Operator(project string) (access.Text, error) {
 			return access.Text{}, fmt.Errorf("keyring: read back a minted key: %w", err)
 		}
 		key := &access.Key{ID: lookup.ID(), Project: owner, Kind: access.Operator, Mode: access.Live, Scopes: access.AllScopes}
-		r.live.Store(live.with(lookup, entry{key, parsed.Digest}))
+		r.live.Store(live.with(lookup, entry{Entry: gate.Entry{Key: key, Digest: parsed.Digest, Generation: 1}}))
 		return text, nil
 	}
 	return access.Text{}, errNoFreeID

@@ -5,12 +5,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
 )
@@ -18,71 +18,102 @@ import (
 // MaxPage is how many keys one call of List gives at the most.
 const MaxPage = 200
 
-// Create mints a key in the permit's project. The text is the whole key; of a secret key it is given here and never
-// again. Rights to grant were decided with New.Grant before.
-func (r *Ring) Create(ctx context.Context, permit gate.Permit, n New) (Record, access.Text, error) {
+// Secrets are what a call made and shows once.
+type Secrets struct {
+	Key     access.Text // the whole key
+	Signing access.Text // the signing secret
+}
+
+// Create mints a key in the permit's project. The whole key is in the answer; of a secret key it is given here and never
+// again. Rights to grant were decided with New.Grant before. A dry run makes nothing, and its record has no id. A key that
+// demands signatures, and is given no public key to check them with, gets a signing secret.
+func (r *Ring) Create(ctx context.Context, permit gate.Permit, n New) (Record, Secrets, error) {
 	r.changing.Lock()
 	defer r.changing.Unlock()
 	if err := r.settle(ctx); err != nil {
-		return Record{}, access.Text{}, err
+		return Record{}, Secrets{}, err
 	}
-	now := micros(r.now())
+	now := micros(r.cfg.Now())
 	project := r.live.Load().projects[permit.Project()]
 	if err := n.check(project, now); err != nil {
-		return Record{}, access.Text{}, err
+		return Record{}, Secrets{}, err
+	}
+	if n.DryRun {
+		return n.record(permit, now), Secrets{}, nil
 	}
 	for range mintAttempts {
-		lookup, text, err := r.mint(n.Kind, n.Mode)
-		if err != nil {
-			return Record{}, access.Text{}, err
-		}
-		if _, taken := r.live.Load().find(lookup); taken {
-			continue
-		}
-		rec, err := n.record(lookup, text, permit, now)
-		if err != nil {
-			return Record{}, access.Text{}, err
-		}
-		err = r.store.InsertKey(ctx, rec)
+		rec, secrets, err := r.create(ctx, permit, n, project, now)
 		if errors.Is(err, ErrTaken) {
 			continue
 		}
-		if err != nil {
-			r.unsure(ctx, rec.key(project), now)
-			return Record{}, access.Text{}, fmt.Errorf("keyring: store a new key: %w", err)
-		}
-		r.publish(rec)
-		return rec, text, nil
+		return rec, secrets, err
 	}
-	return Record{}, access.Text{}, errNoFreeID
+	return Record{}, Secrets{}, errNoFreeID
 }
 
-func (n New) record(lookup access.Lookup, text access.Text, permit gate.Permit, now time.Time) (Record, error) {
-	parsed, err := access.ParseKey(text.Reveal())
+// create makes one attempt. The error is ErrTaken when the id that was drawn is somebody's.
+func (r *Ring) create(ctx context.Context, permit gate.Permit, n New, project *access.Project, now time.Time) (Record, Secrets, error) {
+	lookup, text, err := r.mint(n.Kind, n.Mode)
 	if err != nil {
-		return Record{}, fmt.Errorf("keyring: read back a minted key: %w", err)
+		return Record{}, Secrets{}, err
 	}
+	if _, taken := r.live.Load().find(lookup); taken {
+		return Record{}, Secrets{}, ErrTaken
+	}
+	rec, secrets := n.record(permit, now), Secrets{Key: text}
+	rec.ID = lookup.ID()
+	if err := rec.take(text, now); err != nil {
+		return Record{}, Secrets{}, err
+	}
+	if n.Signature && len(n.PublicKeys) == 0 {
+		if secrets.Signing, err = r.newSigning(&rec); err != nil {
+			return Record{}, Secrets{}, err
+		}
+	}
+	entry := audit.Of(permit, r.cfg.NewID(), "key.create", rec.ID, nil, rec.view())
+	err = r.store.InsertKey(ctx, rec, entry)
+	if errors.Is(err, ErrTaken) {
+		return Record{}, Secrets{}, ErrTaken
+	}
+	if err != nil {
+		r.unsure(ctx, rec.key(project), now)
+		return Record{}, Secrets{}, fmt.Errorf("keyring: store a new key: %w", err)
+	}
+	r.publish(rec)
+	return rec, secrets, nil
+}
+
+// record is the key to be, without a secret.
+func (n New) record(permit gate.Permit, now time.Time) Record {
 	rec := Record{
-		ID: lookup.ID(), Project: permit.Project(), Kind: n.Kind, Mode: n.Mode, Label: n.Label, Steward: n.Steward,
-		Scopes: n.scopes(), Environments: slices.Clone(n.Environments), Hint: access.Hint(text.Reveal()), Digest: parsed.Digest,
-		CreatedAt: now, UpdatedAt: now, CreatedBy: permit.Key().ID,
+		Project: permit.Project(), Kind: n.Kind, Mode: n.Mode, Label: n.Label, Steward: n.Steward, Scopes: n.scopes(), Bounds: kept(n.Bounds),
+		Signing: Signing{PublicKeys: own(n.PublicKeys)}, CreatedAt: now, UpdatedAt: now, CreatedBy: permit.Key().ID, Revision: 1,
 	}
 	if permit.Key().Kind == access.Operator {
 		rec.CreatedBy = access.Operator.String()
 	}
-	if n.Kind == access.Public {
-		rec.Public = text.Reveal()
+	return rec
+}
+
+// take makes a new secret the record's present one.
+func (r *Record) take(text access.Text, now time.Time) error {
+	parsed, err := access.ParseKey(text.Reveal())
+	if err != nil {
+		return fmt.Errorf("keyring: read back a minted key: %w", err)
 	}
-	if !n.ExpiresAt.IsZero() {
-		rec.ExpiresAt = micros(n.ExpiresAt)
+	r.Hint, r.Digest, r.MintedAt = access.Hint(text.Reveal()), parsed.Digest, now
+	r.Generation++
+	r.Exposed, r.ExposedAt = "", time.Time{}
+	if r.Kind == access.Public {
+		r.Public = text.Reveal()
 	}
-	return rec, nil
+	return nil
 }
 
 // List gives the keys of the permit's project that the permit can see, revoked ones too, oldest first: with a test key
-// those of test mode. after is empty for the first page and
-// otherwise what the page before gave as next; next is empty after the last page. limit is 1 to MaxPage.
-func (r *Ring) List(ctx context.Context, permit gate.Permit, after string, limit int) (keys []Record, next string, err error) {
+// those of test mode. Keys of the configuration come first. after is empty for the first page and otherwise what the page
+// before gave as next; next is empty after the last page. limit is 1 to MaxPage. steward narrows the list, if given.
+func (r *Ring) List(ctx context.Context, permit gate.Permit, steward, after string, limit int) (keys []Record, next string, err error) {
 	var f faults
 	place, ok := readCursor(after)
 	if !ok {
@@ -94,9 +125,14 @@ func (r *Ring) List(ctx context.Context, permit gate.Permit, after string, limit
 	if err := f.problem(); err != nil {
 		return nil, "", err
 	}
-	keys, err = r.store.Keys(ctx, permit.Project(), permit.Live(), place, limit+1)
-	if err != nil {
-		return nil, "", fmt.Errorf("keyring: list keys: %w", err)
+	q := Query{Project: permit.Project(), Live: permit.Live(), Steward: steward, After: place, Limit: limit + 1}
+	keys = r.declaredAfter(q)
+	if q.Limit -= len(keys); q.Limit > 0 {
+		stored, err := r.store.Keys(ctx, q)
+		if err != nil {
+			return nil, "", fmt.Errorf("keyring: list keys: %w", err)
+		}
+		keys = append(keys, stored...)
 	}
 	if len(keys) > limit {
 		keys = keys[:limit]
@@ -109,6 +145,9 @@ func (r *Ring) List(ctx context.Context, permit gate.Permit, after string, limit
 func (r *Ring) Get(ctx context.Context, permit gate.Permit, id string) (Record, error) {
 	if _, ok := access.LookupOf(id); !ok {
 		return Record{}, notFound()
+	}
+	if rec, ok := r.declaredKey(permit.Project(), id); ok {
+		return rec, nil
 	}
 	rec, err := r.store.Key(ctx, permit.Project(), id)
 	if errors.Is(err, ErrNoKey) {
@@ -123,56 +162,101 @@ func (r *Ring) Get(ctx context.Context, permit gate.Permit, id string) (Record, 
 // Update changes a key of the permit's project. When it returns, the key has no right that the change took away. A
 // revoked key cannot be changed. Rights to grant were decided with Change.Grant before.
 func (r *Ring) Update(ctx context.Context, permit gate.Permit, id string, c Change) (Record, error) {
-	return r.change(ctx, permit, id, func(rec *Record, project *access.Project, now time.Time) error {
-		if !rec.RevokedAt.IsZero() {
-			return problem.New(problem.Conflict, "The key is revoked: it cannot be changed.")
-		}
+	return r.change(ctx, permit, id, "key.update", c.Revision, func(rec *Record, project *access.Project, now time.Time) error {
 		if err := c.check(rec, project, now); err != nil {
 			return err
 		}
 		current := rec.key(project)
 		if c.grantTo(current) != nil && (c.Basis == nil || !sameRights(c.Basis, current)) {
-			return problem.New(problem.Conflict, "The key was changed by somebody else just now. Read it again and decide anew.")
+			return changedMeanwhile()
 		}
 		c.apply(rec)
-		rec.UpdatedAt = now
-		return nil
+		return r.lockout(permit, rec, project, c.ConfirmLockout)
 	})
+}
+
+func changedMeanwhile() error {
+	return problem.New(problem.Conflict, "The key was changed by somebody else just now. Read it again and decide anew.")
+}
+
+// lockout refuses what would keep the key that asks from asking again, and a demand for signatures that nothing could
+// check.
+func (r *Ring) lockout(permit gate.Permit, after *Record, project *access.Project, confirmed bool) error {
+	if after.Signature && after.Signing.Sealed == "" && len(after.Signing.PublicKeys) == 0 {
+		return problem.Invalid("signature", "needs something to check signatures with: register a public key, or make a signing secret, first")
+	}
+	if confirmed || after.ID != permit.Key().ID {
+		return nil
+	}
+	if reason := permit.Would(after.key(project)); reason != access.Allowed {
+		return problem.New(problem.Lockout, "After this change the key that asks for it could not ask again from where it is (%s). Send 'confirm_lockout': true if that is meant.",
+			reason).At("confirm_lockout", "must be true to do this")
+	}
+	return nil
 }
 
 // Revoke ends a key of the permit's project for good. When it returns, the key is accepted nowhere. Revoking a revoked
 // key changes nothing.
-func (r *Ring) Revoke(ctx context.Context, permit gate.Permit, id string) (Record, error) {
-	return r.change(ctx, permit, id, func(rec *Record, _ *access.Project, now time.Time) error {
-		if rec.RevokedAt.IsZero() {
-			rec.RevokedAt, rec.UpdatedAt = now, now
-		}
+func (r *Ring) Revoke(ctx context.Context, permit gate.Permit, id string, revision int64) (Record, error) {
+	rec, err := r.change(ctx, permit, id, "key.revoke", revision, func(rec *Record, _ *access.Project, now time.Time) error {
+		rec.RevokedAt = now
 		return nil
 	})
+	if errors.Is(err, errRevoked) {
+		return r.Get(ctx, permit, id)
+	}
+	return rec, err
 }
+
+// errRevoked is in the chain of the problem of changing a key that is revoked.
+var errRevoked = errors.New("keyring: the key is revoked")
 
 type edit func(rec *Record, project *access.Project, now time.Time) error
 
-// change edits a key in the store and then in the snapshot.
-func (r *Ring) change(ctx context.Context, permit gate.Permit, id string, edit edit) (Record, error) {
+// change edits a key in the store and then in the snapshot, and audits it.
+func (r *Ring) change(ctx context.Context, permit gate.Permit, id, action string, revision int64, edit edit) (Record, error) {
+	by := func(before, after view) audit.Entry {
+		return audit.Of(permit, r.cfg.NewID(), action, id, before, after)
+	}
+	return r.changeAs(ctx, permit.Project(), id, revision, by, edit)
+}
+
+// changeAs is change for whoever made the audit's entries.
+func (r *Ring) changeAs(ctx context.Context, projectID, id string, revision int64, by func(before, after view) audit.Entry, edit edit) (Record, error) {
 	if _, ok := access.LookupOf(id); !ok {
 		return Record{}, notFound()
+	}
+	if _, declared := r.declaredKey(projectID, id); declared {
+		return Record{}, problem.New(problem.Conflict, "The key is declared in the server's configuration: it is changed there, and not here.")
 	}
 	r.changing.Lock()
 	defer r.changing.Unlock()
 	if err := r.settle(ctx); err != nil {
 		return Record{}, err
 	}
-	now := micros(r.now())
-	project := r.live.Load().projects[permit.Project()]
+	now := micros(r.cfg.Now())
+	project := r.live.Load().projects[projectID]
 	var wanted *access.Key
-	rec, err := r.store.ChangeKey(ctx, permit.Project(), id, func(rec *Record) error {
+	rec, err := r.store.ChangeKey(ctx, projectID, id, func(rec *Record) (*audit.Entry, error) {
 		wanted = nil
-		if err := edit(rec, project, now); err != nil {
-			return err
+		switch {
+		case revision != 0 && revision != rec.Revision:
+			return nil, problem.New(problem.PreconditionFailed, "The key is at version %d by now, and not at %d.", rec.Revision, revision).
+				At("header.If-Match", "is not the present version")
+		case !rec.RevokedAt.IsZero():
+			return nil, problem.Wrap(errRevoked, problem.Conflict, "The key is revoked: it cannot be changed.")
 		}
+		before := rec.view()
+		if err := edit(rec, project, now); err != nil {
+			return nil, err
+		}
+		rec.end(now)
+		rec.UpdatedAt = now
 		wanted = rec.key(project)
-		return nil
+		after := rec.view()
+		after.Revision++
+		entry := by(before, after)
+		return &entry, nil
 	})
 	if errors.Is(err, ErrNoKey) {
 		return Record{}, notFound()
@@ -191,12 +275,11 @@ func (r *Ring) change(ctx context.Context, permit gate.Permit, id string, edit e
 func (r *Ring) publish(rec Record) {
 	live := r.live.Load()
 	lookup, _ := access.LookupOf(rec.ID)
-	r.live.Store(live.with(lookup, rec.entry(live.projects[rec.Project])))
+	r.live.Store(live.with(lookup, r.entry(&rec, live.projects[rec.Project])))
 }
 
 // unsure is called when the store failed while a key was to become wanted, so that it may or may not have become so. If
-// the store cannot say which, and the key's rights were to change, the key is refused until it can. The caller holds
-// changing.
+// the store cannot say which, the key is refused until it can. The caller holds changing.
 func (r *Ring) unsure(ctx context.Context, wanted *access.Key, now time.Time) {
 	r.doubt = &doubt{wanted.Project.ID, wanted.ID}
 	if r.settle(ctx) == nil {
@@ -205,12 +288,13 @@ func (r *Ring) unsure(ctx context.Context, wanted *access.Key, now time.Time) {
 	live := r.live.Load()
 	lookup, _ := access.LookupOf(wanted.ID)
 	e, found := live.find(lookup)
-	if !found || sameRights(e.key, wanted) {
+	if !found || sameRights(e.Key, wanted) && e.Key.MintedAt.Equal(wanted.MintedAt) {
 		return
 	}
-	refused := *e.key
+	refused := *e.Key
 	refused.RevokedAt = now
-	r.live.Store(live.with(lookup, entry{&refused, e.digest}))
+	e.Key = &refused
+	r.live.Store(live.with(lookup, e))
 }
 
 // settleTime bounds how long the store is asked about a key in doubt: the caller's own deadline may be what failed.
@@ -260,5 +344,5 @@ func readCursor(text string) (Place, bool) {
 	if _, ok := access.LookupOf(id); !ok || err != nil {
 		return Place{}, false
 	}
-	return Place{CreatedAt: time.UnixMicro(at).UTC(), ID: id}, true
+	return Place{time.UnixMicro(at).UTC(), id}, true
 }

@@ -15,12 +15,22 @@ var errNoFreeID = errors.New("keyring: the random source keeps giving ids that a
 
 // mint makes a key of nobody yet.
 func (r *Ring) mint(kind access.Kind, mode access.Mode) (access.Lookup, access.Text, error) {
-	word, err := base62(r.random, access.LookupLength+access.SecretLength)
+	word, err := base62(r.cfg.Random, access.LookupLength)
 	if err != nil {
 		return access.Lookup{}, access.Text{}, err
 	}
-	lookup, secret := word[:access.LookupLength], word[access.LookupLength:]
-	return access.Lookup([]byte(lookup)), access.SecretText(access.WriteKey(kind, mode, lookup, secret)), nil
+	lookup := access.Lookup([]byte(word))
+	text, err := r.remint(kind, mode, lookup)
+	return lookup, text, err
+}
+
+// remint makes a new secret for a look-up id.
+func (r *Ring) remint(kind access.Kind, mode access.Mode, lookup access.Lookup) (access.Text, error) {
+	secret, err := base62(r.cfg.Random, access.SecretLength)
+	if err != nil {
+		return access.Text{}, err
+	}
+	return access.SecretText(access.WriteKey(kind, mode, string(lookup[:]), secret)), nil
 }
 
 // base62 draws n characters, each equally likely: bytes that would favour some characters are thrown away.

@@ -1,42 +1,58 @@
 package keyring
 
 import (
-	"fmt"
+	"crypto/ed25519"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/weir-analytics/weir/internal/access"
-	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/gate"
 )
 
-// Limits on what a key carries.
-const (
-	MaxLabel        = 100 // characters
-	MaxSteward      = 200 // characters
-	MaxEnvironments = 32
-)
-
-// Record is a key as it is kept and listed. It holds nothing secret. Times are UTC, to the microsecond.
+// Record is a key as it is kept and listed. It holds nothing secret, but for a signing secret that is sealed. Times are
+// UTC, to the microsecond.
 type Record struct {
-	ID           string // "key_" and the look-up id
-	Project      string
-	Kind         access.Kind
-	Mode         access.Mode
-	Label        string // what the key is for
-	Steward      string // who answers for it
-	Scopes       access.Scopes
-	Environments []string      // the names it is restricted to; empty: every environment of its mode
-	Hint         string        // what may be shown of it
-	Public       string        // the whole key, of a public key only
-	Digest       access.Digest // SHA-256 of the whole key
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
-	ExpiresAt    time.Time // zero: never
-	RevokedAt    time.Time // zero: not revoked
-	CreatedBy    string    // the id of the key that created it, or "operator"
+	ID      string // "key_" and the look-up id
+	Project string
+	Kind    access.Kind
+	Mode    access.Mode
+	Label   string // what the key is for
+	Steward string // who answers for it
+	Scopes  access.Scopes
+	State   access.State
+	access.Bounds
+
+	Hint       string        // what may be shown of the present secret
+	Public     string        // the whole key, of a public key only
+	Digest     access.Digest // SHA-256 of the whole key
+	Generation int           // counts the secrets the key has had, from 1
+	MintedAt   time.Time     // when the present secret was made
+	Former     []Former      // secrets that were replaced and have not ended, oldest first
+	Signing    Signing
+
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	RevokedAt time.Time // zero: not revoked
+	CreatedBy string    // the id of the key that created it, or "operator"
+	Exposed   gate.Exposure
+	ExposedAt time.Time // when the present secret was first seen where others may have seen it; zero: never
+	Revision  int64     // counts the changes, from 1
+	Declared  bool      // in the configuration: it cannot be changed here
+}
+
+// Former is a secret that was replaced, and is good for a while longer.
+type Former struct {
+	Hint       string        `json:"hint"`
+	Digest     access.Digest `json:"digest"`
+	Generation int           `json:"generation"`
+	Until      time.Time     `json:"until"`
+}
+
+// Signing is what signatures are checked with. The zero Signing is nothing: then none is right.
+type Signing struct {
+	Sealed     string              `json:"sealed,omitempty"` // the secret, encrypted under the master key
+	Hint       string              `json:"hint,omitempty"`   // the secret's last four characters
+	PublicKeys []ed25519.PublicKey `json:"public_keys,omitempty"`
 }
 
 // Place is a record's place in the order of a list: by creation, and by id within the same microsecond. The zero Place
@@ -48,32 +64,29 @@ type Place struct {
 
 func (r *Record) place() Place { return Place{r.CreatedAt, r.ID} }
 
-// entry is the record as the snapshot holds it.
-func (r *Record) entry(project *access.Project) entry {
-	return entry{r.key(project), r.Digest}
-}
-
+// key is the record as the policy sees it.
 func (r *Record) key(project *access.Project) *access.Key {
 	return &access.Key{
-		ID: r.ID, Project: project, Kind: r.Kind, Mode: r.Mode, Scopes: r.Scopes,
-		Environments: slices.Clone(r.Environments), ExpiresAt: r.ExpiresAt, RevokedAt: r.RevokedAt,
+		ID: r.ID, Project: project, Kind: r.Kind, Mode: r.Mode, Scopes: r.Scopes, State: r.State,
+		Bounds: r.Bounds, MintedAt: r.MintedAt, RevokedAt: r.RevokedAt,
 	}
 }
 
 // New is a key to create.
 type New struct {
-	Kind         access.Kind // Public or Secret
-	Mode         access.Mode
-	Label        string
-	Steward      string
-	Scopes       access.Scopes // none, for a public key: access.ClientScopes
-	Environments []string      // empty: every environment of the mode
-	ExpiresAt    time.Time     // zero: never
+	Kind    access.Kind // Public or Secret
+	Mode    access.Mode
+	Label   string
+	Steward string
+	Scopes  access.Scopes // none, for a public key: access.ClientScopes
+	access.Bounds
+	PublicKeys []ed25519.PublicKey // that signatures are checked with
+	DryRun     bool                // say what would be made, and make nothing
 }
 
 // Grant is what creating the key would hand on: it is for the policy to decide on before Create.
 func (n New) Grant() *access.Grant {
-	return &access.Grant{Kind: n.Kind, Mode: n.Mode, Scopes: n.scopes(), Environments: n.Environments, ExpiresAt: n.ExpiresAt}
+	return &access.Grant{Kind: n.Kind, Mode: n.Mode, Scopes: n.scopes(), Bounds: n.Bounds}
 }
 
 func (n New) scopes() access.Scopes {
@@ -95,8 +108,10 @@ func (n New) check(project *access.Project, now time.Time) error {
 	f.text("label", n.Label, MaxLabel)
 	f.text("steward", n.Steward, MaxSteward)
 	f.scopes(n.scopes())
+	f.bounds(&n.Bounds, n.Kind)
 	f.environments(n.Environments, project, n.Mode)
 	f.expiry(n.ExpiresAt, now)
+	f.publicKeys(n.PublicKeys)
 	return f.problem()
 }
 
@@ -105,20 +120,32 @@ type Change struct {
 	Label        *string
 	Steward      *string
 	Scopes       *access.Scopes
-	Environments *[]string  // an empty list: every environment of the key's mode
+	Environments *[]string // an empty list: every environment of the key's mode
+	Networks     *[]access.Network
+	Domains      *[]access.Domain
+	Events       *[]string
+	Datasets     **access.Datasets // nil: every dataset
+	Signature    *bool
+	NotBefore    *time.Time // the zero time: from the beginning
 	ExpiresAt    *time.Time // the zero time: never
+	Observe      *access.Restriction
+	Limits       *access.Limits
+	PublicKeys   *[]ed25519.PublicKey
 
 	// Basis is the key as Peek gave it when Grant was decided on. A change that grants anything is refused as a conflict
 	// when the key's rights are no longer those of Basis, since the decision was about others. A change that grants
 	// nothing needs none.
 	Basis *access.Key
+	// Revision is the record's, when the change is meant for that alone; 0: for whatever it is by now.
+	Revision int64
+	// ConfirmLockout lets a key lock itself out.
+	ConfirmLockout bool
 }
 
 // Grant is what the change would hand on to the key of Basis: it is for the policy to decide on before Update. It is nil
 // for a change that adds nothing: another label, fewer scopes or environments, an earlier expiry.
 //
-// Added scopes are granted in all the environments the key has then. Added environments, or a later expiry, grant all
-// the scopes the key has then.
+// Added scopes are granted within all the bounds the key has then. Wider bounds grant all the scopes the key has then.
 func (c Change) Grant() *access.Grant {
 	if c.Basis == nil {
 		return nil
@@ -127,48 +154,58 @@ func (c Change) Grant() *access.Grant {
 }
 
 func (c Change) grantTo(k *access.Key) *access.Grant {
-	scopes, environments := k.Scopes, k.Environments
-	if c.Scopes != nil {
-		scopes = *c.Scopes
-	}
-	if c.Environments != nil {
-		environments = *c.Environments
-	}
-	until := k.ExpiresAt
-	if c.ExpiresAt != nil {
-		until = *c.ExpiresAt
-	}
+	scopes, bounds := k.Scopes, k.Bounds
+	set(&scopes, c.Scopes)
+	c.edit(&bounds)
 	added := scopes &^ k.Scopes
-	if c.outlives(k) || !within(environments, k.Environments) {
+	if widens(&bounds, &k.Bounds) {
 		added = scopes
 	}
 	if added == 0 {
 		return nil
 	}
-	return &access.Grant{Kind: k.Kind, Mode: k.Mode, Scopes: added, Environments: environments, ExpiresAt: until}
+	return &access.Grant{Kind: k.Kind, Mode: k.Mode, Scopes: added, Bounds: bounds}
 }
 
-func (c Change) outlives(k *access.Key) bool {
-	return c.ExpiresAt != nil && !k.ExpiresAt.IsZero() && (c.ExpiresAt.IsZero() || c.ExpiresAt.After(k.ExpiresAt))
+// widens reports whether a key with the bounds after may do more than with those before.
+func widens(after, before *access.Bounds) bool {
+	earlier := after.NotBefore.Before(before.NotBefore) || after.Observe.Has(access.ByTime) && !before.Observe.Has(access.ByTime) && !before.NotBefore.IsZero()
+	return earlier || after.Exceeds(before) != ""
 }
 
-// within reports whether a restriction to the names of inner allows no more than one to the names of outer.
-func within(inner, outer []string) bool {
-	if len(outer) == 0 {
-		return true
+// set puts a value where one is given.
+func set[T any](into, value *T) {
+	if value != nil {
+		*into = *value
 	}
-	for _, name := range inner {
-		if !slices.Contains(outer, name) {
-			return false
-		}
-	}
-	return len(inner) > 0
+}
+
+func (c Change) edit(b *access.Bounds) {
+	set(&b.Environments, c.Environments)
+	set(&b.Networks, c.Networks)
+	set(&b.Domains, c.Domains)
+	set(&b.Events, c.Events)
+	set(&b.Datasets, c.Datasets)
+	set(&b.Signature, c.Signature)
+	set(&b.NotBefore, c.NotBefore)
+	set(&b.ExpiresAt, c.ExpiresAt)
+	set(&b.Observe, c.Observe)
+	set(&b.Limits, c.Limits)
 }
 
 // sameRights reports whether two values of a key may do the same, for the same time.
 func sameRights(a, b *access.Key) bool {
-	return a.Scopes == b.Scopes && slices.Equal(a.Environments, b.Environments) &&
-		a.ExpiresAt.Equal(b.ExpiresAt) && a.RevokedAt.Equal(b.RevokedAt)
+	return a.Scopes == b.Scopes && a.State == b.State && slices.Equal(a.Environments, b.Environments) && slices.Equal(a.Networks, b.Networks) &&
+		slices.Equal(a.Domains, b.Domains) && slices.Equal(a.Events, b.Events) && sameDatasets(a.Datasets, b.Datasets) &&
+		a.Signature == b.Signature && a.NotBefore.Equal(b.NotBefore) && a.ExpiresAt.Equal(b.ExpiresAt) && a.RevokedAt.Equal(b.RevokedAt) &&
+		a.Observe == b.Observe && a.Limits == b.Limits
+}
+
+func sameDatasets(a, b *access.Datasets) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Core == b.Core && a.Premium == b.Premium && slices.Equal(a.Named, b.Named)
 }
 
 // check answers one problem that names every field at fault, or nil.
@@ -189,103 +226,48 @@ func (c Change) check(rec *Record, project *access.Project, now time.Time) error
 	if c.ExpiresAt != nil {
 		f.expiry(*c.ExpiresAt, now)
 	}
+	if c.PublicKeys != nil {
+		f.publicKeys(*c.PublicKeys)
+	}
+	after := rec.Bounds
+	c.edit(&after)
+	f.bounds(&after, rec.Kind)
 	return f.problem()
 }
 
 func (c Change) apply(rec *Record) {
-	if c.Label != nil {
-		rec.Label = *c.Label
+	set(&rec.Label, c.Label)
+	set(&rec.Steward, c.Steward)
+	set(&rec.Scopes, c.Scopes)
+	set(&rec.Signing.PublicKeys, c.PublicKeys)
+	c.edit(&rec.Bounds)
+	rec.Bounds = kept(rec.Bounds)
+}
+
+// kept is bounds as they are kept: with lists of their own, and times to the microsecond.
+func kept(b access.Bounds) access.Bounds {
+	b.Environments, b.Networks, b.Domains, b.Events = own(b.Environments), own(b.Networks), own(b.Domains), own(b.Events)
+	if b.Datasets != nil {
+		datasets := *b.Datasets
+		datasets.Named = own(datasets.Named)
+		b.Datasets = &datasets
 	}
-	if c.Steward != nil {
-		rec.Steward = *c.Steward
+	if !b.ExpiresAt.IsZero() {
+		b.ExpiresAt = micros(b.ExpiresAt)
 	}
-	if c.Scopes != nil {
-		rec.Scopes = *c.Scopes
+	if !b.NotBefore.IsZero() {
+		b.NotBefore = micros(b.NotBefore)
 	}
-	if c.Environments != nil {
-		rec.Environments = slices.Clone(*c.Environments)
+	return b
+}
+
+// own is a list of its own, nil when it is empty.
+func own[T any](list []T) []T {
+	if len(list) == 0 {
+		return nil
 	}
-	if c.ExpiresAt != nil {
-		rec.ExpiresAt = micros(*c.ExpiresAt)
-	}
+	return slices.Clone(list)
 }
 
 // micros is a time as it is kept.
 func micros(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
-
-// faults collects the fields at fault, so that one answer names them all.
-type faults []problem.Field
-
-func (f *faults) add(name, format string, args ...any) {
-	*f = append(*f, problem.Field{Name: name, Detail: fmt.Sprintf(format, args...)})
-}
-
-func (f faults) problem() error {
-	if len(f) == 0 {
-		return nil
-	}
-	texts := make([]string, len(f))
-	for i, field := range f {
-		texts[i] = field.Name + ": " + field.Detail
-	}
-	p := problem.New(problem.InvalidField, "%s", strings.Join(texts, "; "))
-	p.Fields = f
-	return p
-}
-
-func (f *faults) text(name, text string, most int) {
-	switch {
-	case !utf8.ValidString(text):
-		f.add(name, "is not UTF-8")
-	case utf8.RuneCountInString(text) > most:
-		f.add(name, "is longer than %d characters", most)
-	case strings.ContainsFunc(text, unprintable):
-		f.add(name, "has a control character")
-	}
-}
-
-// unprintable characters could make a list of keys show something that is not there.
-func unprintable(c rune) bool {
-	return unicode.In(c, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
-}
-
-func (f *faults) scopes(set access.Scopes) {
-	if set == 0 {
-		f.add("scopes", "must name at least one scope")
-	}
-	if set&^access.AllScopes != 0 {
-		f.add("scopes", "has an unknown scope")
-	}
-}
-
-func (f *faults) environments(names []string, project *access.Project, mode access.Mode) {
-	if len(names) > MaxEnvironments {
-		f.add("environments", "has more than %d names", MaxEnvironments)
-		return
-	}
-	for i, name := range names {
-		field := fmt.Sprintf("environments[%d]", i)
-		at := slices.IndexFunc(project.Environments, func(e access.Environment) bool { return e.Name == name })
-		switch {
-		case at < 0:
-			f.add(field, "no such environment")
-		case project.Environments[at].Mode != mode:
-			f.add(field, "is a %s environment", project.Environments[at].Mode)
-		case slices.Contains(names[:i], name):
-			f.add(field, "is named twice")
-		}
-	}
-}
-
-// The last year that fits RFC 3339.
-const lastYear = 9999
-
-func (f *faults) expiry(at, now time.Time) {
-	switch {
-	case at.IsZero():
-	case !micros(at).After(now):
-		f.add("expires_at", "must be in the future")
-	case at.UTC().Year() > lastYear:
-		f.add("expires_at", "must be before the year %d", lastYear+1)
-	}
-}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/gate"
 )
 
 // A snapshot is every key at one moment. It never changes once it is published: a change makes another one, which
@@ -20,10 +21,11 @@ const (
 	shardCount = 1 << shardBits
 )
 
-// entry is what the gate needs of a key. The key is shared and never changes.
+// entry is what the gate needs of a key, and what its signatures are checked with. It is shared and never changes.
 type entry struct {
-	key    *access.Key
-	digest access.Digest
+	gate.Entry
+	material *Material // nil: there is nothing to check signatures with
+	exposed  bool      // that its present secret was seen by others is known already
 }
 
 func newSnapshot(projects []access.Project) *snapshot {
@@ -80,15 +82,16 @@ func (s *snapshot) withProject(p *access.Project) *snapshot {
 	for i, shard := range s.shards {
 		var changed map[access.Lookup]entry
 		for lookup, e := range shard {
-			if e.key.Project.ID != p.ID {
+			if e.Key.Project.ID != p.ID {
 				continue
 			}
 			if changed == nil {
 				changed = maps.Clone(shard)
 			}
-			key := *e.key
+			key := *e.Key
 			key.Project = p
-			changed[lookup] = entry{&key, e.digest}
+			e.Key = &key
+			changed[lookup] = e
 		}
 		if changed != nil {
 			next.shards[i] = changed

@@ -9,29 +9,39 @@ import (
 	"fmt"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/audit"
+	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/keyring"
 )
 
 const keyColumns = `id, project_id, kind, mode, label, steward, scopes, environments, hint, public_text, digest,
-	created_at, updated_at, expires_at, revoked_at, created_by, revision`
+	created_at, updated_at, expires_at, revoked_at, created_by, revision, settings, state, generation, minted_at, former, signing, exposed, exposed_at`
 
 // InsertKey implements keyring.Store.
-func (s *Store) InsertKey(ctx context.Context, key keyring.Record) error {
-	result, err := s.write.ExecContext(ctx, `INSERT INTO keys (`+keyColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 1)
-		ON CONFLICT (id) DO NOTHING`,
-		key.ID, key.Project, key.Kind.String(), key.Mode.String(), key.Label, key.Steward,
-		writeList(key.Scopes.Names()), writeList(key.Environments), key.Hint, key.Public, hex.EncodeToString(key.Digest[:]),
-		key.CreatedAt.UnixMicro(), key.UpdatedAt.UnixMicro(), optional(key.ExpiresAt), optional(key.RevokedAt), key.CreatedBy)
+func (s *Store) InsertKey(ctx context.Context, key keyring.Record, entry audit.Entry) error {
+	err := s.transact(ctx, func(tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, `INSERT INTO keys (`+keyColumns+`)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 1, $17, $18, $19, $20, $21, $22, $23, $24)
+			ON CONFLICT (id) DO NOTHING`,
+			key.ID, key.Project, key.Kind.String(), key.Mode.String(), key.Label, key.Steward,
+			writeList(key.Scopes.Names()), writeList(key.Environments), key.Hint, key.Public, hex.EncodeToString(key.Digest[:]),
+			key.CreatedAt.UnixMicro(), key.UpdatedAt.UnixMicro(), optional(key.ExpiresAt), optional(key.RevokedAt), key.CreatedBy,
+			keyring.WriteSettings(&key.Bounds), key.State.String(), key.Generation, key.MintedAt.UnixMicro(), writeJSON(key.Former), writeJSON(key.Signing),
+			string(key.Exposed), optional(key.ExposedAt))
+		if err != nil {
+			return err
+		}
+		stored, err := result.RowsAffected()
+		if err != nil {
+			return err
+		}
+		if stored == 0 {
+			return keyring.ErrTaken
+		}
+		return insertAudit(ctx, tx, entry)
+	})
 	if err != nil {
 		return fmt.Errorf("store: insert a key: %w", s.fault(err))
-	}
-	stored, err := result.RowsAffected()
-	if err != nil {
-		return fmt.Errorf("store: insert a key: %w", err)
-	}
-	if stored == 0 {
-		return keyring.ErrTaken
 	}
 	return nil
 }
@@ -54,10 +64,15 @@ func flag(yes bool) int {
 }
 
 // Keys implements keyring.Store.
-func (s *Store) Keys(ctx context.Context, project string, live bool, after keyring.Place, limit int) ([]keyring.Record, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT `+keyColumns+` FROM keys
-		WHERE project_id = $1 AND (created_at, id) > ($2, $3) AND (mode = 'test' OR $4 = 1) ORDER BY created_at, id LIMIT $5`,
-		project, after.CreatedAt.UnixMicro(), after.ID, flag(live), limit)
+func (s *Store) Keys(ctx context.Context, q keyring.Query) ([]keyring.Record, error) {
+	where := conditions{
+		text: `project_id = $1 AND (created_at, id) > ($2, $3) AND (mode = 'test' OR $4 = 1)`,
+		args: []any{q.Project, q.After.CreatedAt.UnixMicro(), q.After.ID, flag(q.Live)},
+	}
+	where.and("steward", q.Steward)
+	where.args = append(where.args, q.Limit)
+	rows, err := s.read.QueryContext(ctx, fmt.Sprintf(`SELECT `+keyColumns+` FROM keys
+		WHERE %s ORDER BY created_at, id LIMIT $%d`, where.text, len(where.args)), where.args...)
 	if err != nil {
 		return nil, fmt.Errorf("store: list keys: %w", err)
 	}
@@ -71,8 +86,7 @@ func (s *Store) Keys(ctx context.Context, project string, live bool, after keyri
 
 // Key implements keyring.Store.
 func (s *Store) Key(ctx context.Context, project, id string) (keyring.Record, error) {
-	key, _, err := findKey(ctx, s.read, project, id)
-	return key, err
+	return findKey(ctx, s.read, project, id)
 }
 
 // querier is a database, or a transaction in it.
@@ -81,24 +95,23 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-func findKey(ctx context.Context, from querier, project, id string) (key keyring.Record, revision int64, err error) {
+func findKey(ctx context.Context, from querier, project, id string) (keyring.Record, error) {
 	row := from.QueryRowContext(ctx, `SELECT `+keyColumns+` FROM keys WHERE project_id = $1 AND id = $2`, project, id)
-	key, revision, err = scanKey(row)
+	key, err := scanKey(row)
 	if errors.Is(err, sql.ErrNoRows) {
-		return keyring.Record{}, 0, keyring.ErrNoKey
+		return keyring.Record{}, keyring.ErrNoKey
 	}
 	if err != nil {
-		return keyring.Record{}, 0, fmt.Errorf("store: read a key: %w", err)
+		return keyring.Record{}, fmt.Errorf("store: read a key: %w", err)
 	}
-	return key, revision, nil
+	return key, nil
 }
 
 // changeAttempts is how often a change is tried anew because another program changed the key in between.
 const changeAttempts = 16
 
-// ChangeKey implements keyring.Store. What change may change is what a keyring.Change does, and the revocation. It must
-// not call the store.
-func (s *Store) ChangeKey(ctx context.Context, project, id string, change func(*keyring.Record) error) (key keyring.Record, err error) {
+// ChangeKey implements keyring.Store. change must not call the store.
+func (s *Store) ChangeKey(ctx context.Context, project, id string, change func(*keyring.Record) (*audit.Entry, error)) (key keyring.Record, err error) {
 	for range changeAttempts {
 		var stored bool
 		err = s.transact(ctx, func(tx *sql.Tx) (err error) {
@@ -116,30 +129,38 @@ func (s *Store) ChangeKey(ctx context.Context, project, id string, change func(*
 }
 
 // changeKey changes a key, unless it is another by then than the one that was changed.
-func changeKey(ctx context.Context, tx *sql.Tx, project, id string, change func(*keyring.Record) error) (key keyring.Record, stored bool, err error) {
-	key, revision, err := findKey(ctx, tx, project, id)
+func changeKey(ctx context.Context, tx *sql.Tx, project, id string, change func(*keyring.Record) (*audit.Entry, error)) (key keyring.Record, stored bool, err error) {
+	key, err = findKey(ctx, tx, project, id)
 	if err != nil {
 		return key, false, err
 	}
-	if err := change(&key); err != nil {
-		return key, false, err
+	entry, err := change(&key)
+	if err != nil || entry == nil {
+		return key, err == nil, err
 	}
 	result, err := tx.ExecContext(ctx, `UPDATE keys SET label = $1, steward = $2, scopes = $3, environments = $4,
-		updated_at = $5, expires_at = $6, revoked_at = $7, revision = revision + 1
-		WHERE project_id = $8 AND id = $9 AND revision = $10`,
+		updated_at = $5, expires_at = $6, revoked_at = $7, settings = $8, state = $9, generation = $10, minted_at = $11, former = $12, signing = $13,
+		exposed = $14, exposed_at = $15, hint = $16, public_text = $17, digest = $18, revision = revision + 1
+		WHERE project_id = $19 AND id = $20 AND revision = $21`,
 		key.Label, key.Steward, writeList(key.Scopes.Names()), writeList(key.Environments),
-		key.UpdatedAt.UnixMicro(), optional(key.ExpiresAt), optional(key.RevokedAt), project, id, revision)
+		key.UpdatedAt.UnixMicro(), optional(key.ExpiresAt), optional(key.RevokedAt), keyring.WriteSettings(&key.Bounds), key.State.String(), key.Generation,
+		key.MintedAt.UnixMicro(), writeJSON(key.Former), writeJSON(key.Signing), string(key.Exposed), optional(key.ExposedAt), key.Hint, key.Public,
+		hex.EncodeToString(key.Digest[:]), project, id, key.Revision)
 	if err != nil {
 		return key, false, err
 	}
 	changed, err := result.RowsAffected()
-	return key, changed == 1, err
+	if err != nil || changed != 1 {
+		return key, false, err
+	}
+	key.Revision++
+	return key, true, insertAudit(ctx, tx, *entry)
 }
 
 func eachKey(rows *sql.Rows, visit func(keyring.Record) error) error {
 	defer func() { _ = rows.Close() }() // its error is that of Err
 	for rows.Next() {
-		key, _, err := scanKey(rows)
+		key, err := scanKey(rows)
 		if err != nil {
 			return fmt.Errorf("store: read a key: %w", err)
 		}
@@ -155,19 +176,21 @@ func eachKey(rows *sql.Rows, visit func(keyring.Record) error) error {
 
 type scanner interface{ Scan(into ...any) error }
 
-func scanKey(row scanner) (key keyring.Record, revision int64, err error) {
+func scanKey(row scanner) (key keyring.Record, err error) {
 	var (
-		kind, mode, scopes, environments, digest string
-		created, updated                         int64
-		expires, revoked                         sql.NullInt64
+		kind, mode, scopes, environments, digest  string
+		settings, state, former, signing, exposed string
+		created, updated, minted                  int64
+		expires, revoked, exposedAt               sql.NullInt64
 	)
 	err = row.Scan(&key.ID, &key.Project, &kind, &mode, &key.Label, &key.Steward, &scopes, &environments, &key.Hint, &key.Public,
-		&digest, &created, &updated, &expires, &revoked, &key.CreatedBy, &revision)
+		&digest, &created, &updated, &expires, &revoked, &key.CreatedBy, &key.Revision, &settings, &state, &key.Generation, &minted, &former, &signing,
+		&exposed, &exposedAt)
 	if err != nil {
-		return key, 0, err
+		return key, err
 	}
-	key.CreatedAt, key.UpdatedAt = fromMicros(created), fromMicros(updated)
-	key.ExpiresAt, key.RevokedAt = fromOptional(expires), fromOptional(revoked)
+	key.CreatedAt, key.UpdatedAt, key.MintedAt = fromMicros(created), fromMicros(updated), fromMicros(minted)
+	key.RevokedAt, key.Exposed, key.ExposedAt = fromOptional(revoked), gate.Exposure(exposed), fromOptional(exposedAt)
 	switch kind {
 	case access.Public.String():
 		key.Kind = access.Public
@@ -175,18 +198,51 @@ func scanKey(row scanner) (key keyring.Record, revision int64, err error) {
 		key.Kind = access.Secret
 	}
 	key.Mode, _ = access.ParseMode(mode)
+	var known bool
+	if key.State, known = access.ParseState(state); !known {
+		key.State = access.Disabled
+	}
 	names, err := readList(scopes)
 	if err != nil {
-		return key, 0, fmt.Errorf("key %s: scopes: %w", key.ID, err)
+		return key, fmt.Errorf("key %s: scopes: %w", key.ID, err)
 	}
 	key.Scopes = access.ScopesOf(names)
-	if key.Environments, err = readList(environments); err != nil {
-		return key, 0, fmt.Errorf("key %s: environments: %w", key.ID, err)
-	}
 	if n, err := hex.Decode(key.Digest[:], []byte(digest)); err != nil || n != len(key.Digest) {
-		return key, 0, fmt.Errorf("key %s: its digest is not one", key.ID)
+		return key, fmt.Errorf("key %s: its digest is not one", key.ID)
 	}
-	return key, revision, nil
+	if err := readJSON(former, &key.Former); err != nil {
+		return key, fmt.Errorf("key %s: former secrets: %w", key.ID, err)
+	}
+	if err := readJSON(signing, &key.Signing); err != nil {
+		return key, fmt.Errorf("key %s: signing: %w", key.ID, err)
+	}
+	if settings != "" {
+		key.Bounds, err = keyring.ReadSettings(settings)
+	} else {
+		key.ExpiresAt, key.Limits = fromOptional(expires), access.DefaultLimits(key.Kind)
+		key.Environments, err = readList(environments)
+	}
+	if err != nil {
+		return key, fmt.Errorf("key %s: settings: %w", key.ID, err)
+	}
+	return key, nil
+}
+
+// writeJSON writes a value that always marshals.
+func writeJSON(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+// readJSON reads what writeJSON wrote; an empty text leaves the value as it is.
+func readJSON(text string, into any) error {
+	if text == "" {
+		return nil
+	}
+	return json.Unmarshal([]byte(text), into)
 }
 
 func writeList(list []string) string {

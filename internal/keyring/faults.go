@@ -1,0 +1,192 @@
+package keyring
+
+import (
+	"crypto/ed25519"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// Limits on what a key carries.
+const (
+	MaxLabel        = 100 // characters
+	MaxSteward      = 200 // characters
+	MaxEnvironments = 32
+	MaxNetworks     = 100
+	MaxDomains      = 100
+	MaxEvents       = 200
+	MaxDatasets     = 200
+	MaxPublicKeys   = 4
+	MaxDescription  = 200 // characters
+	MaxName         = 256 // bytes of an event's or a dataset's name
+	MaxLimit        = 1_000_000_000_000
+)
+
+// faults collects the fields at fault, so that one answer names them all.
+type faults []problem.Field
+
+func (f *faults) add(name, format string, args ...any) {
+	*f = append(*f, problem.Field{Name: name, Detail: fmt.Sprintf(format, args...)})
+}
+
+func (f faults) problem() error {
+	if len(f) == 0 {
+		return nil
+	}
+	texts := make([]string, len(f))
+	for i, field := range f {
+		texts[i] = field.Name + ": " + field.Detail
+	}
+	p := problem.New(problem.InvalidField, "%s", strings.Join(texts, "; "))
+	p.Fields = f
+	return p
+}
+
+func (f *faults) text(name, text string, most int) {
+	switch {
+	case !utf8.ValidString(text):
+		f.add(name, "is not UTF-8")
+	case utf8.RuneCountInString(text) > most:
+		f.add(name, "is longer than %d characters", most)
+	case strings.ContainsFunc(text, unprintable):
+		f.add(name, "has a control character")
+	}
+}
+
+// unprintable characters could make a list of keys show something that is not there.
+func unprintable(c rune) bool {
+	return unicode.In(c, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
+}
+
+func (f *faults) scopes(set access.Scopes) {
+	if set == 0 {
+		f.add("scopes", "must name at least one scope")
+	}
+	if set&^access.AllScopes != 0 {
+		f.add("scopes", "has an unknown scope")
+	}
+}
+
+func (f *faults) environments(names []string, project *access.Project, mode access.Mode) {
+	if len(names) > MaxEnvironments {
+		f.add("environments", "has more than %d names", MaxEnvironments)
+		return
+	}
+	for i, name := range names {
+		field := fmt.Sprintf("environments[%d]", i)
+		at := slices.IndexFunc(project.Environments, func(e access.Environment) bool { return e.Name == name })
+		switch {
+		case at < 0:
+			f.add(field, "no such environment")
+		case project.Environments[at].Mode != mode:
+			f.add(field, "is a %s environment", project.Environments[at].Mode)
+		case slices.Contains(names[:i], name):
+			f.add(field, "is named twice")
+		}
+	}
+}
+
+// bounds checks what depends on nothing but the bounds themselves and the key's kind.
+func (f *faults) bounds(b *access.Bounds, kind access.Kind) {
+	f.many("networks", len(b.Networks), MaxNetworks)
+	for i, n := range b.Networks {
+		f.text(fmt.Sprintf("networks[%d].description", i), n.Description, MaxDescription)
+	}
+	f.many("domains", len(b.Domains), MaxDomains)
+	if len(b.Domains) > 0 && kind != access.Public {
+		f.add("domains", "are for public keys: a secret key has no business in a page")
+	}
+	f.many("events", len(b.Events), MaxEvents)
+	for i, pattern := range b.Events {
+		f.pattern(fmt.Sprintf("events[%d]", i), pattern, b.Events[:i])
+	}
+	if b.Datasets != nil {
+		f.many("datasets.named", len(b.Datasets.Named), MaxDatasets)
+		for i, d := range b.Datasets.Named {
+			f.dataset(fmt.Sprintf("datasets.named[%d]", i), d)
+		}
+	}
+	if !b.NotBefore.IsZero() && !b.ExpiresAt.IsZero() && !b.NotBefore.Before(b.ExpiresAt) {
+		f.add("not_before", "must be before expires_at")
+	}
+	if b.NotBefore.UTC().Year() > lastYear {
+		f.add("not_before", "must be before the year %d", lastYear+1)
+	}
+	f.limits(b.Limits)
+}
+
+func (f *faults) many(name string, count, most int) {
+	if count > most {
+		f.add(name, "has more than %d entries", most)
+	}
+}
+
+// pattern is an event's name, or the beginning of one and a *.
+func (f *faults) pattern(field, pattern string, before []string) {
+	f.text(field, pattern, MaxName)
+	switch {
+	case pattern == "" || len(pattern) > MaxName:
+		f.add(field, "must have 1 to %d bytes", MaxName)
+	case strings.Contains(strings.TrimSuffix(pattern, "*"), "*"):
+		f.add(field, "may have a * at its end only")
+	case slices.Contains(before, pattern):
+		f.add(field, "is named twice")
+	}
+}
+
+func (f *faults) dataset(field string, d access.NamedDataset) {
+	f.text(field+".dataset", d.Name, MaxName)
+	if d.Name == "" || len(d.Name) > MaxName {
+		f.add(field+".dataset", "must have 1 to %d bytes", MaxName)
+	}
+	if d.Rights == 0 {
+		f.add(field+".rights", "must name at least one of read, write and delete")
+	}
+}
+
+func (f *faults) limits(l access.Limits) {
+	for _, n := range [...]struct {
+		name  string
+		value int64
+	}{
+		{"limits.rate.per_second", l.Rate.PerSecond}, {"limits.rate.burst", l.Rate.Burst}, {"limits.daily.most", l.Daily.Most}, {"limits.credits.most", l.Credits.Most},
+	} {
+		if n.value < 0 || n.value > MaxLimit {
+			f.add(n.name, "must be from 0, for none, to %d", int64(MaxLimit))
+		}
+	}
+	if l.Rate.PerSecond > 1_000_000 {
+		f.add("limits.rate.per_second", "must be at most 1000000")
+	}
+	if (l.Rate.PerSecond == 0) != (l.Rate.Burst == 0) {
+		f.add("limits.rate.burst", "goes with per_second: both are 0, for none, or neither")
+	}
+}
+
+func (f *faults) publicKeys(keys []ed25519.PublicKey) {
+	f.many("public_keys", len(keys), MaxPublicKeys)
+	for i, key := range keys {
+		if len(key) != ed25519.PublicKeySize {
+			f.add(fmt.Sprintf("public_keys[%d]", i), "is not an Ed25519 public key")
+		}
+	}
+}
+
+// The last year that fits RFC 3339.
+const lastYear = 9999
+
+func (f *faults) expiry(at, now time.Time) {
+	switch {
+	case at.IsZero():
+	case !micros(at).After(now):
+		f.add("expires_at", "must be in the future")
+	case at.UTC().Year() > lastYear:
+		f.add("expires_at", "must be before the year %d", lastYear+1)
+	}
+}

@@ -1,0 +1,320 @@
+package keyring
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/audit"
+	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// Limits on rotation.
+const (
+	MaxOverlap = 90 * 24 * time.Hour
+	maxFormer  = 4 // secrets that are still good beside the present one
+)
+
+// Rotate gives a key a new secret with the same settings. Every older secret is good for the overlap at the most, and not
+// at all when it is 0. The key's id stays, so whatever is counted by it goes on.
+func (r *Ring) Rotate(ctx context.Context, permit gate.Permit, id string, overlap time.Duration, revision int64) (Record, Secrets, error) {
+	if overlap < 0 || overlap > MaxOverlap {
+		return Record{}, Secrets{}, problem.Invalid("expires_in", "must be from 0 to %d seconds", int64(MaxOverlap/time.Second))
+	}
+	var text access.Text
+	rec, err := r.change(ctx, permit, id, "key.rotate", revision, func(rec *Record, _ *access.Project, now time.Time) error {
+		lookup, _ := access.LookupOf(id)
+		var err error
+		if text, err = r.remint(rec.Kind, rec.Mode, lookup); err != nil {
+			return err
+		}
+		rec.retire(now.Add(overlap))
+		rec.end(now)
+		if len(rec.Former) > maxFormer {
+			return problem.New(problem.Conflict, "The key has %d older secrets that are still good. End them first: rotate with 'expires_in': 0, or wait.", maxFormer)
+		}
+		return rec.take(text, now)
+	})
+	if err != nil {
+		return Record{}, Secrets{}, err
+	}
+	return rec, Secrets{Key: text}, nil
+}
+
+// retire makes the present secret a former one, and lets no former one live beyond the end.
+func (r *Record) retire(end time.Time) {
+	r.Former = append(slices.Clone(r.Former), Former{Hint: r.Hint, Digest: r.Digest, Generation: r.Generation, Until: end})
+	for i := range r.Former {
+		if r.Former[i].Until.After(end) {
+			r.Former[i].Until = end
+		}
+	}
+}
+
+// end forgets the former secrets that have ended.
+func (r *Record) end(now time.Time) {
+	r.Former = slices.DeleteFunc(slices.Clone(r.Former), func(f Former) bool { return !f.Until.After(now) })
+	if len(r.Former) == 0 {
+		r.Former = nil
+	}
+}
+
+// Disable makes a key refused as if it were unknown, until it is restored.
+func (r *Ring) Disable(ctx context.Context, permit gate.Permit, id string, revision int64) (Record, error) {
+	return r.setState(ctx, permit, id, "key.disable", access.Disabled, revision)
+}
+
+// Quarantine lets a key be known and do nothing, until it is restored.
+func (r *Ring) Quarantine(ctx context.Context, permit gate.Permit, id string, revision int64) (Record, error) {
+	return r.setState(ctx, permit, id, "key.quarantine", access.Quarantined, revision)
+}
+
+func (r *Ring) setState(ctx context.Context, permit gate.Permit, id, action string, state access.State, revision int64) (Record, error) {
+	return r.change(ctx, permit, id, action, revision, func(rec *Record, _ *access.Project, _ time.Time) error {
+		rec.State = state
+		return nil
+	})
+}
+
+// Restore makes a disabled or quarantined key active again, with the settings it had or narrower ones: a change that
+// widens anything is refused. A revoked key stays revoked. The rights it gets back were decided with Restoring before.
+func (r *Ring) Restore(ctx context.Context, permit gate.Permit, id string, c Change) (Record, error) {
+	return r.change(ctx, permit, id, "key.restore", c.Revision, func(rec *Record, project *access.Project, now time.Time) error {
+		if err := c.check(rec, project, now); err != nil {
+			return err
+		}
+		before := rec.key(project)
+		if c.grantTo(before) != nil {
+			return problem.New(problem.WouldWiden, "A restored key can do what it could before, or less.")
+		}
+		if c.Basis == nil || !sameRights(c.Basis, before) {
+			return changedMeanwhile()
+		}
+		c.apply(rec)
+		rec.State = access.Active
+		return r.lockout(permit, rec, project, true)
+	})
+}
+
+// Restoring is what restoring the key of Basis would hand on: all that it may do then.
+func (c Change) Restoring() *access.Grant {
+	if c.Basis == nil {
+		return nil
+	}
+	g := &access.Grant{Kind: c.Basis.Kind, Mode: c.Basis.Mode, Scopes: c.Basis.Scopes, Bounds: c.Basis.Bounds}
+	set(&g.Scopes, c.Scopes)
+	c.edit(&g.Bounds)
+	return g
+}
+
+// MaxHandOver is how many keys one call of HandOver changes at the most.
+const MaxHandOver = MaxPage
+
+// HandOver makes another steward answer for the keys of one, as many as one call can, and reports whether there are more.
+func (r *Ring) HandOver(ctx context.Context, permit gate.Permit, from, to string) (keys []Record, more bool, err error) {
+	var f faults
+	f.text("to", to, MaxSteward)
+	if from == "" || from == to {
+		f.add("from", "must name another steward than 'to'")
+	}
+	if err := f.problem(); err != nil {
+		return nil, false, err
+	}
+	list, err := r.store.Keys(ctx, Query{Project: permit.Project(), Live: permit.Live(), Steward: from, Limit: MaxHandOver + 1})
+	if err != nil {
+		return nil, false, fmt.Errorf("keyring: list keys: %w", err)
+	}
+	for _, rec := range list[:min(len(list), MaxHandOver)] {
+		changed, err := r.changeSteward(ctx, permit, rec, from, to)
+		if err != nil {
+			return keys, true, err
+		}
+		keys = append(keys, changed)
+	}
+	return keys, len(list) > MaxHandOver, nil
+}
+
+// changeSteward hands one key over, a revoked one too: somebody has to answer for what it did.
+func (r *Ring) changeSteward(ctx context.Context, permit gate.Permit, rec Record, from, to string) (Record, error) {
+	return r.store.ChangeKey(ctx, permit.Project(), rec.ID, func(rec *Record) (*audit.Entry, error) {
+		if rec.Steward != from {
+			return nil, nil
+		}
+		before := rec.view()
+		rec.Steward, rec.UpdatedAt = to, micros(r.cfg.Now())
+		after := rec.view()
+		after.Revision++
+		entry := audit.Of(permit, r.cfg.NewID(), "key.hand_over", rec.ID, before, after)
+		return &entry, nil
+	})
+}
+
+// Expose implements gate.Keys: it notes where the present secret of a key was seen, the first time, and ends it if that is
+// what the operator wants of secrets in cleartext.
+func (r *Ring) Expose(ctx context.Context, id string, how gate.Exposure, at time.Time) {
+	lookup, ok := access.LookupOf(id)
+	e, found := r.live.Load().find(lookup)
+	end := r.cfg.RevokeInCleartext && how == gate.ExposedInCleartext
+	if !ok || !found || e.exposed && !end || !e.Key.RevokedAt.IsZero() || e.Key.Kind == access.Operator {
+		return
+	}
+	project := e.Key.Project
+	by := func(before, after view) audit.Entry {
+		return audit.Own(at, project.Organization, project.ID, r.cfg.NewID(), "key.exposed", id, before, after)
+	}
+	_, err := r.changeAs(context.WithoutCancel(ctx), project.ID, id, 0, by, func(rec *Record, _ *access.Project, now time.Time) error {
+		rec.Exposed, rec.ExposedAt = how, micros(at)
+		if end {
+			rec.RevokedAt = now
+		}
+		return nil
+	})
+	if err != nil {
+		r.cfg.Log.Error("that a secret was exposed could not be noted", "key_id", id, "how", string(how), "error", err)
+		return
+	}
+	r.cfg.Log.Warn("a secret was seen where others may have seen it: replace it", "key_id", id, "how", string(how), "revoked", end)
+}
+
+// Material is what signatures of one key are checked with.
+type Material struct {
+	Secret     []byte // of HMAC; nil: none
+	PublicKeys []ed25519.PublicKey
+}
+
+// Material gives what the signatures of a key are checked with now; nil when there is nothing.
+func (r *Ring) Material(id string) *Material {
+	lookup, ok := access.LookupOf(id)
+	if !ok {
+		return nil
+	}
+	e, _ := r.live.Load().find(lookup)
+	return e.material
+}
+
+// SigningLength is how many random bytes a signing secret has.
+const SigningLength = 32
+
+// signingPrefix begins a signing secret as it is shown.
+const signingPrefix = "ss_"
+
+// NewSigningSecret makes a new signing secret for a key, which is shown in the answer and never again. The one before is
+// wrong from then on.
+func (r *Ring) NewSigningSecret(ctx context.Context, permit gate.Permit, id string, revision int64) (Record, Secrets, error) {
+	var text access.Text
+	rec, err := r.change(ctx, permit, id, "key.signing_secret", revision, func(rec *Record, _ *access.Project, _ time.Time) (err error) {
+		text, err = r.newSigning(rec)
+		return err
+	})
+	if err != nil {
+		return Record{}, Secrets{}, err
+	}
+	return rec, Secrets{Signing: text}, nil
+}
+
+// newSigning gives a record a signing secret. It is no part of the key: whoever has the one cannot make the other.
+func (r *Ring) newSigning(rec *Record) (access.Text, error) {
+	if r.cfg.Vault == nil {
+		return access.Text{}, problem.New(problem.Unavailable, "There is no master key, so signing secrets cannot be kept. Register an Ed25519 public key instead.")
+	}
+	secret := make([]byte, SigningLength)
+	if _, err := io.ReadFull(r.cfg.Random, secret); err != nil {
+		return access.Text{}, fmt.Errorf("keyring: read the random source: %w", err)
+	}
+	sealed, err := r.cfg.Vault.Seal(secret, aboutSigning(rec.ID))
+	if err != nil {
+		return access.Text{}, fmt.Errorf("keyring: seal a signing secret: %w", err)
+	}
+	text := signingPrefix + base64.RawURLEncoding.EncodeToString(secret)
+	rec.Signing.Sealed, rec.Signing.Hint = sealed, text[len(text)-4:]
+	return access.SecretText(text), nil
+}
+
+func aboutSigning(id string) string { return id + "/signing" }
+
+// material opens what a record's signatures are checked with.
+func (r *Ring) material(rec *Record) *Material {
+	if rec.Signing.Sealed == "" && len(rec.Signing.PublicKeys) == 0 {
+		return nil
+	}
+	m := &Material{PublicKeys: slices.Clone(rec.Signing.PublicKeys)}
+	if rec.Signing.Sealed == "" || r.cfg.Vault == nil {
+		return m
+	}
+	secret, err := r.cfg.Vault.Open(rec.Signing.Sealed, aboutSigning(rec.ID))
+	if err != nil {
+		r.cfg.Log.Error("a signing secret cannot be opened: its signatures are refused", "key_id", rec.ID, "error", err)
+		return m
+	}
+	m.Secret = secret
+	return m
+}
+
+// entry is the record as the snapshot holds it.
+func (r *Ring) entry(rec *Record, project *access.Project) entry {
+	e := entry{
+		Entry:    gate.Entry{Key: rec.key(project), Digest: rec.Digest, Generation: rec.Generation},
+		material: r.material(rec), exposed: rec.Exposed != "",
+	}
+	for _, f := range rec.Former {
+		e.Former = append(e.Former, gate.Former{Digest: f.Digest, Generation: f.Generation, Until: f.Until})
+	}
+	return e
+}
+
+// Reseal seals every signing secret that is sealed under a former master key anew, and counts them. After it, the former
+// ones can be forgotten.
+func (r *Ring) Reseal(ctx context.Context) (int, error) {
+	if r.cfg.Vault == nil {
+		return 0, nil
+	}
+	var stale []Record
+	err := r.store.EachKey(ctx, func(rec Record) error {
+		if rec.Signing.Sealed != "" && r.cfg.Vault.Stale(rec.Signing.Sealed) {
+			stale = append(stale, rec)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("keyring: read keys: %w", err)
+	}
+	for n, rec := range stale {
+		if err := r.reseal(ctx, rec); err != nil {
+			return n, err
+		}
+	}
+	return len(stale), nil
+}
+
+// reseal seals one signing secret anew, of a revoked key too.
+func (r *Ring) reseal(ctx context.Context, rec Record) error {
+	_, err := r.store.ChangeKey(ctx, rec.Project, rec.ID, func(rec *Record) (*audit.Entry, error) {
+		if rec.Signing.Sealed == "" || !r.cfg.Vault.Stale(rec.Signing.Sealed) {
+			return nil, nil
+		}
+		secret, err := r.cfg.Vault.Open(rec.Signing.Sealed, aboutSigning(rec.ID))
+		if err != nil {
+			return nil, err
+		}
+		before := rec.view()
+		if rec.Signing.Sealed, err = r.cfg.Vault.Seal(secret, aboutSigning(rec.ID)); err != nil {
+			return nil, err
+		}
+		organization := ""
+		if p, ok := r.Project(rec.Project); ok {
+			organization = p.Organization
+		}
+		entry := audit.Own(r.cfg.Now(), organization, rec.Project, r.cfg.NewID(), "key.resealed", rec.ID, before, rec.view())
+		return &entry, nil
+	})
+	if err != nil {
+		return fmt.Errorf("keyring: seal the signing secret of %s anew: %w", rec.ID, err)
+	}
+	return nil
+}
