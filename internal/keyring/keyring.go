@@ -40,8 +40,6 @@ type Store interface {
 	EachKey(ctx context.Context, visit func(Record) error) error
 	// InsertKey stores a new key and the audit of its making, both or neither. The error is ErrTaken when its id exists.
 	InsertKey(ctx context.Context, key Record, entry audit.Entry) error
-	// Key reads one key of a project. The error is ErrNoKey when the project has none of that id.
-	Key(ctx context.Context, project, id string) (Record, error)
 	// Keys lists keys of a project, oldest first.
 	Keys(ctx context.Context, q Query) ([]Record, error)
 	// ChangeKey applies change to the key as it is stored, and stores the outcome with its revision counted up and the
@@ -49,11 +47,14 @@ type Store interface {
 	// one. An error of change comes back in the chain, and nothing is stored. A change that gives no audit stores nothing.
 	// The error is ErrNoKey when the project has none of that id.
 	ChangeKey(ctx context.Context, project, id string, change func(*Record) (*audit.Entry, error)) (Record, error)
+	// ChangePolicy does to a project's policy what ChangeKey does to a key.
+	ChangePolicy(ctx context.Context, project string, change func(*PolicyRecord) (*audit.Entry, error)) (PolicyRecord, error)
 }
 
 // Query narrows a list of keys.
 type Query struct {
 	Project string
+	ID      string // only this key; empty: all
 	Live    bool   // those of live mode too
 	Steward string // only this steward's; empty: all
 	After   Place

@@ -149,14 +149,23 @@ func (r *Ring) Get(ctx context.Context, permit gate.Permit, id string) (Record, 
 	if rec, ok := r.declaredKey(permit.Project(), id); ok {
 		return rec, nil
 	}
-	rec, err := r.store.Key(ctx, permit.Project(), id)
+	rec, err := r.stored(ctx, permit.Project(), id)
 	if errors.Is(err, ErrNoKey) {
 		return Record{}, notFound()
 	}
+	return rec, err
+}
+
+// stored reads one key of a project. The error is ErrNoKey when the project has none of that id.
+func (r *Ring) stored(ctx context.Context, project, id string) (Record, error) {
+	list, err := r.store.Keys(ctx, Query{Project: project, ID: id, Live: true, Limit: 1})
 	if err != nil {
 		return Record{}, fmt.Errorf("keyring: read a key: %w", err)
 	}
-	return rec, nil
+	if len(list) == 0 {
+		return Record{}, ErrNoKey
+	}
+	return list[0], nil
 }
 
 // Update changes a key of the permit's project. When it returns, the key has no right that the change took away. A
@@ -308,7 +317,7 @@ func (r *Ring) settle(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
-	rec, err := r.store.Key(ctx, r.doubt.project, r.doubt.id)
+	rec, err := r.stored(ctx, r.doubt.project, r.doubt.id)
 	switch {
 	case err == nil:
 		r.publish(rec)

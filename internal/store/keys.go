@@ -69,6 +69,7 @@ func (s *Store) Keys(ctx context.Context, q keyring.Query) ([]keyring.Record, er
 		text: `project_id = $1 AND (created_at, id) > ($2, $3) AND (mode = 'test' OR $4 = 1)`,
 		args: []any{q.Project, q.After.CreatedAt.UnixMicro(), q.After.ID, flag(q.Live)},
 	}
+	where.and("id", q.ID)
 	where.and("steward", q.Steward)
 	where.args = append(where.args, q.Limit)
 	rows, err := s.read.QueryContext(ctx, fmt.Sprintf(`SELECT `+keyColumns+` FROM keys
@@ -82,11 +83,6 @@ func (s *Store) Keys(ctx context.Context, q keyring.Query) ([]keyring.Record, er
 		return nil
 	})
 	return list, err
-}
-
-// Key implements keyring.Store.
-func (s *Store) Key(ctx context.Context, project, id string) (keyring.Record, error) {
-	return findKey(ctx, s.read, project, id)
 }
 
 // querier is a database, or a transaction in it.

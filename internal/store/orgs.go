@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/audit"
+	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/org"
 )
 
@@ -62,6 +64,54 @@ func (s *Store) Projects(ctx context.Context) ([]access.Project, error) {
 	return list, nil
 }
 
+// ChangePolicy implements keyring.Store.
+func (s *Store) ChangePolicy(ctx context.Context, project string, change func(*keyring.PolicyRecord) (*audit.Entry, error)) (rec keyring.PolicyRecord, err error) {
+	for range changeAttempts {
+		var stored bool
+		err = s.transact(ctx, func(tx *sql.Tx) (err error) {
+			rec, stored, err = changePolicy(ctx, tx, project, change)
+			return err
+		})
+		if err != nil {
+			return keyring.PolicyRecord{}, fmt.Errorf("store: change a policy: %w", s.fault(err))
+		}
+		if stored {
+			return rec, nil
+		}
+	}
+	return keyring.PolicyRecord{}, fmt.Errorf("store: the policy of %s was changed by others %d times in a row", project, changeAttempts)
+}
+
+// changePolicy changes a policy, unless it is another by then than the one that was changed.
+func changePolicy(ctx context.Context, tx *sql.Tx, project string, change func(*keyring.PolicyRecord) (*audit.Entry, error)) (rec keyring.PolicyRecord, stored bool, err error) {
+	var policy string
+	err = tx.QueryRowContext(ctx, `SELECT policy, revision FROM projects WHERE id = $1`, project).Scan(&policy, &rec.Revision)
+	if errors.Is(err, sql.ErrNoRows) {
+		return rec, false, keyring.ErrNoProject
+	}
+	if err != nil {
+		return rec, false, err
+	}
+	if rec.Policy, err = keyring.ReadPolicy(policy); err != nil {
+		return rec, false, err
+	}
+	entry, err := change(&rec)
+	if err != nil || entry == nil {
+		return rec, err == nil, err
+	}
+	result, err := tx.ExecContext(ctx, `UPDATE projects SET policy = $1, revision = revision + 1 WHERE id = $2 AND revision = $3`,
+		keyring.WritePolicy(&rec.Policy), project, rec.Revision)
+	if err != nil {
+		return rec, false, err
+	}
+	changed, err := result.RowsAffected()
+	if err != nil || changed != 1 {
+		return rec, false, err
+	}
+	rec.Revision++
+	return rec, true, insertAudit(ctx, tx, *entry)
+}
+
 func oldestOrganization(ctx context.Context, tx *sql.Tx, o *org.Organization) error {
 	var created int64
 	row := tx.QueryRowContext(ctx, `SELECT id, name, created_at FROM organizations ORDER BY created_at, id LIMIT 1`)
@@ -96,7 +146,7 @@ func insertProject(ctx context.Context, tx *sql.Tx, p org.Project) error {
 
 // projects reads projects with their environments, the oldest first.
 func projects(ctx context.Context, from querier, where string, args ...any) ([]org.Project, error) {
-	rows, err := from.QueryContext(ctx, `SELECT p.id, p.organization_id, p.name, p.created_at, e.name, e.mode
+	rows, err := from.QueryContext(ctx, `SELECT p.id, p.organization_id, p.name, p.created_at, p.policy, e.name, e.mode
 		FROM projects p LEFT JOIN environments e ON e.project_id = p.id `+where+` ORDER BY p.created_at, p.id, e.place`, args...)
 	if err != nil {
 		return nil, err
@@ -107,10 +157,14 @@ func projects(ctx context.Context, from querier, where string, args ...any) ([]o
 		var (
 			p         org.Project
 			created   int64
+			policy    string
 			env, mode sql.NullString
 		)
-		if err := rows.Scan(&p.ID, &p.Organization, &p.Name, &created, &env, &mode); err != nil {
+		if err := rows.Scan(&p.ID, &p.Organization, &p.Name, &created, &policy, &env, &mode); err != nil {
 			return nil, err
+		}
+		if p.Policy, err = keyring.ReadPolicy(policy); err != nil {
+			return nil, fmt.Errorf("policy of project %s: %w", p.ID, err)
 		}
 		p.CreatedAt = fromMicros(created)
 		if len(list) == 0 || list[len(list)-1].ID != p.ID {

@@ -1,0 +1,169 @@
+package keyring
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/audit"
+	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// PolicyRecord is what a project decides for all its keys, as it is kept.
+type PolicyRecord struct {
+	access.Policy
+	Revision int64 // counts the changes, from 1
+}
+
+// Policy is a project's policy as JSON has it: where it is stored, in the audit, and in answers.
+type Policy struct {
+	SecretInBrowser bool     `json:"secret_in_browser" doc:"Whether a secret key may come from a page. Everybody who opens the page can read it."`
+	SecretInURL     bool     `json:"secret_in_url" doc:"Whether a secret key may stand in a query string, as some older clients need. It is marked as exposed all the same."`
+	Ceilings        Ceilings `json:"ceilings" doc:"What no key goes beyond, when it is made and when it is used."`
+	Limits          Limits   `json:"limits" doc:"How much all keys together may be used."`
+}
+
+// Ceilings are one for each kind of key.
+type Ceilings struct {
+	Public Ceiling `json:"public"`
+	Secret Ceiling `json:"secret"`
+}
+
+// Ceiling is what no key of a kind goes beyond.
+type Ceiling struct {
+	MaxLifetimeDays  int      `json:"max_lifetime_days" minimum:"0" maximum:"36500" doc:"How old a secret may get, from its making; 0: any age."`
+	Scopes           []string `json:"scopes" maxItems:"64" doc:"The scopes that may be held; empty: all." nullable:"false"`
+	RequireNetworks  bool     `json:"require_networks" doc:"Whether each key must be restricted to networks."`
+	RequireSignature bool     `json:"require_signature" doc:"Whether each request must be signed."`
+}
+
+// PolicyOf writes a policy.
+func PolicyOf(p *access.Policy) Policy {
+	return Policy{
+		SecretInBrowser: p.SecretInBrowser, SecretInURL: p.SecretInURL, Limits: LimitsOf(p.Limits),
+		Ceilings: Ceilings{Public: ceilingOf(p.Public), Secret: ceilingOf(p.Secret)},
+	}
+}
+
+func ceilingOf(c access.Ceiling) Ceiling {
+	return Ceiling{
+		MaxLifetimeDays: int(c.MaxLifetime / day), Scopes: c.Scopes.Names(), RequireNetworks: c.RequireNetworks, RequireSignature: c.RequireSignature,
+	}
+}
+
+const day = 24 * time.Hour
+
+// Read reads a policy. The problem names every field at fault.
+func (p *Policy) Read() (access.Policy, error) {
+	var f faults
+	policy := access.Policy{
+		SecretInBrowser: p.SecretInBrowser, SecretInURL: p.SecretInURL, Limits: f.readLimits(p.Limits),
+		Public: f.readCeiling("ceilings.public", p.Ceilings.Public), Secret: f.readCeiling("ceilings.secret", p.Ceilings.Secret),
+	}
+	f.limits(policy.Limits)
+	return policy, f.problem()
+}
+
+const maxLifetimeDays = 36_500
+
+func (f *faults) readCeiling(field string, c Ceiling) access.Ceiling {
+	ceiling := access.Ceiling{RequireNetworks: c.RequireNetworks, RequireSignature: c.RequireSignature, MaxLifetime: time.Duration(c.MaxLifetimeDays) * day}
+	if c.MaxLifetimeDays < 0 || c.MaxLifetimeDays > maxLifetimeDays {
+		f.add(field+".max_lifetime_days", "must be from 0, for any, to %d", maxLifetimeDays)
+	}
+	for i, name := range c.Scopes {
+		scope, err := access.ParseScope(name)
+		if err != nil {
+			f.add(fmt.Sprintf("%s.scopes[%d]", field, i), "%s", err)
+		}
+		ceiling.Scopes |= scope
+	}
+	return ceiling
+}
+
+// WritePolicy and ReadPolicy are a policy as a store keeps it, as one text.
+func WritePolicy(p *access.Policy) string {
+	text, err := json.Marshal(PolicyOf(p))
+	if err != nil {
+		panic(err) // a policy always marshals
+	}
+	return string(text)
+}
+
+// ReadPolicy reads what WritePolicy wrote; an empty text is the zero policy.
+func ReadPolicy(text string) (access.Policy, error) {
+	if text == "" {
+		return access.Policy{}, nil
+	}
+	var p Policy
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
+		return access.Policy{}, err
+	}
+	return p.Read()
+}
+
+// ErrNoProject is what a Store answers when there is no such project.
+var ErrNoProject = errors.New("keyring: there is no such project")
+
+// Policy gives the policy of the permit's project.
+func (r *Ring) Policy(ctx context.Context, permit gate.Permit) (PolicyRecord, error) {
+	rec, err := r.store.ChangePolicy(ctx, permit.Project(), func(*PolicyRecord) (*audit.Entry, error) { return nil, nil })
+	if err != nil {
+		return PolicyRecord{}, fmt.Errorf("keyring: read a policy: %w", err)
+	}
+	return rec, nil
+}
+
+// SetPolicy changes the policy of the permit's project. When it returns, it holds for every key. edit gets the policy as
+// it is. revision is that of the policy the change is meant for; 0: whatever it is by now. confirmed lets a key lock
+// itself out.
+func (r *Ring) SetPolicy(ctx context.Context, permit gate.Permit, revision int64, confirmed bool, edit func(*access.Policy) error) (PolicyRecord, error) {
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	if err := r.settle(ctx); err != nil {
+		return PolicyRecord{}, err
+	}
+	project := *r.live.Load().projects[permit.Project()]
+	project.Environments = slices.Clone(project.Environments)
+	rec, err := r.store.ChangePolicy(ctx, permit.Project(), func(rec *PolicyRecord) (*audit.Entry, error) {
+		if revision != 0 && revision != rec.Revision {
+			return nil, problem.New(problem.PreconditionFailed, "The policy is at version %d by now, and not at %d.", rec.Revision, revision).
+				At("header.If-Match", "is not the present version")
+		}
+		before := PolicyOf(&rec.Policy)
+		if err := edit(&rec.Policy); err != nil {
+			return nil, err
+		}
+		project.Policy = rec.Policy
+		if err := lockedOut(permit, &project, confirmed); err != nil {
+			return nil, err
+		}
+		entry := audit.Of(permit, r.cfg.NewID(), "project.policy", permit.Project(), before, PolicyOf(&rec.Policy))
+		return &entry, nil
+	})
+	if err != nil {
+		return PolicyRecord{}, fmt.Errorf("keyring: change a policy: %w", err)
+	}
+	project.Policy = rec.Policy
+	r.live.Store(r.live.Load().withProject(&project))
+	return rec, nil
+}
+
+// lockedOut refuses a policy that would keep the key that asks for it from asking again.
+func lockedOut(permit gate.Permit, project *access.Project, confirmed bool) error {
+	if confirmed {
+		return nil
+	}
+	after := *permit.Key()
+	after.Project = project
+	if reason := permit.Would(&after); reason != access.Allowed {
+		return problem.New(problem.Lockout, "Under this policy the key that asks for it could not ask again (%s). Send 'confirm_lockout': true if that is meant.", reason).
+			At("confirm_lockout", "must be true to do this")
+	}
+	return nil
+}
