@@ -82,6 +82,7 @@ type Grant struct {
 	Mode   Mode
 	Scopes Scopes
 	Bounds
+	Renewal bool // it is a new secret for a key that is there: it lives as long as it would have
 }
 
 // Decision is the answer: yes with the data it is about, or no with one reason.

@@ -220,7 +220,7 @@ func (p *Project) OverCeiling(g *Grant, at time.Time) string {
 		return "networks"
 	case c.RequireSignature && (!g.Signature || g.Observe.Has(BySignature)):
 		return "signature"
-	case c.MaxLifetime > 0 && (g.ExpiresAt.IsZero() || g.ExpiresAt.After(at.Add(c.MaxLifetime))):
+	case c.MaxLifetime > 0 && !g.Renewal && (g.ExpiresAt.IsZero() || g.ExpiresAt.After(at.Add(c.MaxLifetime))):
 		return "expires_at"
 	}
 	return ""

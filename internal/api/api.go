@@ -20,7 +20,9 @@ import (
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
+	"github.com/weir-analytics/weir/internal/proxy"
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/signature"
 )
 
 // Part is one part of the server and whether it is ready to serve.
@@ -49,6 +51,12 @@ type Config struct {
 	// Hosts are the host names answered to; empty: all.
 	Hosts   []string
 	Version string
+	// Proxy finds out who sent a request; nil: whoever is at the other end of the connection.
+	Proxy *proxy.Resolver
+	// AllowCleartext takes credentials that a trusted proxy says came over plain HTTP.
+	AllowCleartext bool
+	// Nonces remembers which signatures were used; nil: since New.
+	Nonces *signature.Nonces
 	// Stopping is done when the server begins to stop: streams end then.
 	Stopping context.Context
 }
@@ -68,6 +76,12 @@ type API struct {
 
 // New mounts every row. It panics when a row is not complete: that is a mistake in the program.
 func New(cfg Config) (*API, error) {
+	if cfg.Proxy == nil {
+		cfg.Proxy = proxy.New(proxy.Config{})
+	}
+	if cfg.Nonces == nil && cfg.Now != nil {
+		cfg.Nonces = signature.NewNonces(cfg.Now())
+	}
 	a := &API{
 		cfg: cfg, mux: http.NewServeMux(), meter: newMeter(cfg.Registry),
 		registry:    huma.NewMapRegistry("#/components/schemas/", title),
@@ -84,6 +98,8 @@ func New(cfg Config) (*API, error) {
 	mountIngestion(a)
 	mountQuery(a)
 	mountKeys(a)
+	mountKeyLife(a)
+	mountPolicy(a)
 	mountLedger(a)
 	mountServer(a)
 	a.open()

@@ -24,8 +24,9 @@ func bound[I any](a *API) func(*request) (I, error) {
 	in := reflect.TypeFor[I]()
 	params := paramsOf(a.registry, in)
 	var body *huma.Schema
+	optional := false
 	if field, ok := in.FieldByName("Body"); ok {
-		body = a.registry.Schema(field.Type, true, in.Name())
+		body, optional = a.registry.Schema(field.Type, true, in.Name()), field.Tag.Get("optional") != ""
 	}
 	return func(rq *request) (I, error) {
 		var out I
@@ -44,7 +45,7 @@ func bound[I any](a *API) func(*request) (I, error) {
 			p.read(rq, a.registry, value, faults)
 		}
 		if body != nil {
-			if err := rq.readBody(body, value.FieldByName("Body").Addr().Interface(), faults); err != nil {
+			if err := rq.readBody(body, optional, value.FieldByName("Body").Addr().Interface(), faults); err != nil {
 				return out, err
 			}
 		}
@@ -52,7 +53,7 @@ func bound[I any](a *API) func(*request) (I, error) {
 	}
 }
 
-// param is one path or query parameter of an input.
+// param is one path, query or header parameter of an input.
 type param struct {
 	name, in string
 	field    int
@@ -68,7 +69,7 @@ func paramsOf(registry huma.Registry, in reflect.Type) []param {
 	}
 	for i := range in.NumField() {
 		f := in.Field(i)
-		for _, where := range [...]string{"path", "query"} {
+		for _, where := range [...]string{"path", "query", "header"} {
 			if name := f.Tag.Get(where); name != "" {
 				params = append(params, param{
 					name: name, in: where, field: i, schema: huma.SchemaFromField(registry, f, ""), doc: f.Tag.Get("doc"), required: where == "path",
@@ -84,13 +85,9 @@ func (p *param) read(rq *request, registry huma.Registry, into reflect.Value, fa
 	at := huma.NewPathBuffer(nil, 0)
 	at.Push(p.in)
 	at.Push(p.name)
-	text := rq.r.PathValue(p.name)
-	if p.in == "query" {
-		given := rq.values[p.name]
-		if len(given) == 0 {
-			return
-		}
-		text = given[0]
+	text, ok := p.text(rq)
+	if !ok {
+		return
 	}
 	field := into.Field(p.field)
 	var value any = text
@@ -126,10 +123,25 @@ func (p *param) read(rq *request, registry huma.Registry, into reflect.Value, fa
 	huma.Validate(registry, p.schema, at, huma.ModeWriteToServer, value, faults)
 }
 
-// readBody reads a JSON body into a value and checks it against its schema.
-func (rq *request) readBody(schema *huma.Schema, into any, faults *huma.ValidateResult) error {
+// text is the parameter as it was sent, and false when it was not.
+func (p *param) text(rq *request) (string, bool) {
+	switch p.in {
+	case "query":
+		if given := rq.values[p.name]; len(given) > 0 {
+			return given[0], true
+		}
+		return "", false
+	case "header":
+		value := rq.r.Header.Get(p.name)
+		return value, value != ""
+	}
+	return rq.r.PathValue(p.name), true
+}
+
+// readBody reads a JSON body into a value and checks it against its schema. One that is optional may be left out.
+func (rq *request) readBody(schema *huma.Schema, optional bool, into any, faults *huma.ValidateResult) error {
 	text, err := rq.body(managementSize, "application/json")
-	if err != nil {
+	if err != nil || optional && len(text) == 0 {
 		return err
 	}
 	var loose any

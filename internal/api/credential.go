@@ -2,21 +2,28 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/signature"
 )
 
-// keyParameter is the query parameter that may carry a key (contracts A1).
+// keyParameters are the query parameters that may carry a key (contracts A1, B, D1).
+var keyParameters = [...]string{"apiKey", "api_key", "token"}
+
+// keyParameter is the one that the document shows.
 const keyParameter = "apiKey"
 
-// credentialOf finds the key of a request: X-API-Key, a bearer token, or the apiKey parameter. The same key may stand
-// in several places; two different ones are refused (RFC 6750 section 2). A key that stands in the query string counts
-// as sent there, wherever else it stands.
+func isKeyParameter(name string) bool { return slices.Contains(keyParameters[:], name) }
+
+// credentialOf finds the key of a request: X-API-Key, a bearer token, or a parameter. The same key may stand in several
+// places; two different ones are refused (RFC 6750 section 2). A key that stands in the query string counts as sent
+// there, wherever else it stands.
 func credentialOf(rq *request) (gate.Credential, error) {
-	c := gate.Credential{Via: access.InHeader, Address: rq.address, RequestID: rq.id}
+	c := gate.Credential{Circumstances: circumstances(rq), RequestID: rq.id, Client: gate.Client{Agent: clip(rq.r.UserAgent(), maxAgent)}}
 	key := ""
 	take := func(value string) bool {
 		if value == "" || value == key {
@@ -33,9 +40,6 @@ func credentialOf(rq *request) (gate.Credential, error) {
 		same = take(strings.TrimSpace(value)) && same
 	}
 	for _, value := range rq.r.Header["Authorization"] {
-		if value == "" {
-			continue
-		}
 		token, err := bearer(value)
 		if err != nil {
 			return c, err
@@ -47,12 +51,14 @@ func credentialOf(rq *request) (gate.Credential, error) {
 		if err != nil {
 			return c, err
 		}
-		for _, value := range query[keyParameter] {
-			if value = strings.TrimSpace(value); value != "" {
-				c.Via = access.InQuery
-				rq.reply.Header().Set("Referrer-Policy", "no-referrer")
+		for _, name := range keyParameters {
+			for _, value := range query[name] {
+				if value = strings.TrimSpace(value); value != "" {
+					c.Via = access.InQuery
+					rq.reply.Header().Set("Referrer-Policy", "no-referrer")
+				}
+				same = take(value) && same
 			}
-			same = take(value) && same
 		}
 	}
 	if !same {
@@ -62,9 +68,40 @@ func credentialOf(rq *request) (gate.Credential, error) {
 	return c, nil
 }
 
+// maxAgent bounds what is kept of a User-Agent, in bytes.
+const maxAgent = 200
+
+// circumstances are how a request came, as its head and its connection tell. A browser tells by Origin, or by the
+// metadata that no page can set; other programs send parts of that, but not from which site (W3C Fetch Metadata).
+func circumstances(rq *request) access.Circumstances {
+	header := rq.r.Header
+	c := access.Circumstances{Via: access.InHeader, Address: rq.from.Address, Cleartext: rq.from.Proto == "http" && !rq.a.cfg.AllowCleartext}
+	origin, referer := first(header["Origin"]), first(header["Referer"])
+	c.Browser = origin != "" || first(header["Sec-Fetch-Site"]) != ""
+	if origin != "" || referer != "" {
+		c.Origin = access.ParseOrigin(origin, referer)
+	}
+	if rq.signed.scheme = signature.Detect(signatureRequest(rq)); rq.signed.scheme != signature.None {
+		c.Signed = access.SignatureClaimed
+	}
+	return c
+}
+
+// first is the first value of a header; empty when there is none.
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
+
+// bearer is the key in an Authorization header; empty where it carries a signature instead.
 func bearer(value string) (string, error) {
 	scheme, token, _ := strings.Cut(strings.TrimSpace(value), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
+	switch {
+	case scheme == "" || strings.EqualFold(scheme, "IEX-HMAC-SHA256"):
+		return "", nil
+	case !strings.EqualFold(scheme, "Bearer"):
 		return "", problem.New(problem.MalformedKey, "The Authorization header must be 'Bearer KEY'.").
 			At("header.Authorization", "must use the scheme Bearer")
 	}
@@ -79,8 +116,14 @@ func cross(h http.Header, r *http.Request) {
 	if origin := r.Header.Get("Origin"); origin != "" {
 		h.Set("Access-Control-Allow-Origin", origin)
 		h.Set("Access-Control-Allow-Credentials", "true")
-		h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After")
+		h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset")
 	}
+}
+
+// uncross takes back what cross wrote: a page that may not use the key may not read the answer either.
+func uncross(h http.Header) {
+	h.Del("Access-Control-Allow-Origin")
+	h.Del("Access-Control-Allow-Credentials")
 }
 
 // preflight answers a browser's question whether a page may call the address. It is asked without a key.

@@ -2,11 +2,16 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/problem"
 )
 
 // endpoint is one row: an address that needs a key. I is what is read of the request, O what it answers.
@@ -21,6 +26,9 @@ type endpoint[I, O any] struct {
 	Write  func(*request, O) error                          // nil: JSON, or nothing with status 204
 	Status int                                              // of success; 0: 200
 	Cross  bool                                             // browsers may call it from any origin
+	Cost   int64                                            // credits set aside before; 0: it costs none
+	Price  func(O) int64                                    // the credits it came to; nil: Cost
+	Long   bool                                             // the answer may take long: whether it is still allowed is asked again
 	Body   body                                             // how problems are shaped
 	Doc    doc
 }
@@ -50,6 +58,7 @@ type row struct {
 	body         body
 	status       int
 	doc          doc
+	costs        bool // credits
 	serve        func(*request) error
 }
 
@@ -68,32 +77,115 @@ func mount[I, O any](a *API, e endpoint[I, O]) {
 	}
 	e.Doc.fill(new(I), new(O))
 	a.add(row{
-		method: e.Method, path: e.Path, action: e.Action, cross: e.Cross, body: e.Body, status: status, doc: e.Doc,
+		method: e.Method, path: e.Path, action: e.Action, cross: e.Cross, body: e.Body, status: status, doc: e.Doc, costs: e.Cost > 0,
 		serve: func(rq *request) error {
-			caller, err := a.identify(rq, e.Action)
+			in, permit, attempt, err := admit(a, rq, &e)
 			if err != nil {
 				return err
 			}
-			rq.caller = caller
-			in, err := e.Read(rq)
-			if err != nil {
-				return err
+			if e.Long {
+				defer a.watch(rq, permit, attempt)()
 			}
-			permit, err := a.cfg.Gate.Admit(rq.ctx(), caller, e.Wants(in))
-			if err != nil && e.Denied != nil {
-				return e.Denied(in, err)
-			}
-			if err != nil {
-				return err
-			}
-			rq.line.admitted(permit)
 			out, err := e.Do(rq.ctx(), permit, in)
-			if err != nil {
+			if err := a.settle(rq, permit, e.credits(out, err)); err != nil {
+				drop(out)
 				return err
+			}
+			if err != nil {
+				return rq.interrupted(err)
 			}
 			return write(rq, out)
 		},
 	})
+}
+
+// admit brings a request to its permit, in the order that the frame owns.
+func admit[I, O any](a *API, rq *request, e *endpoint[I, O]) (in I, permit gate.Permit, attempt access.Attempt, err error) {
+	caller, wrong, err := a.identify(rq, e.Action)
+	if err != nil {
+		return in, permit, attempt, err
+	}
+	rq.caller = caller
+	if !wrong {
+		if in, err = e.Read(rq); err != nil {
+			return in, permit, attempt, err
+		}
+		if caller, err = a.proven(rq, caller); err != nil {
+			return in, permit, attempt, err
+		}
+		attempt = e.Wants(in)
+	}
+	permit, err = a.cfg.Gate.Admit(rq.ctx(), caller.By(rq.sdk), attempt, gate.Cost{Requests: 1, Credits: e.Cost})
+	if charged, limited := gate.ChargedOf(err); limited {
+		writeLimits(rq.reply.Header(), charged, a.cfg.Now())
+	}
+	if err != nil && !wrong && e.Denied != nil {
+		err = e.Denied(in, err)
+	}
+	if err != nil {
+		return in, permit, attempt, err
+	}
+	rq.line.admitted(permit)
+	writeLimits(rq.reply.Header(), permit.Charged(), permit.At())
+	return in, permit, attempt, nil
+}
+
+// credits is what a request came to. What fails by our fault is free.
+func (e *endpoint[I, O]) credits(out O, err error) int64 {
+	switch {
+	case err != nil && problem.From(err).Status() >= http.StatusInternalServerError:
+		return 0
+	case err != nil || e.Price == nil:
+		return e.Cost
+	}
+	return e.Price(out)
+}
+
+// settle charges the credits that a request came to, before the answer begins.
+func (a *API) settle(rq *request, permit gate.Permit, credits int64) error {
+	return a.cfg.Gate.Settle(context.WithoutCancel(rq.ctx()), permit, credits)
+}
+
+// drop gives back what an answer holds that is not given.
+func drop(out any) {
+	if c, ok := out.(io.Closer); ok {
+		_ = c.Close()
+	}
+}
+
+// stillEvery is how often it is asked whether a long answer is still allowed.
+const stillEvery = 250 * time.Millisecond
+
+// watch ends a request whose key is revoked, narrowed or expires while it is being answered. The function it gives ends
+// the watch.
+func (a *API) watch(rq *request, permit gate.Permit, attempt access.Attempt) func() {
+	ctx, cancel := context.WithCancelCause(rq.ctx())
+	rq.r = rq.r.WithContext(ctx)
+	go func() {
+		tick := time.NewTicker(stillEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				if err := a.cfg.Gate.Watch(permit, attempt); err != nil {
+					cancel(err)
+					_ = http.NewResponseController(&rq.reply).SetWriteDeadline(a.cfg.Now()) // an answer under way ends too
+					return
+				}
+			}
+		}
+	}()
+	return func() { cancel(context.Canceled) }
+}
+
+// interrupted is the reason why a request was ended, if it was, and else the error that it ended with.
+func (rq *request) interrupted(err error) error {
+	if p, ok := errors.AsType[*problem.Error](context.Cause(rq.ctx())); ok {
+		return p
+	}
+	return err
 }
 
 // mountOpen adds a row that needs no key.
@@ -116,18 +208,24 @@ func (a *API) add(r row) {
 	a.rows = append(a.rows, r)
 }
 
-// identify finds the caller. It is the one place where a credential meets the gate.
-func (a *API) identify(rq *request, action access.Action) (gate.Caller, error) {
+// identify finds the caller, and checks the head of the request against its signature. It is the one place where a
+// credential meets the gate. wrong says that the signature is not right, for the policy to refuse.
+func (a *API) identify(rq *request, action access.Action) (caller gate.Caller, wrong bool, err error) {
 	credential, err := credentialOf(rq)
 	if err != nil {
-		return gate.Caller{}, err
+		return gate.Caller{}, false, err
 	}
-	caller, err := a.cfg.Gate.Identify(rq.ctx(), credential, action)
-	if err != nil {
-		return gate.Caller{}, err
+	if caller, err = a.cfg.Gate.Identify(rq.ctx(), credential, action); err != nil {
+		return gate.Caller{}, false, err
 	}
 	rq.line.keyID = caller.KeyID()
-	return caller, nil
+	if until := caller.SecretUntil(); !until.IsZero() {
+		header := rq.reply.Header()
+		header.Set("Deprecation", "@"+strconv.FormatInt(caller.Replaced().Unix(), 10)) // RFC 9745
+		header.Set("Sunset", until.UTC().Format(http.TimeFormat))                      // RFC 8594
+	}
+	caller, wrong = a.checkSignature(rq, caller, credential.Key.Reveal())
+	return caller, wrong, nil
 }
 
 // nothing is the input or answer of an endpoint that has none.

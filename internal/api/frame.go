@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"path"
 	"runtime/debug"
 	"strings"
@@ -17,20 +16,23 @@ import (
 
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/proxy"
 )
 
 // request is one request on its way through the frame.
 type request struct {
-	a       *API
-	reply   reply
-	r       *http.Request
-	row     *row
-	id      string
-	address netip.Addr
-	caller  gate.Caller // set before Read, on a row that needs a key
-	line    line
-	span    trace.Span          // nil when no traces are wanted
-	values  map[string][]string // the query, parsed once
+	a      *API
+	reply  reply
+	r      *http.Request
+	row    *row
+	id     string
+	from   proxy.Client // who sent it, as far as the connection and trusted proxies say
+	caller gate.Caller  // set before Read, on a row that needs a key
+	signed signed       // what is known of its signature
+	sdk    string       // the library that the body says it was sent with
+	line   line
+	span   trace.Span          // nil when no traces are wanted
+	values map[string][]string // the query, parsed once
 
 	lent     *bytes.Buffer // the body's buffer
 	reserved int64         // of the memory for bodies
@@ -59,7 +61,10 @@ func (l *line) admitted(p gate.Permit) { l.project, l.environment = p.Project(),
 
 // ServeHTTP is the frame around every request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	rq := &request{a: a, r: r, id: a.cfg.NewID(), address: peer(r.RemoteAddr), line: line{started: a.cfg.Now()}}
+	rq := &request{a: a, r: r, id: a.cfg.NewID(), from: a.cfg.Proxy.Client(proxy.Peer(r.RemoteAddr), r.Header), line: line{started: a.cfg.Now()}}
+	if rq.from.Ignored {
+		a.meter.ignored.Inc()
+	}
 	rq.reply = reply{ResponseWriter: w, rq: rq}
 	header := w.Header()
 	header["X-Request-Id"] = []string{rq.id}
@@ -192,7 +197,7 @@ func (rq *request) log() {
 	attrs := make([]slog.Attr, 0, 16)
 	attrs = append(attrs,
 		slog.String("request_id", rq.id), slog.String("method", method), slog.String("route", route), slog.Int("status", l.status),
-		slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.Int("received", l.received), slog.Int64("sent", l.sent), slog.String("address", rq.address.String()))
+		slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.Int("received", l.received), slog.Int64("sent", l.sent), slog.String("address", rq.from.Address.String()))
 	if l.items > 0 {
 		attrs = append(attrs, slog.Int("items", l.items), slog.Int("accepted", l.accepted))
 	}
@@ -231,15 +236,6 @@ func clip(s string, limit int) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:limit], "") + "…"
-}
-
-// peer is the address of the other end of the connection, with an IPv4 address as itself.
-func peer(remote string) netip.Addr {
-	ap, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return ap.Addr().Unmap().WithZone("")
 }
 
 // reply is the frame's response writer: it notes the status and size of the answer.

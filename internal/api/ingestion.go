@@ -1,8 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"net/http"
 	"reflect"
+	"regexp"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -187,6 +189,7 @@ func readBatch(rq *request, shape event.Shape) (event.Batch, error) {
 		return event.Batch{}, err
 	}
 	batch.Sync = sync
+	rq.sdk = sdkOf(text)
 	rq.line.items = len(batch.Items)
 	return batch, batch.FirstProblem()
 }
@@ -209,4 +212,29 @@ func writeReceipt(rq *request, in event.Receipt) error {
 		out.Queryable = &in.Queryable
 	}
 	return rq.writeJSON(http.StatusOK, out)
+}
+
+// sdkLook is how much of a body is looked at for the name of the library that sent it.
+const sdkLook = 8 << 10
+
+var sdkNames = [...]*regexp.Regexp{
+	regexp.MustCompile(`"\$lib"\s*:\s*"([A-Za-z0-9@/._-]{1,64})"`),
+	regexp.MustCompile(`"\$lib_version"\s*:\s*"([A-Za-z0-9+._-]{1,32})"`),
+}
+
+// sdkOf is the library that a payload names, as the clients of contracts A2 do: its name and version. It is shown to
+// admins who want to know who still uses a key, and decides nothing.
+func sdkOf(text []byte) string {
+	text = text[:min(len(text), sdkLook)]
+	if !bytes.Contains(text, []byte(`"$lib`)) {
+		return ""
+	}
+	name := sdkNames[0].FindSubmatch(text)
+	if name == nil {
+		return ""
+	}
+	if version := sdkNames[1].FindSubmatch(text); version != nil {
+		return string(name[1]) + " " + string(version[1])
+	}
+	return string(name[1])
 }

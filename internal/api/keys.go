@@ -2,6 +2,10 @@ package api
 
 import (
 	"context"
+	"crypto/ed25519"
+	"fmt"
+	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,26 +15,45 @@ import (
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/signature"
 )
 
 // Key is a key as the API shows it.
 type Key struct {
-	ID           string     `json:"id" doc:"The key's public name." example:"key_3fQ9xT0aLmZk"`
-	Kind         string     `json:"kind" enum:"public,secret"`
-	Mode         string     `json:"mode" enum:"live,test"`
-	Label        string     `json:"label" doc:"What the key is for." example:"web shop"`
-	Steward      string     `json:"steward" doc:"Who answers for it." example:"ana@example.com"`
-	Scopes       []string   `json:"scopes" doc:"The rights it holds."`
-	Environments []string   `json:"environments" doc:"The environments it is restricted to; empty: all of its mode."`
-	Prefix       string     `json:"prefix" doc:"How the key begins." example:"pk_live_3fQ9"`
-	LastFour     string     `json:"last_four" doc:"How the key ends." example:"a1B2"`
-	Key          string     `json:"key,omitzero" doc:"The whole key: always of a public key; of a secret key only in the answer that creates it."`
-	Status       string     `json:"status" enum:"active,expired,revoked"`
-	CreatedAt    time.Time  `json:"created_at"`
-	CreatedBy    string     `json:"created_by" doc:"The id of the key that created it, or 'operator'."`
-	UpdatedAt    time.Time  `json:"updated_at"`
-	ExpiresAt    *time.Time `json:"expires_at" doc:"When it stops working; null: never."`
-	RevokedAt    *time.Time `json:"revoked_at" doc:"When it was revoked; null: it was not."`
+	ID       string   `json:"id" doc:"The key's public name." example:"key_3fQ9xT0aLmZk"`
+	Kind     string   `json:"kind" enum:"public,secret"`
+	Mode     string   `json:"mode" enum:"live,test"`
+	Label    string   `json:"label" doc:"What the key is for." example:"web shop"`
+	Steward  string   `json:"steward" doc:"Who answers for it." example:"ana@example.com"`
+	Scopes   []string `json:"scopes" doc:"The rights it holds."`
+	Status   string   `json:"status" enum:"active,disabled,quarantined,not_yet_valid,expired,revoked"`
+	Prefix   string   `json:"prefix" doc:"How the key begins." example:"pk_live_3fQ9"`
+	LastFour string   `json:"last_four" doc:"How the key ends." example:"a1B2"`
+	Key      string   `json:"key,omitzero" doc:"The whole key: always of a public key; of a secret key only in the answer that makes it."`
+	keyring.Settings
+	SigningSecret string           `json:"signing_secret,omitzero" doc:"Only in the answer that makes it."`
+	SigningHint   string           `json:"signing_hint,omitzero" doc:"How the signing secret ends, if there is one."`
+	PublicKeys    []string         `json:"public_keys" doc:"Ed25519 public keys that signatures are checked with, in base64."`
+	Generation    int              `json:"generation" doc:"Counts the key's secrets from 1."`
+	MintedAt      time.Time        `json:"minted_at" doc:"When the present secret was made."`
+	Former        []FormerSecret   `json:"former" doc:"Secrets that were replaced and still work, the oldest first."`
+	Exposed       string           `json:"exposed,omitzero" enum:"url,cleartext,browser" doc:"Where the present secret was seen, when others may have seen it too."`
+	ExposedAt     *time.Time       `json:"exposed_at,omitempty" nullable:"false"`
+	Advice        []keyring.Advice `json:"advice" doc:"What should be done about the key."`
+	Source        string           `json:"source" enum:"stored,configuration" doc:"Keys of the server's configuration cannot be changed here."`
+	CreatedAt     time.Time        `json:"created_at"`
+	CreatedBy     string           `json:"created_by" doc:"The id of the key that created it, 'operator' or 'configuration'."`
+	UpdatedAt     time.Time        `json:"updated_at"`
+	RevokedAt     *time.Time       `json:"revoked_at" doc:"When it was revoked; null: it was not." nullable:"true"`
+	Version       int64            `json:"version" doc:"Counts the changes. It is in the ETag, for If-Match."`
+}
+
+// FormerSecret is a secret that was replaced and still works.
+type FormerSecret struct {
+	Prefix     string    `json:"prefix"`
+	LastFour   string    `json:"last_four"`
+	Generation int       `json:"generation"`
+	Until      time.Time `json:"until" doc:"When it stops working."`
 }
 
 // KeyPage is one page of a list of keys.
@@ -52,32 +75,51 @@ func (scopeName) Schema(huma.Registry) *huma.Schema {
 	return s
 }
 
-type createKey struct {
-	Body struct {
-		Kind         string      `json:"kind" enum:"public,secret" doc:"A public key may be published; a secret key belongs on servers."`
-		Mode         string      `json:"mode,omitzero" enum:"live,test" doc:"By default live."`
-		Label        string      `json:"label,omitzero" maxLength:"100" doc:"What the key is for."`
-		Steward      string      `json:"steward,omitzero" maxLength:"200" doc:"Who answers for it."`
-		Scopes       []scopeName `json:"scopes,omitempty" maxItems:"64" doc:"The rights it holds. A public key gets the client-side set by default and cannot hold more; a secret key needs at least one."`
-		Environments []string    `json:"environments,omitempty" maxItems:"32" doc:"The environments it is restricted to; empty: all of its mode."`
-		ExpiresAt    *time.Time  `json:"expires_at,omitempty" doc:"When it stops working; by default never."`
-	}
+// bounds are what an input says of a key's restrictions and limits; what is left out stays as it is, or is none.
+type bounds struct {
+	Environments *[]string          `json:"environments,omitempty" maxItems:"32" doc:"The environments it is restricted to; an empty list: all of its mode." nullable:"false"`
+	Networks     *[]keyring.Network `json:"networks,omitempty" maxItems:"100" doc:"The networks it may be used from; an empty list: anywhere." nullable:"false"`
+	Domains      *[]string          `json:"domains,omitempty" maxItems:"100" doc:"For a public key: the pages it may be used from; an empty list: any." nullable:"false"`
+	Events       *[]string          `json:"events,omitempty" maxItems:"200" doc:"The events it may send, each a name or the beginning of one and a *; an empty list: all." nullable:"false"`
+	Datasets     *keyring.Datasets  `json:"datasets,omitempty" doc:"The datasets it may use." nullable:"false"`
+	AllDatasets  bool               `json:"all_datasets,omitzero" doc:"Takes the restriction to datasets away."`
+	Signature    *bool              `json:"signature,omitempty" doc:"Whether its requests must be signed." nullable:"false"`
+	NotBefore    *time.Time         `json:"not_before,omitempty" doc:"When it begins to work." nullable:"false"`
+	ExpiresAt    *time.Time         `json:"expires_at,omitempty" doc:"When it stops working; cannot be combined with never_expires." nullable:"false"`
+	NeverExpires bool               `json:"never_expires,omitzero" doc:"Takes the expiry away."`
+	Observe      *[]string          `json:"observe,omitempty" maxItems:"16" doc:"The restrictions that are only observed: what they would deny is allowed and recorded." nullable:"false"`
+	Limits       *keyring.Limits    `json:"limits,omitempty" doc:"How much it may be used; by default as its kind is." nullable:"false"`
+	PublicKeys   *[]string          `json:"public_keys,omitempty" maxItems:"4" doc:"Ed25519 public keys to check signatures with: base64 of 32 bytes, or PEM." nullable:"false"`
 }
 
-type updateKey struct {
-	ID      string `path:"id" doc:"The key's public name." example:"key_3fQ9xT0aLmZk"`
-	Body    keyChange
-	current *access.Key
+type createKey struct {
+	Body struct {
+		Kind    string      `json:"kind" enum:"public,secret" doc:"A public key may be published; a secret key belongs on servers."`
+		Mode    string      `json:"mode,omitzero" enum:"live,test" doc:"By default live."`
+		Label   string      `json:"label,omitzero" maxLength:"100" doc:"What the key is for."`
+		Steward string      `json:"steward,omitzero" maxLength:"200" doc:"Who answers for it."`
+		Scopes  []scopeName `json:"scopes,omitempty" maxItems:"64" doc:"The rights it holds. A public key gets the client-side set by default and cannot hold more; a secret key needs at least one."`
+		DryRun  bool        `json:"dry_run,omitzero" doc:"Says what would be made, and makes nothing."`
+		bounds
+	}
+	made keyring.New
 }
 
 // keyChange has what it changes; a member left out stays as it is.
 type keyChange struct {
-	Label        *string      `json:"label,omitempty" maxLength:"100" nullable:"false"`
-	Steward      *string      `json:"steward,omitempty" maxLength:"200" nullable:"false"`
-	Scopes       *[]scopeName `json:"scopes,omitempty" maxItems:"64" nullable:"false"`
-	Environments *[]string    `json:"environments,omitempty" maxItems:"32" doc:"An empty list: every environment of the key's mode." nullable:"false"`
-	ExpiresAt    *time.Time   `json:"expires_at,omitempty" doc:"A new time to stop working; cannot be combined with never_expires." nullable:"false"`
-	NeverExpires bool         `json:"never_expires,omitzero" doc:"Takes the expiry away."`
+	Label   *string      `json:"label,omitempty" maxLength:"100" nullable:"false"`
+	Steward *string      `json:"steward,omitempty" maxLength:"200" nullable:"false"`
+	Scopes  *[]scopeName `json:"scopes,omitempty" maxItems:"64" nullable:"false"`
+	bounds
+	ConfirmLockout bool `json:"confirm_lockout,omitzero" doc:"Lets a key lock itself out."`
+}
+
+type updateKey struct {
+	ID      string `path:"id" doc:"The key's public name." example:"key_3fQ9xT0aLmZk"`
+	IfMatch string `header:"If-Match" maxLength:"100" doc:"The version that the change is meant for, as in the ETag."`
+	Body    keyChange
+	current *access.Key
+	change  keyring.Change
 }
 
 type oneKey struct {
@@ -85,9 +127,18 @@ type oneKey struct {
 	current *access.Key
 }
 
+// keyAt is a key to do something with, and the version that is meant.
+type keyAt struct {
+	ID       string `path:"id" doc:"The key's public name." example:"key_3fQ9xT0aLmZk"`
+	IfMatch  string `header:"If-Match" maxLength:"100" doc:"The version that the change is meant for, as in the ETag."`
+	current  *access.Key
+	revision int64
+}
+
 type listKeys struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"200" doc:"How many at the most; by default 50."`
-	Cursor string `query:"cursor" maxLength:"500" doc:"Where to go on, from the page before."`
+	Steward string `query:"steward" maxLength:"200" doc:"Only keys that this steward answers for."`
+	Limit   int    `query:"limit" minimum:"1" maximum:"200" doc:"How many at the most; by default 50."`
+	Cursor  string `query:"cursor" maxLength:"500" doc:"Where to go on, from the page before."`
 }
 
 func mountKeys(a *API) {
@@ -95,17 +146,15 @@ func mountKeys(a *API) {
 	mount(a, endpoint[createKey, Key]{
 		Method: "POST", Path: "/v1/keys", Action: access.WriteKeys, Status: 201,
 		Read:  readNewKey(a),
-		Wants: func(in createKey) access.Attempt { return access.Attempt{Grants: in.key().Grant()} },
+		Wants: func(in createKey) access.Attempt { return access.Attempt{Grants: in.made.Grant()} },
 		Do: func(ctx context.Context, permit gate.Permit, in createKey) (Key, error) {
-			record, key, err := ring.Create(ctx, permit, in.key())
-			if err != nil {
-				return Key{}, err
-			}
-			return a.withKey(record, key), nil
+			record, secrets, err := ring.Create(ctx, permit, in.made)
+			return a.withSecrets(record, secrets), err
 		},
+		Write: writeKey(201),
 		Doc: doc{
-			ID: "createKey", Tag: "Keys", Summary: "Create a key", Problems: []problem.Code{problem.GrantTooWide},
-			Text:     "A secret key is shown in this answer and never again. A key can hand on only scopes and environments it holds itself.",
+			ID: "createKey", Tag: "Keys", Summary: "Create a key", Problems: []problem.Code{problem.GrantTooWide, problem.OverCeiling, problem.Unavailable},
+			Text:     "A secret key is shown in this answer and never again. A key can hand on only scopes and bounds it has itself.",
 			Examples: []example{createKeyExample},
 		},
 	})
@@ -113,7 +162,7 @@ func mountKeys(a *API) {
 		Method: "GET", Path: "/v1/keys", Action: access.ReadKeys,
 		Read: bound[listKeys](a), Wants: wantsNothing[listKeys],
 		Do: func(ctx context.Context, permit gate.Permit, in listKeys) (KeyPage, error) {
-			records, next, err := ring.List(ctx, permit, in.Cursor, orDefault(in.Limit, 50))
+			records, next, err := ring.List(ctx, permit, in.Steward, in.Cursor, orDefault(in.Limit, 50))
 			if err != nil {
 				return KeyPage{}, err
 			}
@@ -132,32 +181,34 @@ func mountKeys(a *API) {
 			record, err := ring.Get(ctx, permit, in.ID)
 			return a.keyView(record), err
 		},
-		Doc: doc{ID: "readKey", Tag: "Keys", Summary: "Read a key", Problems: []problem.Code{problem.NotFound}},
+		Write: writeKey(200),
+		Doc:   doc{ID: "readKey", Tag: "Keys", Summary: "Read a key", Problems: []problem.Code{problem.NotFound}},
 	})
 	mount(a, endpoint[updateKey, Key]{
 		Method: "PATCH", Path: "/v1/keys/{id}", Action: access.WriteKeys,
 		Read: readKeyChange(a),
 		Wants: func(in updateKey) access.Attempt {
-			return access.Attempt{Subject: subject(in.current), Grants: in.change().Grant()}
+			return access.Attempt{Subject: subject(in.current), Grants: in.change.Grant()}
 		},
 		Do: func(ctx context.Context, permit gate.Permit, in updateKey) (Key, error) {
-			record, err := ring.Update(ctx, permit, in.ID, in.change())
+			record, err := ring.Update(ctx, permit, in.ID, in.change)
 			return a.keyView(record), err
 		},
+		Write: writeKey(200),
 		Doc: doc{
 			ID: "updateKey", Tag: "Keys", Summary: "Change a key", Text: "Takes effect before the answer. What is left out stays as it is.",
-			Problems: []problem.Code{problem.NotFound, problem.Conflict, problem.GrantTooWide},
+			Problems: []problem.Code{problem.NotFound, problem.Conflict, problem.GrantTooWide, problem.OverCeiling, problem.Lockout, problem.PreconditionFailed},
 		},
 	})
-	mount(a, endpoint[oneKey, nothing]{
+	mount(a, endpoint[keyAt, nothing]{
 		Method: "DELETE", Path: "/v1/keys/{id}", Action: access.WriteKeys, Status: 204,
-		Read: readKey(a), Wants: oneKey.wants,
-		Do: func(ctx context.Context, permit gate.Permit, in oneKey) (nothing, error) {
-			_, err := ring.Revoke(ctx, permit, in.ID)
+		Read: readKeyAt(a), Wants: keyAt.wants,
+		Do: func(ctx context.Context, permit gate.Permit, in keyAt) (nothing, error) {
+			_, err := ring.Revoke(ctx, permit, in.ID, in.revision)
 			return nothing{}, err
 		},
 		Doc: doc{
-			ID: "revokeKey", Tag: "Keys", Summary: "Revoke a key", Problems: []problem.Code{problem.NotFound},
+			ID: "revokeKey", Tag: "Keys", Summary: "Revoke a key", Problems: []problem.Code{problem.NotFound, problem.Conflict, problem.PreconditionFailed},
 			Text: "When this has answered, the key is refused everywhere. Revoking it again changes nothing.",
 		},
 	})
@@ -173,6 +224,20 @@ func readKey(a *API) func(*request) (oneKey, error) {
 	}
 }
 
+// readKeyAt reads the id and the version, and looks at what the key is now.
+func readKeyAt(a *API) func(*request) (keyAt, error) {
+	read := bound[keyAt](a)
+	return func(rq *request) (keyAt, error) {
+		in, err := read(rq)
+		if err != nil {
+			return in, err
+		}
+		in.current, _ = a.cfg.Keys.Peek(rq.caller.Project(), in.ID)
+		in.revision, err = versionOf(in.IfMatch)
+		return in, err
+	}
+}
+
 func readNewKey(a *API) func(*request) (createKey, error) {
 	read := bound[createKey](a)
 	return func(rq *request) (createKey, error) {
@@ -180,16 +245,23 @@ func readNewKey(a *API) func(*request) (createKey, error) {
 		if err != nil {
 			return in, err
 		}
-		return in, checkExpiry(in.Body.ExpiresAt)
+		in.made, err = in.key()
+		return in, err
 	}
 }
 
-// checkExpiry refuses the year 1, which to the keyring means never.
-func checkExpiry(at *time.Time) error {
-	if at != nil && at.IsZero() {
-		return problem.Invalid("expires_at", "must be in the future")
+// checkTimes refuses the year 1, which to the keyring means never.
+func (b *bounds) checkTimes() (faults []problem.Field) {
+	if b.ExpiresAt != nil && b.ExpiresAt.IsZero() {
+		faults = append(faults, problem.Field{Name: "expires_at", Detail: "must be in the future"})
 	}
-	return nil
+	if b.NeverExpires && b.ExpiresAt != nil {
+		faults = append(faults, problem.Field{Name: "never_expires", Detail: "cannot be combined with expires_at"})
+	}
+	if b.AllDatasets && b.Datasets != nil {
+		faults = append(faults, problem.Field{Name: "all_datasets", Detail: "cannot be combined with datasets"})
+	}
+	return faults
 }
 
 func readKeyChange(a *API) func(*request) (updateKey, error) {
@@ -199,15 +271,42 @@ func readKeyChange(a *API) func(*request) (updateKey, error) {
 		if err != nil {
 			return in, err
 		}
-		if in.Body.NeverExpires && in.Body.ExpiresAt != nil {
-			return in, problem.Invalid("never_expires", "cannot be combined with expires_at")
-		}
 		in.current, _ = a.cfg.Keys.Peek(rq.caller.Project(), in.ID)
-		return in, checkExpiry(in.Body.ExpiresAt)
+		in.change, err = in.Body.read(in.current, in.IfMatch)
+		return in, err
+	}
+}
+
+// versionOf reads the version in an If-Match; 0 when there is none, or any will do.
+func versionOf(ifMatch string) (int64, error) {
+	if ifMatch == "" || ifMatch == "*" {
+		return 0, nil
+	}
+	text, quoted := strings.CutPrefix(ifMatch, `"`)
+	text, ended := strings.CutSuffix(text, `"`)
+	n, err := strconv.ParseInt(text, 10, 64)
+	if !quoted || !ended || err != nil || n < 1 {
+		return 0, problem.New(problem.PreconditionFailed, "The If-Match header names no version there could be.").At("header.If-Match", "is not an ETag of this address")
+	}
+	return n, nil
+}
+
+func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
+
+// writeKey answers with a key and its version.
+func writeKey(status int) func(*request, Key) error {
+	return func(rq *request, k Key) error {
+		if k.ID == "" { // of a dry run
+			return rq.writeJSON(http.StatusOK, k)
+		}
+		rq.reply.Header().Set("ETag", etag(k.Version))
+		return rq.writeJSON(status, k)
 	}
 }
 
 func (in oneKey) wants() access.Attempt { return access.Attempt{Subject: subject(in.current)} }
+
+func (in keyAt) wants() access.Attempt { return access.Attempt{Subject: subject(in.current)} }
 
 // subject is a key as a thing that an attempt is about; one that is not there is the zero Subject.
 func subject(k *access.Key) *access.Subject {
@@ -217,10 +316,9 @@ func subject(k *access.Key) *access.Subject {
 	return &access.Subject{Project: k.Project.ID, Mode: k.Mode}
 }
 
-func (in createKey) key() keyring.New {
+func (in createKey) key() (keyring.New, error) {
 	n := keyring.New{
-		Kind: access.Public, Mode: access.Live, Label: in.Body.Label, Steward: in.Body.Steward,
-		Scopes: scopes(in.Body.Scopes), Environments: in.Body.Environments,
+		Kind: access.Public, Mode: access.Live, Label: in.Body.Label, Steward: in.Body.Steward, Scopes: scopes(in.Body.Scopes), DryRun: in.Body.DryRun,
 	}
 	if in.Body.Kind == "secret" {
 		n.Kind = access.Secret
@@ -228,22 +326,67 @@ func (in createKey) key() keyring.New {
 	if in.Body.Mode == "test" {
 		n.Mode = access.Test
 	}
-	if in.Body.ExpiresAt != nil {
-		n.ExpiresAt = *in.Body.ExpiresAt
+	c, faults := in.Body.change()
+	n.Limits = access.DefaultLimits(n.Kind)
+	c.EditBounds(&n.Bounds)
+	if c.PublicKeys != nil {
+		n.PublicKeys = *c.PublicKeys
 	}
-	return n
+	return n, keyring.Invalid(faults)
 }
 
-func (in updateKey) change() keyring.Change {
-	c := keyring.Change{Label: in.Body.Label, Steward: in.Body.Steward, Environments: in.Body.Environments, ExpiresAt: in.Body.ExpiresAt, Basis: in.current}
-	if in.Body.Scopes != nil {
-		set := scopes(*in.Body.Scopes)
+func (in *keyChange) read(current *access.Key, ifMatch string) (keyring.Change, error) {
+	c, faults := in.change()
+	c.Label, c.Steward, c.Basis, c.ConfirmLockout = in.Label, in.Steward, current, in.ConfirmLockout
+	if in.Scopes != nil {
+		set := scopes(*in.Scopes)
 		c.Scopes = &set
 	}
-	if in.Body.NeverExpires {
+	if err := keyring.Invalid(faults); err != nil {
+		return c, err
+	}
+	var err error
+	c.Revision, err = versionOf(ifMatch)
+	return c, err
+}
+
+// change reads what an input says of bounds.
+func (b *bounds) change() (c keyring.Change, faults []problem.Field) {
+	faults = b.checkTimes()
+	c = keyring.Change{Environments: b.Environments, Events: b.Events, Signature: b.Signature, NotBefore: b.NotBefore, ExpiresAt: b.ExpiresAt}
+	if b.NeverExpires {
 		c.ExpiresAt = &time.Time{}
 	}
-	return c
+	c.Networks = parsed(b.Networks, keyring.ParseNetworks, &faults)
+	c.Domains = parsed(b.Domains, keyring.ParseDomains, &faults)
+	c.Observe = parsed(b.Observe, keyring.ParseObserve, &faults)
+	c.Limits = parsed(b.Limits, keyring.ParseLimits, &faults)
+	c.PublicKeys = parsed(b.PublicKeys, parsePublicKeys, &faults)
+	if b.Datasets != nil || b.AllDatasets {
+		c.Datasets = parsed(&b.Datasets, keyring.ParseDatasets, &faults)
+	}
+	return c, faults
+}
+
+// parsed reads a member, if it is there.
+func parsed[I, O any](in *I, parse func(I) (O, []problem.Field), faults *[]problem.Field) *O {
+	if in == nil {
+		return nil
+	}
+	out, wrong := parse(*in)
+	*faults = append(*faults, wrong...)
+	return &out
+}
+
+func parsePublicKeys(texts []string) (keys []ed25519.PublicKey, faults []problem.Field) {
+	for i, text := range texts {
+		key, err := signature.ParsePublicKey(text)
+		if err != nil {
+			faults = append(faults, problem.Field{Name: fmt.Sprintf("public_keys[%d]", i), Detail: err.Error()})
+		}
+		keys = append(keys, key)
+	}
+	return keys, faults
 }
 
 func scopes(names []scopeName) access.Scopes {
@@ -255,25 +398,51 @@ func scopes(names []scopeName) access.Scopes {
 }
 
 func (a *API) keyView(r keyring.Record) Key {
+	now := a.cfg.Now()
 	k := Key{
-		ID: r.ID, Kind: r.Kind.String(), Mode: r.Mode.String(), Label: r.Label, Steward: r.Steward, Scopes: r.Scopes.Names(),
-		Environments: append([]string{}, r.Environments...), Key: r.Public, Status: "active",
-		CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy, UpdatedAt: r.UpdatedAt, ExpiresAt: timeOrNull(r.ExpiresAt), RevokedAt: timeOrNull(r.RevokedAt),
+		ID: r.ID, Kind: r.Kind.String(), Mode: r.Mode.String(), Label: r.Label, Steward: r.Steward, Scopes: r.Scopes.Names(), Status: statusOf(&r, now),
+		Key: r.Public, Settings: keyring.SettingsOf(&r.Bounds), SigningHint: r.Signing.Hint, PublicKeys: []string{}, Generation: r.Generation, MintedAt: r.MintedAt,
+		Former: []FormerSecret{}, Exposed: string(r.Exposed), ExposedAt: timeOrNull(r.ExposedAt), Advice: r.Advice(now), Source: "stored",
+		CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy, UpdatedAt: r.UpdatedAt, RevokedAt: timeOrNull(r.RevokedAt), Version: r.Revision,
+	}
+	if r.Declared {
+		k.Source = "configuration"
 	}
 	k.Prefix, k.LastFour, _ = strings.Cut(r.Hint, "…")
-	switch {
-	case !r.RevokedAt.IsZero():
-		k.Status = "revoked"
-	case !r.ExpiresAt.IsZero() && !a.cfg.Now().Before(r.ExpiresAt):
-		k.Status = "expired"
+	for _, f := range r.Former {
+		if f.Until.After(now) {
+			prefix, last, _ := strings.Cut(f.Hint, "…")
+			k.Former = append(k.Former, FormerSecret{prefix, last, f.Generation, f.Until})
+		}
+	}
+	for _, key := range r.Signing.PublicKeys {
+		k.PublicKeys = append(k.PublicKeys, signature.FormatPublicKey(key))
 	}
 	return k
 }
 
-// withKey is the answer that creates a key: the one place where a secret key is shown.
-func (a *API) withKey(r keyring.Record, key access.Text) Key {
+// statusOf is what has become of a key: what ends it comes before what holds it up.
+func statusOf(r *keyring.Record, now time.Time) string {
+	switch {
+	case !r.RevokedAt.IsZero():
+		return "revoked"
+	case !r.ExpiresAt.IsZero() && !now.Before(r.ExpiresAt):
+		return "expired"
+	case r.State != access.Active:
+		return r.State.String()
+	case now.Before(r.NotBefore):
+		return "not_yet_valid"
+	}
+	return "active"
+}
+
+// withSecrets is the answer that makes a secret: the one place where it is shown.
+func (a *API) withSecrets(r keyring.Record, made keyring.Secrets) Key {
 	k := a.keyView(r)
-	k.Key = key.Reveal()
+	if !made.Key.Empty() {
+		k.Key = made.Key.Reveal()
+	}
+	k.SigningSecret = made.Signing.Reveal()
 	return k
 }
 

@@ -10,8 +10,9 @@ import (
 
 // meter counts requests. Its labels come from closed sets: the rows' paths, the methods they take, the statuses.
 type meter struct {
-	took  *prometheus.HistogramVec
-	known sync.Map // labels to prometheus.Observer: finding one is cheaper than naming it
+	took    *prometheus.HistogramVec
+	ignored prometheus.Counter // forwarded headers from peers that are not trusted
+	known   sync.Map           // labels to prometheus.Observer: finding one is cheaper than naming it
 }
 
 type labels struct {
@@ -25,7 +26,10 @@ func newMeter(registry prometheus.Registerer) *meter {
 		Help:    "How long requests took, from their header to the end of the answer.",
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 	}, []string{"route", "method", "status"})}
-	registry.MustRegister(m.took)
+	m.ignored = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "weir_forwarded_ignored_total", Help: "Requests with a forwarded header from a peer that is not a trusted proxy. It changed nothing.",
+	})
+	registry.MustRegister(m.took, m.ignored)
 	return m
 }
 

@@ -55,6 +55,7 @@ var tags = [...]huma.Tag{
 	{Name: "Ingestion", Description: "Send events, and say who did what. A public key with `events:write` or `users:write` is enough."},
 	{Name: "Query", Description: "Read what was sent, with SQL or as a list. Needs a secret key."},
 	{Name: "Keys", Description: "Create, list, change and revoke API keys."},
+	{Name: "Project", Description: "What a project decides for all its keys."},
 	{Name: "Ledger", Description: "See what was denied, and how much was used."},
 	{Name: "Server", Description: "Whether the server is well, and its documentation."},
 }
@@ -144,7 +145,7 @@ func security(action access.Action) []map[string][]string {
 func (a *API) describeInput(op *huma.Operation, r *row) {
 	for _, p := range paramsOf(a.registry, r.doc.In) {
 		op.Parameters = append(op.Parameters, &huma.Param{
-			Name: p.name, In: p.in, Description: p.doc, Required: p.required, Schema: p.schema, Example: first(p.schema.Examples),
+			Name: p.name, In: p.in, Description: p.doc, Required: p.required, Schema: p.schema, Example: firstOf(p.schema.Examples),
 		})
 	}
 	if r.doc.In == nil {
@@ -161,13 +162,13 @@ func (a *API) describeInput(op *huma.Operation, r *row) {
 		}
 		media.Examples[e.Name] = &huma.Example{Value: json.RawMessage(e.Body)}
 	}
-	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": media}}
+	op.RequestBody = &huma.RequestBody{Required: field.Tag.Get("optional") == "", Content: map[string]*huma.MediaType{"application/json": media}}
 	for _, name := range r.doc.Takes {
 		op.RequestBody.Content[name] = &huma.MediaType{Schema: media.Schema}
 	}
 }
 
-func first(examples []any) any {
+func firstOf(examples []any) any {
 	if len(examples) == 0 {
 		return nil
 	}
@@ -239,7 +240,15 @@ func (a *API) describeProblems(op *huma.Operation, r *row) {
 func (a *API) problemsOf(r *row) []problem.Code {
 	codes := slices.Clone(r.doc.Problems)
 	if r.action != access.Anyone {
-		codes = append(codes, problem.TwoCredentials, problem.MissingCredential, problem.MalformedKey, problem.KeyNotAccepted, problem.SecretKeyInURL, problem.InvalidRequest, problem.InvalidField)
+		codes = append(codes, problem.TwoCredentials, problem.MissingCredential, problem.MalformedKey, problem.KeyNotAccepted, problem.SecretKeyInURL, problem.InvalidRequest, problem.InvalidField,
+			problem.SignatureRequired, problem.SignatureInvalid, problem.CleartextCredential, problem.SecretKeyInBrowser, problem.KeyQuarantined, problem.NetworkNotAllowed,
+			problem.DomainNotAllowed, problem.ProjectCeiling, problem.RateLimited, problem.TooManyFailures)
+	}
+	if r.costs {
+		codes = append(codes, problem.CreditsExhausted)
+	}
+	if r.action == access.WriteEvents {
+		codes = append(codes, problem.EventNotAllowed)
 	}
 	if r.action.Scope() != 0 {
 		codes = append(codes, problem.MissingScope)
@@ -249,7 +258,7 @@ func (a *API) problemsOf(r *row) []problem.Code {
 	}
 	if r.doc.In != nil {
 		if _, ok := r.doc.In.FieldByName("Body"); ok {
-			codes = append(codes, problem.InvalidJSON, problem.BodyTooLarge, problem.UnsupportedMediaType)
+			codes = append(codes, problem.InvalidJSON, problem.BodyTooLarge, problem.UnsupportedMediaType, problem.DigestUnsupported, problem.DigestInvalid, problem.DigestMismatched)
 		}
 	}
 	slices.Sort(codes)

@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/signature"
 )
 
 // Problem is the body of every answer that is not a success: RFC 9457 problem details with our extension members.
@@ -27,6 +28,7 @@ type Problem struct {
 	Scope      string          `json:"scope,omitzero" doc:"The scope that was needed." example:"sql:run"`
 	RetryAfter int             `json:"retry_after,omitzero" doc:"Seconds after which a retry makes sense."`
 	DecisionID string          `json:"decision_id,omitzero" doc:"The denial's entry in the ledger."`
+	Violated   []string        `json:"violated-policies,omitempty" doc:"The limits that were reached." nullable:"false"`
 }
 
 // ingestionBody is a problem as the ingestion clients read it (contracts A3): one reads error_code, one needs error to
@@ -57,9 +59,15 @@ func (a *API) writeProblem(rq *request, err error) {
 	if challenge := challengeFor(p); challenge != "" {
 		header.Set("WWW-Authenticate", challenge)
 	}
+	switch p.Code {
+	case problem.SignatureRequired, problem.SignatureInvalid:
+		header.Set("Accept-Signature", signature.Challenge(rq.line.keyID))
+	case problem.DomainNotAllowed:
+		uncross(header)
+	}
 	body := Problem{
 		Type: p.Code.Type(a.problemBase), Title: p.Code.Row().Title, Status: p.Status(), Detail: p.Detail, Code: string(p.Code),
-		RequestID: rq.id, Errors: p.Fields, Scope: p.Scope, DecisionID: p.DecisionID,
+		RequestID: rq.id, Errors: p.Fields, Scope: p.Scope, DecisionID: p.DecisionID, Violated: p.Violated,
 	}
 	if p.RetryAfter > 0 {
 		body.RetryAfter = int((p.RetryAfter + time.Second - 1) / time.Second)
@@ -106,6 +114,8 @@ func challengeFor(p *problem.Error) string {
 	switch {
 	case p.Code == problem.MissingCredential:
 		return realm
+	case p.Code == problem.SignatureRequired || p.Code == problem.SignatureInvalid:
+		return `Signature realm="weir"`
 	case p.Status() == http.StatusUnauthorized:
 		return realm + `, error="invalid_token"`
 	case p.Code == problem.TwoCredentials:

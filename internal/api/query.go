@@ -58,6 +58,7 @@ func mountQuery(a *API) {
 		},
 		Do:    a.cfg.Query.Ask,
 		Write: writeAnswer,
+		Cost:  1, Price: answerPrice, Long: true,
 		Doc: doc{
 			ID: "query", Tag: "Query", Summary: "Ask a question in SQL",
 			Text: "One read-only SELECT over `events` and `persons` of one environment. `events` has event_id, event, timestamp, received_at, " +
@@ -100,13 +101,19 @@ func mountQuery(a *API) {
 			}
 			return s, err
 		},
-		Write: writeStream,
+		Write: writeStream, Long: true,
 		Doc: doc{
 			ID: "followEvents", Tag: "Query", Summary: "Follow events as they come", Types: []string{"text/event-stream"},
 			Text: "Server-sent events, one for each event as soon as it is durable: `event: event`, `id:` the event's id, `data:` the event as in the list. " +
 				"A comment is sent every 15 seconds. A reader that lags far behind is disconnected; what it missed is in the list.",
 		},
 	})
+}
+
+// answerPrice is what an answer costs: a credit for each thousand rows begun, and one for each MiB begun.
+func answerPrice(answer *query.Answer) int64 {
+	const rows, bytes = 1000, 1 << 20
+	return 1 + answer.Rows/rows + answer.Size/bytes
 }
 
 // readQuestion reads the question, and has the engine's own parser look at the statement before anything is admitted.

@@ -79,7 +79,7 @@ func (rq *request) onlyQuery(names ...string) error {
 		return err
 	}
 	for name, given := range values {
-		if name == keyParameter {
+		if isKeyParameter(name) {
 			continue
 		}
 		if !slices.Contains(names, name) {
@@ -104,6 +104,9 @@ func (rq *request) body(most size, types ...string) ([]byte, error) {
 	err := rq.take(packed, rq.r.Body, most.sent)
 	rq.line.received = packed.Len()
 	var plain *bytes.Buffer
+	if err == nil {
+		err = rq.checkBody(packed.Bytes())
+	}
 	if err == nil {
 		plain, err = rq.unpack(packed, most.unpacked)
 	}

@@ -28,6 +28,7 @@ type WhoAmI struct {
 	Scopes       []string      `json:"scopes" doc:"The rights it holds."`
 	ExpiresAt    *time.Time    `json:"expires_at" doc:"When it stops working; null: never."`
 	Address      string        `json:"address" doc:"Where the server sees this request come from."`
+	Hops         []string      `json:"hops" doc:"The trusted proxies it came through, the nearest first."`
 }
 
 // Environment is a named data space of a project.
@@ -48,12 +49,23 @@ type Readiness struct {
 	Parts map[string]string `json:"parts" doc:"Each part with 'ready', or with what it lacks."`
 }
 
-type whoami struct{ address string }
+type whoami struct {
+	address string
+	hops    []string
+}
+
+func readWhoami(rq *request) (whoami, error) {
+	in := whoami{address: rq.from.Address.String(), hops: []string{}}
+	for _, hop := range rq.from.Hops {
+		in.hops = append(in.hops, hop.String())
+	}
+	return in, rq.onlyQuery()
+}
 
 func mountServer(a *API) {
 	mount(a, endpoint[whoami, WhoAmI]{
 		Method: "GET", Path: "/v1/whoami", Action: access.HoldKey, Cross: true,
-		Read:  func(rq *request) (whoami, error) { return whoami{rq.address.String()}, rq.onlyQuery() },
+		Read:  readWhoami,
 		Wants: wantsNothing[whoami],
 		Do: func(_ context.Context, permit gate.Permit, in whoami) (WhoAmI, error) {
 			return whoIs(permit, in), nil
@@ -97,7 +109,7 @@ func whoIs(permit gate.Permit, in whoami) WhoAmI {
 	key := permit.Key()
 	who := WhoAmI{
 		KeyID: key.ID, Kind: key.Kind.String(), Mode: key.Mode.String(), Organization: permit.Organization(), Project: permit.Project(),
-		Environments: []Environment{}, Scopes: key.Scopes.Names(), ExpiresAt: timeOrNull(key.ExpiresAt), Address: in.address,
+		Environments: []Environment{}, Scopes: key.Scopes.Names(), ExpiresAt: timeOrNull(key.ExpiresAt), Address: in.address, Hops: in.hops,
 	}
 	for _, env := range key.Reachable() {
 		who.Environments = append(who.Environments, Environment{Name: env.Name, Mode: env.Mode.String()})

@@ -40,10 +40,14 @@ func (b Batch) Targets() []access.Target {
 	targets := make([]access.Target, 0, len(b.Items))
 	for i := range b.Items {
 		if b.Items[i].Problem == nil {
-			targets = append(targets, access.Target{Environment: b.Items[i].Event.Environment, Event: b.Items[i].Event.Name})
+			targets = append(targets, b.Items[i].target())
 		}
 	}
 	return targets
+}
+
+func (i *Item) target() access.Target {
+	return access.Target{Environment: i.Event.Environment, Event: i.Event.Name}
 }
 
 // FirstProblem is the problem of a batch without one good item, and nil when there is a good one.

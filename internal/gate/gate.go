@@ -213,6 +213,21 @@ func (c Caller) Signed(right bool, diagnosis string) Caller {
 	return c
 }
 
+// Unsigned gives a Caller whose signature is none of ours to check.
+func (c Caller) Unsigned() Caller {
+	c.credential.Signed = access.Unsigned
+	return c
+}
+
+// Replaced is when the secret that was shown was replaced by the present one.
+func (c Caller) Replaced() time.Time { return c.entry.Key.MintedAt }
+
+// By gives a Caller of which it is known what library it uses.
+func (c Caller) By(sdk string) Caller {
+	c.credential.Client.SDK = sdk
+	return c
+}
+
 // Reasons of a denial for which there is no key to ask the policy about.
 const (
 	noCredential = "no_credential"

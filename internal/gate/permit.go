@@ -46,9 +46,9 @@ func (p Permit) Charged() Charged { p.must(); return p.charged }
 func (p Permit) Refused() []access.Refusal { p.must(); return p.refused }
 
 // Refusal is what the sender is told of a target the permit does not cover.
-func (p Permit) Refusal(environment string, reason access.Reason) *problem.Error {
+func (p Permit) Refusal(target access.Target, reason access.Reason) *problem.Error {
 	p.must()
-	return Problem(reason, p.caller.entry.Key, &access.Attempt{}, &access.Target{Environment: environment})
+	return Problem(reason, p.caller.entry.Key, &access.Attempt{}, &target)
 }
 
 // Space is the environment a target's name stands for, and false when the permit does not reach it.

@@ -99,7 +99,7 @@ func TestEveryFieldAtFaultIsNamed(t *testing.T) {
 		"expires late":   {func(n *keyring.New) { n.ExpiresAt = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }, []string{"expires_at"}},
 	} {
 		n := secretKey()
-		c.edit(&n)
+		c.EditBounds(&n)
 		stored := len(h.shelf.keys)
 		_, _, err := h.ring.Create(t.Context(), h.one, n)
 		if c.want == nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/signature"
 )
 
 // MaxPage is how many keys one call of List gives at the most.
@@ -20,8 +21,8 @@ const MaxPage = 200
 
 // Secrets are what a call made and shows once.
 type Secrets struct {
-	Key     access.Text // the whole key
-	Signing access.Text // the signing secret
+	Key     access.Text      // the whole key
+	Signing signature.Secret // the signing secret
 }
 
 // Create mints a key in the permit's project. The whole key is in the answer; of a secret key it is given here and never

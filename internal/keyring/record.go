@@ -156,7 +156,7 @@ func (c Change) Grant() *access.Grant {
 func (c Change) grantTo(k *access.Key) *access.Grant {
 	scopes, bounds := k.Scopes, k.Bounds
 	set(&scopes, c.Scopes)
-	c.edit(&bounds)
+	c.EditBounds(&bounds)
 	added := scopes &^ k.Scopes
 	if widens(&bounds, &k.Bounds) {
 		added = scopes
@@ -180,7 +180,8 @@ func set[T any](into, value *T) {
 	}
 }
 
-func (c Change) edit(b *access.Bounds) {
+// EditBounds puts what the change says into bounds.
+func (c Change) EditBounds(b *access.Bounds) {
 	set(&b.Environments, c.Environments)
 	set(&b.Networks, c.Networks)
 	set(&b.Domains, c.Domains)
@@ -230,7 +231,7 @@ func (c Change) check(rec *Record, project *access.Project, now time.Time) error
 		f.publicKeys(*c.PublicKeys)
 	}
 	after := rec.Bounds
-	c.edit(&after)
+	c.EditBounds(&after)
 	f.bounds(&after, rec.Kind)
 	return f.problem()
 }
@@ -240,7 +241,7 @@ func (c Change) apply(rec *Record) {
 	set(&rec.Steward, c.Steward)
 	set(&rec.Scopes, c.Scopes)
 	set(&rec.Signing.PublicKeys, c.PublicKeys)
-	c.edit(&rec.Bounds)
+	c.EditBounds(&rec.Bounds)
 	rec.Bounds = kept(rec.Bounds)
 }
 

@@ -3,9 +3,7 @@ package keyring
 import (
 	"context"
 	"crypto/ed25519"
-	"encoding/base64"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
@@ -13,6 +11,7 @@ import (
 	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/signature"
 )
 
 // Limits on rotation.
@@ -109,7 +108,7 @@ func (c Change) Restoring() *access.Grant {
 	}
 	g := &access.Grant{Kind: c.Basis.Kind, Mode: c.Basis.Mode, Scopes: c.Basis.Scopes, Bounds: c.Basis.Bounds}
 	set(&g.Scopes, c.Scopes)
-	c.edit(&g.Bounds)
+	c.EditBounds(&g.Bounds)
 	return g
 }
 
@@ -184,7 +183,7 @@ func (r *Ring) Expose(ctx context.Context, id string, how gate.Exposure, at time
 
 // Material is what signatures of one key are checked with.
 type Material struct {
-	Secret     []byte // of HMAC; nil: none
+	Secret     signature.Secret // of HMACs; the zero Secret: none
 	PublicKeys []ed25519.PublicKey
 }
 
@@ -198,16 +197,10 @@ func (r *Ring) Material(id string) *Material {
 	return e.material
 }
 
-// SigningLength is how many random bytes a signing secret has.
-const SigningLength = 32
-
-// signingPrefix begins a signing secret as it is shown.
-const signingPrefix = "ss_"
-
 // NewSigningSecret makes a new signing secret for a key, which is shown in the answer and never again. The one before is
 // wrong from then on.
 func (r *Ring) NewSigningSecret(ctx context.Context, permit gate.Permit, id string, revision int64) (Record, Secrets, error) {
-	var text access.Text
+	var text signature.Secret
 	rec, err := r.change(ctx, permit, id, "key.signing_secret", revision, func(rec *Record, _ *access.Project, _ time.Time) (err error) {
 		text, err = r.newSigning(rec)
 		return err
@@ -219,21 +212,21 @@ func (r *Ring) NewSigningSecret(ctx context.Context, permit gate.Permit, id stri
 }
 
 // newSigning gives a record a signing secret. It is no part of the key: whoever has the one cannot make the other.
-func (r *Ring) newSigning(rec *Record) (access.Text, error) {
+func (r *Ring) newSigning(rec *Record) (signature.Secret, error) {
 	if r.cfg.Vault == nil {
-		return access.Text{}, problem.New(problem.Unavailable, "There is no master key, so signing secrets cannot be kept. Register an Ed25519 public key instead.")
+		return signature.Secret{}, problem.New(problem.Unavailable, "There is no master key, so signing secrets cannot be kept. Register an Ed25519 public key instead.")
 	}
-	secret := make([]byte, SigningLength)
-	if _, err := io.ReadFull(r.cfg.Random, secret); err != nil {
-		return access.Text{}, fmt.Errorf("keyring: read the random source: %w", err)
-	}
-	sealed, err := r.cfg.Vault.Seal(secret, aboutSigning(rec.ID))
+	secret, err := signature.NewSecret(r.cfg.Random)
 	if err != nil {
-		return access.Text{}, fmt.Errorf("keyring: seal a signing secret: %w", err)
+		return signature.Secret{}, fmt.Errorf("keyring: make a signing secret: %w", err)
 	}
-	text := signingPrefix + base64.RawURLEncoding.EncodeToString(secret)
+	text := secret.Reveal()
+	sealed, err := r.cfg.Vault.Seal([]byte(text), aboutSigning(rec.ID))
+	if err != nil {
+		return signature.Secret{}, fmt.Errorf("keyring: seal a signing secret: %w", err)
+	}
 	rec.Signing.Sealed, rec.Signing.Hint = sealed, text[len(text)-4:]
-	return access.SecretText(text), nil
+	return secret, nil
 }
 
 func aboutSigning(id string) string { return id + "/signing" }
@@ -247,12 +240,13 @@ func (r *Ring) material(rec *Record) *Material {
 	if rec.Signing.Sealed == "" || r.cfg.Vault == nil {
 		return m
 	}
-	secret, err := r.cfg.Vault.Open(rec.Signing.Sealed, aboutSigning(rec.ID))
+	text, err := r.cfg.Vault.Open(rec.Signing.Sealed, aboutSigning(rec.ID))
+	if err == nil {
+		m.Secret, err = signature.ParseSecret(string(text))
+	}
 	if err != nil {
 		r.cfg.Log.Error("a signing secret cannot be opened: its signatures are refused", "key_id", rec.ID, "error", err)
-		return m
 	}
-	m.Secret = secret
 	return m
 }
 

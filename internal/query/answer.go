@@ -25,7 +25,12 @@ type Answer struct {
 func (a *Answer) WriteTo(w io.Writer) (int64, error) { return a.spool.WriteTo(w) }
 
 // Close gives back what the answer holds.
-func (a *Answer) Close() error { return a.spool.Close() }
+func (a *Answer) Close() error {
+	if a == nil {
+		return nil
+	}
+	return a.spool.Close()
+}
 
 // spool takes bytes in, up to a limit: into memory, and when they are too many for that, into a file. The file has no
 // name from the moment it is open, where the system allows that, so that not even a crash leaves it behind.

@@ -1,0 +1,90 @@
+package api
+
+import (
+	"context"
+
+	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/keyring"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// ProjectPolicy is what a project decides for all its keys.
+type ProjectPolicy struct {
+	keyring.Policy
+	Version int64 `json:"version" doc:"Counts the changes. It is in the ETag, for If-Match."`
+}
+
+type changePolicy struct {
+	IfMatch string `header:"If-Match" maxLength:"100" doc:"The version that the change is meant for, as in the ETag."`
+	Body    struct {
+		SecretInBrowser *bool             `json:"secret_in_browser,omitempty" nullable:"false" doc:"Whether a secret key may come from a page."`
+		SecretInURL     *bool             `json:"secret_in_url,omitempty" nullable:"false" doc:"Whether a secret key may stand in a query string."`
+		Ceilings        *keyring.Ceilings `json:"ceilings,omitempty" nullable:"false" doc:"What no key goes beyond, when it is made and when it is used."`
+		Limits          *keyring.Limits   `json:"limits,omitempty" nullable:"false" doc:"How much all keys together may be used."`
+		ConfirmLockout  bool              `json:"confirm_lockout,omitzero" doc:"Lets a key lock itself out."`
+	}
+	revision int64
+}
+
+func mountPolicy(a *API) {
+	mount(a, endpoint[nothing, ProjectPolicy]{
+		Method: "GET", Path: "/v1/project/policy", Action: access.ReadPolicy, Read: bound[nothing](a), Wants: wantsNothing[nothing],
+		Do: func(ctx context.Context, permit gate.Permit, _ nothing) (ProjectPolicy, error) {
+			return policyView(a.cfg.Keys.Policy(ctx, permit))
+		},
+		Write: writePolicy,
+		Doc:   doc{ID: "readPolicy", Tag: "Project", Summary: "Read the project's policy", Text: "What it decides for all its keys."},
+	})
+	mount(a, endpoint[changePolicy, ProjectPolicy]{
+		Method: "PATCH", Path: "/v1/project/policy", Action: access.WritePolicy, Read: readPolicyChange(a), Wants: wantsNothing[changePolicy],
+		Do: func(ctx context.Context, permit gate.Permit, in changePolicy) (ProjectPolicy, error) {
+			return policyView(a.cfg.Keys.SetPolicy(ctx, permit, in.revision, in.Body.ConfirmLockout, in.apply))
+		},
+		Write: writePolicy,
+		Doc: doc{
+			ID: "changePolicy", Tag: "Project", Summary: "Change the project's policy", Problems: []problem.Code{problem.Lockout, problem.PreconditionFailed},
+			Text: "Takes effect for every key before the answer. What is left out stays as it is.",
+		},
+	})
+}
+
+func policyView(rec keyring.PolicyRecord, err error) (ProjectPolicy, error) {
+	return ProjectPolicy{Policy: keyring.PolicyOf(&rec.Policy), Version: rec.Revision}, err
+}
+
+func writePolicy(rq *request, p ProjectPolicy) error {
+	rq.reply.Header().Set("ETag", etag(p.Version))
+	return rq.writeJSON(200, p)
+}
+
+func readPolicyChange(a *API) func(*request) (changePolicy, error) {
+	read := bound[changePolicy](a)
+	return func(rq *request) (changePolicy, error) {
+		in, err := read(rq)
+		if err == nil {
+			in.revision, err = versionOf(in.IfMatch)
+		}
+		return in, err
+	}
+}
+
+// apply changes a policy; the problem names every field at fault.
+func (in changePolicy) apply(p *access.Policy) error {
+	after := keyring.PolicyOf(p)
+	put(&after.SecretInBrowser, in.Body.SecretInBrowser)
+	put(&after.SecretInURL, in.Body.SecretInURL)
+	put(&after.Ceilings, in.Body.Ceilings)
+	put(&after.Limits, in.Body.Limits)
+	read, err := after.Read()
+	if err == nil {
+		*p = read
+	}
+	return err
+}
+
+func put[T any](into, value *T) {
+	if value != nil {
+		*into = *value
+	}
+}
