@@ -119,12 +119,15 @@ func parsePrefix(text string) (Kind, Mode, bool) {
 
 func base62(s string) bool {
 	for i := range len(s) {
-		c := s[i]
-		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+		if !isBase62(s[i]) {
 			return false
 		}
 	}
 	return true
+}
+
+func isBase62(c byte) bool {
+	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
 }
 
 func checksum(body string) string {

@@ -1,0 +1,113 @@
+package access
+
+import (
+	"hash/crc32"
+	"strings"
+)
+
+// hiddenPart stands in the place of a key's secret part.
+const hiddenPart = "…"
+
+const wordLength = LookupLength + SecretLength + checkLength
+
+// HideKeysIn gives a text without the secret part of any key in it; what is left of a key is its prefix and its public
+// name. It takes for a key
+//
+//   - what follows a key's prefix, be that in capitals or not, when it is longer than a public name: a key that was cut
+//     short is hidden too;
+//   - a key's word without its prefix, or behind one that is spelled wrongly, when the checksum says that it is one.
+//
+// What stands right before a key does not protect it, and what stands right behind it is hidden with it. A piece of a
+// key's word without a prefix looks like any other word, and stays. A text without keys comes back as it is.
+func HideKeysIn(text string) string {
+	if start, _ := nextSecret(text, 0); start < 0 {
+		return text
+	}
+	return string(appendHidden(nil, text))
+}
+
+// HideKeys is HideKeysIn for bytes. A JSON text stays one.
+func HideKeys(text []byte) []byte {
+	if start, _ := nextSecret(text, 0); start < 0 {
+		return text
+	}
+	return appendHidden(nil, text)
+}
+
+type text interface{ string | []byte }
+
+func appendHidden[T text](dst []byte, t T) []byte {
+	for from := 0; ; {
+		start, end := nextSecret(t, from)
+		if start < 0 {
+			return append(dst, t[from:]...)
+		}
+		dst = append(append(dst, t[from:start]...), hiddenPart...)
+		from = end
+	}
+}
+
+// nextSecret finds the first secret part in the words that begin at a place or behind it; start is -1 when there is none.
+func nextSecret[T text](t T, from int) (start, end int) {
+	for at := from; at < len(t); at = end {
+		for at < len(t) && !isBase62(t[at]) {
+			at++
+		}
+		for end = at; end < len(t) && isBase62(t[end]); {
+			end++
+		}
+		if end-at <= LookupLength {
+			continue
+		}
+		if at >= prefixLength && isPrefix(t[at-prefixLength:at]) {
+			return at + LookupLength, end
+		}
+		if word := keyWord(t[at:end]); word >= 0 {
+			return at + word + LookupLength, end
+		}
+	}
+	return -1, -1
+}
+
+func isPrefix[T text](t T) bool {
+	_, _, ok := parsePrefix(strings.ToLower(string(t)))
+	return ok
+}
+
+// keyWord finds, in a run of base62, the first word that is a key's with one of the prefixes; -1 when there is none.
+func keyWord[T text](run T) int {
+	if len(run) < wordLength {
+		return -1
+	}
+	var began [4]uint32
+	for i, p := range [...]string{"pk_live_", "pk_test_", "sk_live_", "sk_test_"} {
+		began[i] = crcOf(^uint32(0), p)
+	}
+	for at := range len(run) - wordLength + 1 {
+		body, check := run[at:at+wordLength-checkLength], run[at+wordLength-checkLength:at+wordLength]
+		for _, crc := range began {
+			if isChecksum(check, ^crcOf(crc, body)) {
+				return at
+			}
+		}
+	}
+	return -1
+}
+
+// crcOf goes on with a CRC-32 (IEEE), without its last step.
+func crcOf[T text](crc uint32, t T) uint32 {
+	for i := range len(t) {
+		crc = crc32.IEEETable[byte(crc)^t[i]] ^ crc>>8
+	}
+	return crc
+}
+
+func isChecksum[T text](check T, sum uint32) bool {
+	for i := checkLength - 1; i >= 0; i-- {
+		if check[i] != Alphabet[sum%62] {
+			return false
+		}
+		sum /= 62
+	}
+	return true
+}
