@@ -14,6 +14,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/proxy"
@@ -206,9 +207,9 @@ func (rq *request) log() {
 	attrs = appendIf(attrs, "environment", l.environment)
 	attrs = appendIf(attrs, "code", string(l.code))
 	attrs = appendIf(attrs, "decision_id", l.decisionID)
-	attrs = appendIf(attrs, "user_agent", clip(rq.r.UserAgent(), 120))
+	attrs = appendIf(attrs, "user_agent", rq.agent())
 	if l.cause != nil {
-		attrs = append(attrs, slog.String("error", string(hideKeys([]byte(l.cause.Error())))))
+		attrs = append(attrs, slog.String("error", access.HideKeysIn(l.cause.Error())))
 	}
 	record := slog.NewRecord(now, level, "request", 0) // without a place in the source, which is always this one
 	record.AddAttrs(attrs...)
@@ -230,6 +231,9 @@ func methodName(method string) string {
 	}
 	return "other"
 }
+
+// agent is what the sender calls itself, fit to be kept.
+func (rq *request) agent() string { return clip(access.HideKeysIn(rq.r.UserAgent()), 120) }
 
 func clip(s string, limit int) string {
 	if len(s) <= limit {

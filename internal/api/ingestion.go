@@ -206,7 +206,7 @@ func writeReceipt(rq *request, in event.Receipt) error {
 	}
 	out := Receipt{OK: true, TaskID: in.TaskID, Accepted: in.Accepted, Rejected: make([]Rejection, len(in.Rejected))}
 	for i, r := range in.Rejected {
-		out.Rejected[i] = Rejection{Index: r.Index, Code: string(r.Problem.Code), Detail: string(hideKeys([]byte(r.Problem.Detail))), Errors: r.Problem.Fields}
+		out.Rejected[i] = Rejection{Index: r.Index, Code: string(r.Problem.Code), Detail: access.HideKeysIn(r.Problem.Detail), Errors: r.Problem.Fields}
 	}
 	if in.Sync {
 		out.Queryable = &in.Queryable

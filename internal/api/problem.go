@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/signature"
 )
@@ -83,15 +83,9 @@ func (a *API) writeProblem(rq *request, err error) {
 		panic(err) // a Problem always marshals
 	}
 	rq.reply.WriteHeader(p.Status())
-	_, _ = rq.reply.Write(append(hideKeys(text), '\n'))
+	// A detail repeats names from the request, and somebody may have put a key in the place of one.
+	_, _ = rq.reply.Write(append(access.HideKeys(text), '\n'))
 }
-
-// wholeKey finds keys in a text, with their public part.
-var wholeKey = regexp.MustCompile(`((?:pk|sk)_(?:live|test)_[0-9A-Za-z]{12})[0-9A-Za-z]{33}`)
-
-// hideKeys leaves of every key in a text its public part. Details repeat names from the request, and somebody may have
-// put a key in the place of one.
-func hideKeys(text []byte) []byte { return wholeKey.ReplaceAll(text, []byte("${1}…")) }
 
 // classify finds the problem in an error. A caller who went away is not our fault.
 func (a *API) classify(rq *request, err error) *problem.Error {

@@ -268,6 +268,27 @@ func TestMisplacedKeyInABatch(t *testing.T) {
 	}
 }
 
+// Promise: nor is it listed among the denials, be it whole, cut short or glued to something.
+func TestMisplacedKeysAreNotListed(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	key := w.project(t).key("secret live all").text
+	for _, sent := range []string{key, key[:40], "my" + key + "2", key[len("sk_live_"):], strings.Repeat("-", 100) + key} {
+		w.site.call(t, "POST", "/track", strings.NewReader(`[{"event":"A"},{"event":"`+sent+`","environment":"nowhere"},{"event":"A","environment":"`+sent+`"}]`), "X-API-Key", key)
+		w.site.call(t, "GET", "/v1/events?environment="+sent, nil, "X-API-Key", key, "User-Agent", sent)
+	}
+	answer, body := w.site.call(t, "GET", "/v1/denials?limit=200", nil, "X-API-Key", key)
+	if answer.StatusCode != http.StatusOK || strings.Count(body, "environment_unknown") < 15 {
+		t.Fatalf("%d %s", answer.StatusCode, body)
+	}
+	secret := secretPart(key)
+	for from := range len(secret) - 11 {
+		if strings.Contains(body, secret[from:from+12]) {
+			t.Fatalf("characters %d to %d of the secret are in %s", from, from+12, body)
+		}
+	}
+}
+
 func secretPart(key string) string {
 	return key[len("pk_live_")+access.LookupLength:][:access.SecretLength]
 }

@@ -15,6 +15,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
 )
@@ -321,6 +322,27 @@ func TestSentTextsAreMadeFit(t *testing.T) {
 		for _, got := range []string{d.Event, d.Environment, d.KeyID, d.RequestID} {
 			if got != want || !utf8.ValidString(got) {
 				t.Errorf("%.20q became %.20q, want %.20q", text, got, want)
+			}
+		}
+	}
+}
+
+// Promise: a key that was put in the place of a name, whole or in part, is not kept, wherever the bound on texts cuts it.
+func TestKeysInSentTextsAreHidden(t *testing.T) {
+	t.Parallel()
+	key := access.WriteKey(access.Secret, access.Live, "3fQ9xT0aLmZk", "ThisIsAnExampleNotASecret00")
+	const shown = "sk_live_3fQ9xT0aLmZk"
+	for before := range 300 {
+		for _, sent := range []string{key, key[:40], strings.ToUpper(key), key + "more", key[8:]} {
+			d := gate.Denial{Event: strings.Repeat("-", before) + sent, Environment: "my" + sent}
+			clean(&d)
+			for _, got := range []string{d.Event, d.Environment} {
+				if strings.Contains(strings.ToLower(got), "thisis") {
+					t.Fatalf("after %d others, %q is kept", before, got)
+				}
+			}
+			if sent == key && d.Environment != "my"+shown+"…" {
+				t.Fatalf("%q does not say which key it was", d.Environment)
 			}
 		}
 	}

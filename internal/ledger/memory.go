@@ -178,10 +178,11 @@ func takeUses(shards *[useShards]uses) []Used {
 // maxText bounds each text of a denial that its sender chose, in bytes.
 const maxText = 256
 
-// clean makes the texts that a sender chose fit to be kept: valid UTF-8 without NUL, of bounded length. A text that no
-// store takes would hold up all the others.
+// clean makes the texts that a sender chose fit to be kept: without the secret part of a key that somebody put in the
+// place of a name, valid UTF-8 without NUL, of bounded length. A text that no store takes would hold up all the others.
 func clean(d *gate.Denial) {
 	for _, text := range [...]*string{&d.KeyID, &d.Environment, &d.Event, &d.RequestID} {
+		*text = access.HideKeysIn(*text) // before a cut could make a key hard to know
 		if len(*text) > maxText {
 			*text = cut(*text, maxText)
 		}

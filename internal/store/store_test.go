@@ -133,6 +133,7 @@ func TestNoSecretIsOnDisk(t *testing.T) {
 		if _, err := ask(t, recording, text, access.WriteEvents); err != nil {
 			t.Fatal(err)
 		}
+		misplace(t, recording, text)
 		if n%3 == 0 {
 			_, err = ring.Revoke(t.Context(), permit, rec.ID)
 		} else {
@@ -162,6 +163,9 @@ func TestNoSecretIsOnDisk(t *testing.T) {
 				}
 			}
 		}
+		if !strings.Contains(dump, "…") {
+			t.Errorf("%s: the misplaced keys left no trace: this test looks in the wrong place", when)
+		}
 		if !strings.Contains(dump, public.Reveal()) {
 			t.Errorf("%s: the public key is not there: this test looks in the wrong place", when)
 		}
@@ -169,6 +173,27 @@ func TestNoSecretIsOnDisk(t *testing.T) {
 	search("open")
 	closed(t, s)
 	search("closed")
+}
+
+// misplace asks with a key that also stands, whole or in part, where names should stand.
+func misplace(t *testing.T, door *gate.Gate, key access.Text) {
+	sent := key.Reveal()
+	var targets []access.Target
+	for _, name := range []string{sent, sent[:len(sent)-10], "my" + sent + "2", sent[len("sk_live_"):], strings.Repeat("-", 230) + sent} {
+		targets = append(targets, access.Target{Environment: name}, access.Target{Environment: "nowhere", Event: name})
+	}
+	for _, each := range []bool{true, false} {
+		caller, err := door.Identify(t.Context(), gate.Credential{Key: key, Via: access.InHeader}, access.WriteEvents)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := door.Admit(t.Context(), caller, access.Attempt{Each: each, Targets: targets}); err == nil {
+			t.Fatal("the denial is missing")
+		}
+		if _, err := door.Admit(t.Context(), caller, access.Attempt{Each: true, Targets: append(targets, access.Target{})}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // bytesIn is everything in the files of a folder.
