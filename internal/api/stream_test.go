@@ -168,7 +168,8 @@ func TestHeadOfAStream(t *testing.T) {
 	}
 }
 
-// Promise: there are only so many streams at a time; one too many is told to come again.
+// Promise: there are only so many streams at a time; one too many is told when to come again, and another project still
+// finds room.
 func TestTooManyStreams(t *testing.T) {
 	t.Parallel()
 	w := open(t)
@@ -184,7 +185,10 @@ func TestTooManyStreams(t *testing.T) {
 		}
 	}
 	answer, body := s.call(t, "GET", "/v1/events/stream", nil, "X-API-Key", p.key("secret live events:read").text)
-	if codeOf(body) != problem.Unavailable || live.Followers() != n {
-		t.Errorf("with %d streams, one more was answered %d %s", n, answer.StatusCode, body)
+	if codeOf(body) != problem.Unavailable || answer.Header.Get("Retry-After") != "10" || live.Followers() != n {
+		t.Errorf("with %d streams, one more was answered %d %v %s", n, answer.StatusCode, answer.Header, body)
+	}
+	if err := follow(w.project(t).permit(access.ReadEvents)); err != nil {
+		t.Errorf("another project was told %v", err)
 	}
 }

@@ -3,15 +3,18 @@ package event
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
 )
 
-// The bounds of following events as they come.
+// The bounds of following events as they come. A project may have as many followers as it leaves places free: half of
+// all when it is alone, and less the more projects follow, so that one always leaves room for the others.
 const (
 	maxFollowers = 256  // at once
 	followBuffer = 1024 // events a follower may lag behind; more than the largest batch has
+	followAgain  = 10 * time.Second
 )
 
 // Live hands events that have just become durable to those who follow them. The zero Live is ready.
@@ -28,13 +31,13 @@ type follower struct {
 // Follow gives the track events of the permit's environment as they become durable, until ctx is done. The channel is
 // closed then, and also when the follower lags too far behind: what it missed is in the warehouse.
 //
-// Problems: unavailable when there are too many followers.
+// Problems: unavailable when there are too many followers, or the project has its share.
 func (l *Live) Follow(ctx context.Context, permit gate.Permit) (<-chan Event, error) {
 	f := &follower{space: Space{permit.Project(), permit.Environment()}, events: make(chan Event, followBuffer)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.followers) >= maxFollowers {
-		return nil, problem.New(problem.Unavailable, "There are %d event streams already.", maxFollowers)
+	if has, free := l.of(f.space.Project), maxFollowers-len(l.followers); has >= free {
+		return nil, problem.New(problem.Unavailable, "There are too many event streams; this project has %d of them.", has).After(followAgain)
 	}
 	if l.followers == nil {
 		l.followers = map[*follower]struct{}{}
@@ -53,6 +56,17 @@ func (l *Live) Followers() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.followers)
+}
+
+// of counts the followers of a project. The caller holds the lock.
+func (l *Live) of(project string) int {
+	n := 0
+	for f := range l.followers {
+		if f.space.Project == project {
+			n++
+		}
+	}
+	return n
 }
 
 // publish never waits for a follower.

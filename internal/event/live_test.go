@@ -11,6 +11,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/gate/gatetest"
 	"github.com/weir-analytics/weir/internal/problem"
 )
@@ -114,8 +115,9 @@ func TestFollowEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// Promise: at most 256 follow at once; one more is told so, and gets the place of one who leaves.
-func TestFollowersAreLimited(t *testing.T) {
+// Promise: a project may follow as often as it leaves places free, which is 128 times when it is alone; one more is told
+// so, and when to come again, and gets the place of one who leaves.
+func TestFollowersOfAProjectAreLimited(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	permit := h.reader("production")
@@ -125,18 +127,52 @@ func TestFollowersAreLimited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 255 {
-		if _, err := h.live.Follow(t.Context(), permit); err != nil {
-			t.Fatal(err)
-		}
+	if n := 1 + h.crowd(t, permit); n != 128 {
+		t.Errorf("%d follow alone", n)
 	}
-	if _, err := h.live.Follow(t.Context(), permit); problem.Of(err) != problem.Unavailable || h.live.Followers() != 256 {
-		t.Errorf("%v, %d follow", err, h.live.Followers())
+	_, err = h.live.Follow(t.Context(), permit)
+	if p := problem.From(err); p.Code != problem.Unavailable || p.RetryAfter <= 0 || !strings.Contains(p.Detail, "128") {
+		t.Errorf("%v, again after %v", err, p.RetryAfter)
 	}
 	cancel()
 	<-first
 	if _, err := h.live.Follow(t.Context(), permit); err != nil {
 		t.Error(err)
+	}
+}
+
+// Promise: one project cannot take the places of others: whoever comes next still finds room, and there are never more
+// than 256 followers of all together.
+func TestFollowersAreShared(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for n := range 40 {
+		name := fmt.Sprintf("prj_%d", n+10)
+		key := h.Mint(access.Key{Project: gatetest.NewProject("org_2", name), Kind: access.Secret, Scopes: access.EventsRead})
+		permit, err := h.Ask(key, access.Attempt{Action: access.ReadEvents})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := h.crowd(t, permit)
+		if n < 9 && got == 0 {
+			t.Errorf("project %d found no room", n)
+		}
+		if n < 3 && got != 128>>n {
+			t.Errorf("project %d got %d places", n, got)
+		}
+	}
+	if got := h.live.Followers(); got != 256 {
+		t.Errorf("%d follow", got)
+	}
+}
+
+// crowd follows as often as is allowed, and says how often that was.
+func (h *house) crowd(t *testing.T, permit gate.Permit) int {
+	t.Helper()
+	for n := 0; ; n++ {
+		if _, err := h.live.Follow(t.Context(), permit); err != nil {
+			return n
+		}
 	}
 }
 
