@@ -3,6 +3,7 @@
 package journaltest
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -31,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) event.Journal) {
 		{"a reader waits for what is not there yet", waiting},
 		{"a reader gets at most what it asks for, and it is its own", limits},
 		{"reading starts anywhere", anywhere},
+		{"readers do not disturb each other", readers},
 		{"a context that ends is heeded", contexts},
 		{"what is released is gone, and the numbering goes on", release},
 		{"a closed journal does nothing", closed},
@@ -202,6 +204,36 @@ func anywhere(t *testing.T, j event.Journal) {
 		records, err := j.Read(t.Context(), after, 2)
 		if err != nil || records[0].Position != after+1 || string(records[0].Data) != string(stamp(0, int(after), 0)) {
 			t.Fatalf("read after %d: %v, %v", after, records, err)
+		}
+	}
+}
+
+// Promise: readers that take turns, each at its own place and pace, get the same as one alone would.
+func readers(t *testing.T, j event.Journal) {
+	const records = 300
+	var want [][]byte
+	for i := range records {
+		want = append(want, fmt.Appendf(nil, "record %d%0*d", i, i%200, 0))
+	}
+	mustAppend(t, j, want...)
+	places := []event.Position{0, 0, 17, 150, 225, 299}
+	for reading := true; reading; {
+		reading = false
+		for i, place := range places {
+			if place == records {
+				continue
+			}
+			reading = true
+			got, err := j.Read(t.Context(), place, 1+7*i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range got {
+				if place++; r.Position != place || !bytes.Equal(r.Data, want[place-1]) {
+					t.Fatalf("reader %d got %q as record %d, at place %d", i, r.Data, r.Position, place)
+				}
+			}
+			places[i] = place
 		}
 	}
 }

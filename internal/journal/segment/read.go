@@ -13,14 +13,37 @@ import (
 // readBytes is about how much data one Read gives; a first record that is larger is given all the same.
 const readBytes = 8 << 20
 
-// cursor is where the last Read ended: in the segment that begins with first, record next is at offset at.
+// cursor is where a Read ended: in the segment that begins with first, record next is at offset at.
 type cursor struct {
 	first, next event.Position
 	at          int64
 }
 
+// cursors are where the last Reads ended, one for each of a few readers that go on from there. The last used is first.
+type cursors [4]cursor
+
+// take gives the cursor nearest before a record of a segment, and makes it the first. When there is none, the one longest
+// unused goes, for one at the segment's start.
+func (c *cursors) take(segment, record event.Position) *cursor {
+	best := -1
+	for i := range c {
+		if c[i].first == segment && c[i].next <= record && (best < 0 || c[i].next > c[best].next) {
+			best = i
+		}
+	}
+	taken := cursor{first: segment, next: segment, at: headerSize}
+	if best >= 0 {
+		taken = c[best]
+	} else {
+		best = len(c) - 1
+	}
+	copy(c[1:best+1], c[:best])
+	c[0] = taken
+	return &c[0]
+}
+
 // Read gives durable records, as event.Journal says: those of one segment, at most limit and about 8 MiB. It is made
-// for one reader that goes on where it ended; from another position it looks through a segment for it. Positions that
+// for a few readers that go on where they ended; from another position it looks through a segment for it. Positions that
 // were released, and those beyond the last, are errors. A record that cannot be read is an error that wraps Damage.
 func (j *Journal) Read(ctx context.Context, after event.Position, limit int) ([]event.Record, error) {
 	if limit < 1 {
@@ -56,10 +79,7 @@ func (j *Journal) readNow(after event.Position, limit int) (records []event.Reco
 		return nil, nil, err
 	}
 	defer f.Close()
-	c := &j.cursor
-	if c.first != s.First || c.next > after+1 {
-		*c = cursor{first: s.First, next: s.First, at: headerSize}
-	}
+	c := j.cursors.take(s.First, after+1)
 	in := scanner{src: f, seed: s.seed, at: c.at, end: s.Bytes}
 	for size := 0; len(records) < limit && in.at < in.end; c.next, c.at = c.next+1, in.at {
 		in.keep = c.next > after

@@ -77,7 +77,7 @@ type Journal struct {
 	out outlet // the committer's alone
 
 	reading sync.Mutex // held to read files, and to remove them
-	cursor  cursor
+	cursors cursors
 }
 
 var _ event.Journal = (*Journal)(nil)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -403,6 +404,29 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 		}
 		mustClose(t, j)
 	}
+}
+
+// Promise: as many readers as there are cursors each go on where they ended: none looks through a segment anew.
+func TestReadersKeepTheirPlaces(t *testing.T) {
+	t.Parallel()
+	j, _ := open(t, Config{Dir: t.TempDir()})
+	mustAppend(t, j, strings.Fields(strings.Repeat("record ", 1000))...)
+	places := make([]event.Position, len(j.cursors))
+	for range 100 {
+		for i := range places {
+			got, err := j.Read(t.Context(), places[i], 1+i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			places[i] = got[len(got)-1].Position
+		}
+		for i, place := range places {
+			if !slices.ContainsFunc(j.cursors[:], func(c cursor) bool { return c.first == 1 && c.next == place+1 }) {
+				t.Fatalf("reader %d is at %d, the cursors are %+v", i, place, j.cursors)
+			}
+		}
+	}
+	mustClose(t, j)
 }
 
 func open(t *testing.T, c Config) (*Journal, Report) {
