@@ -29,6 +29,7 @@ import (
 type Part struct {
 	Name  string
 	Ready func(context.Context) error // nil when ready; the text is shown
+	Lacks func() string               // what is amiss although it is ready, in words that may be shown; may be nil
 }
 
 // Config is what the API is made of.

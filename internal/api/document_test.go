@@ -283,6 +283,24 @@ func TestReadyzNamesThePart(t *testing.T) {
 	}
 }
 
+// Promise: a part that is ready, but for something, says so, and the server is ready all the same.
+func TestReadyzTellsWhatIsAmiss(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	ready := func(context.Context) error { return nil }
+	s := w.variant(t, func(cfg *api.Config) {
+		cfg.Parts = []api.Part{
+			{Name: "store", Ready: ready, Lacks: func() string { return "" }},
+			{Name: "loader", Ready: ready, Lacks: func() string { return "events cannot be loaded of prj_1/staging" }},
+		}
+	}, nil)
+	answer, body := s.call(t, "GET", "/readyz", nil)
+	const want = `{"ready":true,"parts":{"loader":"ready, but events cannot be loaded of prj_1/staging","store":"ready"}}`
+	if answer.StatusCode != http.StatusOK || strings.TrimSpace(body) != want {
+		t.Errorf("%d %s", answer.StatusCode, body)
+	}
+}
+
 // Promise: every problem of the catalogue has a page where its type URI leads, and the page is the catalogue's row.
 func TestEveryProblemHasItsPage(t *testing.T) {
 	t.Parallel()

@@ -46,7 +46,7 @@ type Health struct {
 // Readiness says which part is not ready.
 type Readiness struct {
 	Ready bool              `json:"ready"`
-	Parts map[string]string `json:"parts" doc:"Each part with 'ready', or with what it lacks."`
+	Parts map[string]string `json:"parts" doc:"Each part with 'ready', perhaps with what is amiss all the same, or with what it lacks."`
 }
 
 type whoami struct {
@@ -125,7 +125,7 @@ func (a *API) readyz(rq *request) error {
 	defer cancel()
 	out := Readiness{Ready: true, Parts: map[string]string{}}
 	for _, part := range a.cfg.Parts {
-		out.Parts[part.Name] = "ready"
+		out.Parts[part.Name] = part.says()
 		if err := part.Ready(ctx); err != nil {
 			out.Ready, out.Parts[part.Name] = false, problem.From(err).Detail
 		}
@@ -134,6 +134,16 @@ func (a *API) readyz(rq *request) error {
 		return rq.writeJSON(http.StatusServiceUnavailable, out)
 	}
 	return rq.writeJSON(http.StatusOK, out)
+}
+
+// says is what a part that is ready says of itself.
+func (p Part) says() string {
+	if p.Lacks != nil {
+		if what := p.Lacks(); what != "" {
+			return "ready, but " + what
+		}
+	}
+	return "ready"
 }
 
 // mountPages adds the pages for people: the documentation and the help of each problem.
