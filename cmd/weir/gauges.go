@@ -17,6 +17,7 @@ func aboutFigures() map[string]string {
 		"journal_syncs_total":               "Commits made durable.",
 		"journal_sync_seconds_total":        "Time spent in syncs.",
 		"loader_position":                   "Number of the last event up to which all can be queried.",
+		"loader_spaces_behind":              "Environments that lack events which others of the same time have.",
 		"warehouse_restarts_total":          "How often the query process was started again.",
 		"queries_running":                   "Queries that run.",
 		"queries_waiting":                   "Queries that wait for their turn.",
@@ -39,7 +40,8 @@ func (*gauges) Describe(chan<- *prometheus.Desc) {}
 func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	l := g.s.control.ledger.Stats()
 	all := figures{
-		"loader_position": float64(g.s.loader.Loaded()), "event_streams": float64(g.s.live.Followers()),
+		"loader_position": float64(g.s.loader.Loaded()), "loader_spaces_behind": float64(g.s.loader.Behind()),
+		"event_streams":        float64(g.s.live.Followers()),
 		"ledger_allowed_total": float64(l.Allowed), "ledger_denials_total": float64(l.Kept), "ledger_denials_counted_only_total": float64(l.CountedOnly),
 		"ledger_denials_waiting": float64(l.Waiting), "ledger_write_failures_total": float64(l.Failures),
 	}

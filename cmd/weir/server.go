@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -75,7 +76,7 @@ func openServer(ctx context.Context, cfg config, w world, log *slog.Logger) (ope
 		return nil, err
 	}
 	s.loader = event.NewLoader(event.LoaderConfig{
-		Journal: s.journal, Warehouse: s.warehouse, Start: s.journal.released(), Gather: cfg.LoadInterval, Log: log,
+		Journal: s.journal, Warehouse: s.warehouse, Start: s.journal.released(), Last: s.journal.last(), Gather: cfg.LoadInterval, Log: log,
 	})
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &gauges{s})
 	s.api, err = api.New(s.apiConfig(w))
@@ -91,7 +92,7 @@ func (s *server) apiConfig(w world) api.Config {
 			TempDir: filepath.Join(s.cfg.Data, "tmp"),
 		}),
 		Parts: []api.Part{
-			{Name: "loader", Ready: func(context.Context) error { return notReady(s.loader.Fault(), "events cannot be loaded") }},
+			{Name: "loader", Ready: func(context.Context) error { return s.loaderReady() }, Lacks: s.loaderLacks},
 			{Name: "store", Ready: s.control.ready},
 			{Name: "warehouse", Ready: s.warehouse.Ready},
 		},
@@ -100,21 +101,47 @@ func (s *server) apiConfig(w world) api.Config {
 	}
 }
 
-func notReady(err error, what string) error {
-	if err == nil {
+// loaderReady is nil while the loader can load. Spaces that it cannot load do not make the server unready, and thereby
+// all others.
+func (s *server) loaderReady() error {
+	err := s.loader.Fault()
+	var some *event.SpaceFault
+	if err == nil || errors.As(err, &some) {
 		return nil
 	}
-	return problem.Wrap(err, problem.Unavailable, "%s", what)
+	return problem.Wrap(err, problem.Unavailable, "events cannot be loaded")
+}
+
+// loaderLacks names the spaces that cannot be loaded.
+func (s *server) loaderLacks() string {
+	var some *event.SpaceFault
+	if !errors.As(s.loader.Fault(), &some) {
+		return ""
+	}
+	const few = 5
+	names := make([]string, min(few, len(some.Spaces)))
+	for i := range names {
+		names[i] = some.Spaces[i].String()
+	}
+	text := "events cannot be loaded of " + strings.Join(names, ", ")
+	if more := len(some.Spaces) - few; more > 0 {
+		text += fmt.Sprintf(" and %d others", more)
+	}
+	return text
 }
 
 // checkPositions refuses a journal that is younger than what was loaded from it: another folder's, or one that lost its
-// end. Its new events would be taken for old ones.
+// end. Its new events would be taken for old ones. A space that does not say where it is, is the loader's to look at.
 func (s *server) checkPositions(ctx context.Context) error {
 	for _, p := range s.control.projects {
 		for _, env := range p.Environments {
 			loaded, err := s.warehouse.Loaded(ctx, event.Space{Project: p.ID, Environment: env.Name})
+			if err != nil && ctx.Err() != nil {
+				return ctx.Err()
+			}
 			if err != nil {
-				return err
+				s.log.Error("the warehouse does not say what is loaded", "space", p.ID+"/"+env.Name, "error", err)
+				continue
 			}
 			if last := s.journal.last(); loaded > last {
 				return fmt.Errorf("the warehouse of %s/%s has events up to position %d, but the journal ends at %d: they do not belong together",

@@ -82,6 +82,13 @@ func (j *journal) freed() event.Position {
 	return j.released
 }
 
+// last is the position of the last record.
+func (j *journal) last() event.Position {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return event.Position(len(j.records))
+}
+
 // events are all events in the journal.
 func (j *journal) events(t testing.TB) []event.Event {
 	j.mu.Lock()
@@ -97,32 +104,34 @@ func (j *journal) events(t testing.TB) []event.Event {
 	return all
 }
 
-// warehouse is an event.Warehouse in memory, which keeps what it stores and when it was asked to.
+// warehouse is an event.Warehouse in memory, which keeps what it stores and when it was asked to. It stores the loads of
+// different spaces at the same time.
 type warehouse struct {
 	mu       sync.Mutex
 	stored   map[event.Space][]event.Record
 	position map[event.Space]event.Position
 	began    []time.Time
 	now      func() time.Time
-	takes    time.Duration // of a load, or as long as its ctx is good
+	takes    time.Duration                 // of a load, or as long as its ctx is good
+	fault    map[event.Space]error         // of each load of a space, and of asking where it is
+	slow     map[event.Space]time.Duration // what its loads take
+	held     int                           // records of loads under way
+	mostHeld int
 
 	before, after func() error // the fault of a call before it stores, and after
 }
 
 func (w *warehouse) Load(ctx context.Context, space event.Space, records []event.Record) error {
+	if err := w.begin(ctx, space, len(records)); err != nil {
+		return err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.now != nil {
-		w.began = append(w.began, w.now())
-	}
-	if w.takes > 0 {
-		select {
-		case <-time.After(w.takes):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	w.held -= len(records)
 	if err := ask(w.before); err != nil {
+		return err
+	}
+	if err := w.fault[space]; err != nil {
 		return err
 	}
 	if w.stored == nil {
@@ -144,10 +153,34 @@ func (w *warehouse) Load(ctx context.Context, space event.Space, records []event
 	return ask(w.after)
 }
 
+// begin notes a load, and takes its time.
+func (w *warehouse) begin(ctx context.Context, space event.Space, records int) error {
+	w.mu.Lock()
+	takes := max(w.takes, w.slow[space])
+	if w.now != nil {
+		w.began = append(w.began, w.now())
+	}
+	w.held += records
+	w.mostHeld = max(w.mostHeld, w.held)
+	w.mu.Unlock()
+	if takes == 0 {
+		return nil
+	}
+	select {
+	case <-time.After(takes):
+		return nil
+	case <-ctx.Done():
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.held -= records
+		return ctx.Err()
+	}
+}
+
 func (w *warehouse) Loaded(_ context.Context, space event.Space) (event.Position, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.position[space], nil
+	return w.position[space], w.fault[space]
 }
 
 // count is how many records are stored.
@@ -161,6 +194,13 @@ func (w *warehouse) count() int {
 	return n
 }
 
+// most is how many records the loads under way had at the most.
+func (w *warehouse) most() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mostHeld
+}
+
 // loads are the times at which loads began.
 func (w *warehouse) loads() []time.Time {
 	w.mu.Lock()
@@ -172,6 +212,16 @@ func (w *warehouse) fail(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.before = func() error { return err }
+}
+
+// breakSpace makes every load of a space fail; with nil it is mended.
+func (w *warehouse) breakSpace(space event.Space, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fault == nil {
+		w.fault = map[event.Space]error{}
+	}
+	w.fault[space] = err
 }
 
 func ask(fault func() error) error {

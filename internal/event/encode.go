@@ -63,17 +63,23 @@ func DecodeEvent(data []byte) (Event, error) {
 
 // SpaceOf reads only which space an encoded event belongs to.
 func SpaceOf(data []byte) (Space, error) {
-	r, ok := open(data)
+	project, environment, ok := spaceOf(data)
 	if !ok {
 		return Space{}, ErrEncoding
 	}
-	r.time()
-	r.time()
-	s := Space{Project: string(r.bytes()), Environment: string(r.bytes())}
-	if r.bad {
-		return Space{}, ErrEncoding
+	return Space{Project: string(project), Environment: string(environment)}, nil
+}
+
+// spaceOf is SpaceOf; the names are parts of data.
+func spaceOf(data []byte) (project, environment []byte, ok bool) {
+	r, ok := open(data)
+	if !ok {
+		return nil, nil, false
 	}
-	return s, nil
+	r.time()
+	r.time()
+	project, environment = r.bytes(), r.bytes()
+	return project, environment, !r.bad
 }
 
 // reader takes an encoded event apart, from the front.

@@ -68,6 +68,9 @@ type Space struct {
 	Environment string
 }
 
+// String is "project/environment", for logs.
+func (s Space) String() string { return s.Project + "/" + s.Environment }
+
 // Position is a place in the journal: the number of a record, counted from 1 in the order they were made durable.
 // Position 0 is before the first.
 type Position uint64

@@ -10,8 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"github.com/weir-analytics/weir/internal/event"
 )
 
@@ -333,81 +331,6 @@ func TestLoaderNeverSkips(t *testing.T) {
 		y.stop()
 		<-y.done
 	})
-}
-
-// Promise: each event is in the warehouse exactly once, in order, whatever fails: loads before and after they have
-// stored, reads, releases, and the loader itself, which starts again from any position that was released. Nothing is
-// released that is not stored.
-func TestLoaderLoadsExactlyOnce(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(rt *rapid.T) {
-		plan := trial{chances: rapid.SliceOfN(rapid.SampledFrom([]error{nil, nil, errBroken}), 1, 40).Draw(rt, "chances")}
-		for range rapid.IntRange(1, 5).Draw(rt, "rounds") {
-			plan.rounds = append(plan.rounds, round{
-				environments: rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c"}), 1, 8).Draw(rt, "events"),
-				batch:        rapid.IntRange(1, 10).Draw(rt, "batch"),
-				runs:         time.Duration(rapid.IntRange(0, 300).Draw(rt, "milliseconds")) * time.Millisecond,
-			})
-		}
-		var fault error
-		synctest.Test(t, func(t *testing.T) { fault = plan.run(t) })
-		if fault != nil {
-			rt.Fatal(fault)
-		}
-	})
-}
-
-// trial is what happens to a journal of one loader after the other: in each round some events come, and a loader runs
-// for a while. Each call that can fail takes the next chance; when they are used up, all goes well.
-type trial struct {
-	chances []error
-	rounds  []round
-}
-
-type round struct {
-	environments []string
-	batch        int
-	runs         time.Duration
-}
-
-func (p *trial) run(t *testing.T) (fault error) {
-	y := newYard(nil)
-	chance := func() (err error) {
-		if len(p.chances) > 0 {
-			err, p.chances = p.chances[0], p.chances[1:]
-		}
-		return err
-	}
-	y.warehouse.before, y.warehouse.after, y.journal.readFault = chance, chance, chance
-	y.journal.releaseFault = func() error {
-		if upTo := y.loader.Loaded(); y.warehouse.count() < int(upTo) {
-			fault = fmt.Errorf("released up to %d, but %d are stored", upTo, y.warehouse.count())
-		}
-		return chance()
-	}
-	want := map[string][]event.Position{}
-	for i, r := range p.rounds {
-		y.loader = event.NewLoader(event.LoaderConfig{Journal: y.journal, Warehouse: y.warehouse, Start: y.journal.freed(), Batch: r.batch, Log: quietLog()})
-		y.run(t)
-		last := y.add(r.environments...)
-		for j, environment := range r.environments {
-			want[environment] = append(want[environment], last-event.Position(len(r.environments)-1-j))
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), r.runs)
-		if i == len(p.rounds)-1 {
-			ctx = t.Context()
-		}
-		_ = y.loader.Await(ctx, last)
-		cancel()
-		y.stop()
-		<-y.done
-	}
-	for environment, positions := range want {
-		if got := y.positions(environment); !slices.Equal(got, positions) {
-			fault = fmt.Errorf("%s has %v, want %v", environment, got, positions)
-		}
-	}
-	return fault
 }
 
 // Promise: Await returns when the events can be queried and not before, for each who waits; and with the context's error

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/weir-analytics/weir/internal/gate"
@@ -40,7 +41,7 @@ func New(cfg Config) *Service {
 //
 // Problems: those of the items, storage_full, unavailable.
 func (s *Service) Record(ctx context.Context, permit gate.Permit, batch Batch) (Receipt, error) {
-	accepted, rejected := part(permit, batch)
+	accepted, rejected := divide(permit, batch)
 	if len(accepted) == 0 {
 		return Receipt{}, rejected[0].Problem
 	}
@@ -57,14 +58,25 @@ func (s *Service) Record(ctx context.Context, permit gate.Permit, batch Batch) (
 	if batch.Sync {
 		wait, cancel := context.WithTimeout(ctx, s.cfg.SyncLimit)
 		defer cancel()
-		receipt.Queryable = s.cfg.Loader.Await(wait, last) == nil
+		receipt.Queryable = s.cfg.Loader.Await(wait, last, spacesOf(accepted)...) == nil
 	}
 	return receipt, nil
 }
 
-// part splits the batch into what is accepted and the verdicts on the rest. The permit's refusals count the good items
+// spacesOf are the spaces that stamped events belong to.
+func spacesOf(events []*Event) []Space {
+	var spaces []Space
+	for _, e := range events {
+		if s := (Space{e.Project, e.Environment}); !slices.Contains(spaces, s) {
+			spaces = append(spaces, s)
+		}
+	}
+	return spaces
+}
+
+// divide splits the batch into what is accepted and the verdicts on the rest. The permit's refusals count the good items
 // only, in their order.
-func part(permit gate.Permit, batch Batch) ([]*Event, []Rejection) {
+func divide(permit gate.Permit, batch Batch) ([]*Event, []Rejection) {
 	accepted := make([]*Event, 0, len(batch.Items))
 	var rejected []Rejection
 	refused, good := permit.Refused(), 0

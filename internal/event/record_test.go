@@ -270,8 +270,8 @@ func TestRecordWaitsForTheLoader(t *testing.T) {
 				if took := time.Since(start); took != c.after {
 					t.Errorf("answered after %v, want %v", took, c.after)
 				}
-				if c.queryable != (h.loader.Loaded() == 1) {
-					t.Errorf("loaded up to %d", h.loader.Loaded())
+				if c.queryable != (h.warehouse.count() == 1) {
+					t.Errorf("%d are stored", h.warehouse.count())
 				}
 			})
 		})
