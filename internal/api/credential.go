@@ -23,7 +23,7 @@ func isKeyParameter(name string) bool { return slices.Contains(keyParameters[:],
 // places; two different ones are refused (RFC 6750 section 2). A key that stands in the query string counts as sent
 // there, wherever else it stands.
 func credentialOf(rq *request) (gate.Credential, error) {
-	c := gate.Credential{Circumstances: circumstances(rq), RequestID: rq.id, Client: gate.Client{Agent: clip(rq.r.UserAgent(), maxAgent)}}
+	c := gate.Credential{Circumstances: circumstances(rq), RequestID: rq.id, Client: gate.Client{Agent: clip(access.HideKeysIn(rq.r.UserAgent()), maxAgent)}}
 	key := ""
 	take := func(value string) bool {
 		if value == "" || value == key {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/problem"
@@ -114,7 +115,7 @@ func diagnosis(err error) string {
 	if fault.Base != "" {
 		lines = append(lines, "signature base:", fault.Base)
 	}
-	return string(hideKeys([]byte(strings.Join(lines, "\n"))))
+	return access.HideKeysIn(strings.Join(lines, "\n"))
 }
 
 // digestProblem is the registered problem of a digest.
