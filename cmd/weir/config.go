@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -14,6 +15,10 @@ import (
 	"time"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/keyring"
+	"github.com/weir-analytics/weir/internal/proxy"
 )
 
 // config is the server's configuration. Its zero values are never used: every setting has a default.
@@ -25,6 +30,15 @@ type config struct {
 	Hosts         []string
 	LogLevel      slog.Level
 	LogFormat     string
+
+	TrustedProxies   []netip.Prefix
+	ForwardedHeader  proxy.Header
+	ProxyProtocol    bool
+	Cleartext        cleartext
+	MasterKeyFile    string      // empty: in the data folder
+	MasterKeyCommand []string    // empty: none
+	MasterKey        access.Text // from the environment; empty: none
+	Declared         []keyring.Record
 
 	Store     string // URL; the scheme chooses the engine
 	Journal   string
@@ -74,6 +88,30 @@ func settings() []setting {
 			}},
 		{"hosts", "", "host names answered to, separated by commas; by default the loopback names on a loopback address, else all",
 			func(c *config, v string) error { c.Hosts = listOf(v); return nil }},
+		{"trusted-proxies", "", "addresses and ranges, separated by commas, of the proxies whose word on who sent a request counts",
+			func(c *config, v string) (err error) {
+				c.TrustedProxies, err = proxy.ParseTrusted(listOf(v))
+				return err
+			}},
+		{"forwarded-header", "none", "the one header in which they say it: none, Forwarded or X-Forwarded-For",
+			func(c *config, v string) error {
+				var ok bool
+				if c.ForwardedHeader, ok = proxy.ParseHeader(v); !ok {
+					return fmt.Errorf("must be none, Forwarded or X-Forwarded-For, is %q", v)
+				}
+				return nil
+			}},
+		{"proxy-protocol", "false", "trusted proxies begin each connection with the PROXY protocol, version 1 or 2: true or false",
+			func(c *config, v string) error { c.ProxyProtocol = v == "true"; return oneOf(v, "true", "false") }},
+		{"cleartext-credentials", "reject+notify", "what becomes of a key that a trusted proxy says came over plain HTTP: reject, reject+notify (mark it as exposed), reject+revoke, or allow",
+			func(c *config, v string) error {
+				c.Cleartext = cleartext(v)
+				return oneOf(v, string(cleartextReject), string(cleartextNotify), string(cleartextRevoke), string(cleartextAllow))
+			}},
+		{"master-key-file", "", "file with the master key that signing secrets are encrypted under, mode 0600; by default master.key in the data folder, made when it is needed. $WEIR_MASTER_KEY, the key itself, goes before it",
+			func(c *config, v string) error { c.MasterKeyFile = v; return nil }},
+		{"master-key-command", "", "command that prints the master key, its words separated by spaces; goes before the file",
+			func(c *config, v string) error { c.MasterKeyCommand = strings.Fields(v); return nil }},
 		{"log-level", "info", "what to log: debug, info, warn or error",
 			func(c *config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) }},
 		{"log-format", "json", "how to log: json or text",
@@ -124,8 +162,12 @@ func settings() []setting {
 // readConfig gathers the settings: a flag that was given wins over a variable, that over the file, that over the
 // default. All faults are reported at once.
 func readConfig(flags map[string]string, env func(string) (string, bool), file string) (config, error) {
-	inFile, faults := readFile(file)
+	inFile, declared, faults := readFile(file)
 	var c config
+	c.Declared = declared
+	if key, ok := env("WEIR_MASTER_KEY"); ok && key != "" {
+		c.MasterKey = access.SecretText(key)
+	}
 	for _, s := range settings() {
 		value, from := s.standard, "default"
 		if v, ok := inFile[s.key()]; ok {
@@ -141,28 +183,48 @@ func readConfig(flags map[string]string, env func(string) (string, bool), file s
 			faults = append(faults, fmt.Sprintf("%s: %v", from, err))
 		}
 	}
+	if (len(c.TrustedProxies) == 0) != (c.ForwardedHeader == proxy.NoHeader && !c.ProxyProtocol) {
+		faults = append(faults, "trusted-proxies goes with forwarded-header or proxy-protocol: one without the other does nothing")
+	}
 	if len(faults) > 0 {
 		return c, &usageError{"the configuration has faults:\n  " + strings.Join(faults, "\n  ")}
 	}
 	return c, nil
 }
 
-// readFile reads the settings in a TOML file. A key that is no setting is a fault, and so is a value that is no plain
-// value or list of texts.
-func readFile(path string) (values map[string]string, faults []string) {
+// cleartext is what becomes of a credential that came over plain HTTP.
+type cleartext string
+
+const (
+	cleartextReject cleartext = "reject"
+	cleartextNotify cleartext = "reject+notify"
+	cleartextRevoke cleartext = "reject+revoke"
+	cleartextAllow  cleartext = "allow"
+)
+
+// readFile reads the settings and the declared keys in a TOML file. A key that is no setting is a fault, and so is a
+// value that is no plain value or list of texts.
+func readFile(path string) (values map[string]string, declared []keyring.Record, faults []string) {
 	if path == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, []string{err.Error()}
+		return nil, nil, []string{err.Error()}
 	}
 	raw := map[string]any{}
 	if err := toml.Unmarshal(text, &raw); err != nil {
 		if parse, ok := errors.AsType[toml.ParseError](err); ok {
-			return nil, []string{fmt.Sprintf("%s: line %d: %s", path, parse.Position.Line, parse.Message)}
+			return nil, nil, []string{fmt.Sprintf("%s: line %d: %s", path, parse.Position.Line, parse.Message)}
 		}
-		return nil, []string{fmt.Sprintf("%s: %v", path, err)}
+		return nil, nil, []string{fmt.Sprintf("%s: %v", path, err)}
+	}
+	if list, ok := raw["keys"]; ok {
+		declared, faults = readDeclared(list)
+		for i := range faults {
+			faults[i] = path + ": " + faults[i]
+		}
+		delete(raw, "keys")
 	}
 	known := map[string]bool{}
 	for _, s := range settings() {
@@ -180,7 +242,7 @@ func readFile(path string) (values map[string]string, faults []string) {
 			values[key] = value
 		}
 	}
-	return values, faults
+	return values, declared, faults
 }
 
 func plainText(v any) (string, bool) {

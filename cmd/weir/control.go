@@ -108,7 +108,7 @@ func (c *control) publicKey(ctx context.Context, w world) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	keys, err := client.all(ctx)
+	keys, err := client.all(ctx, "")
 	for _, k := range keys {
 		if k.Kind == "public" && k.Status == "active" {
 			return k.Key, err

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,7 +19,7 @@ import (
 func keysCommand(w world) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keys",
-		Short: "Create, list, show, change and revoke keys",
+		Short: "Create, list, show, change, rotate, disable, restore and revoke keys",
 		Long: "Works against a server (--url, with a key from WEIR_KEY that holds keys:read and keys:write) or, without --url, " +
 			"on the data folder of a server that is stopped.",
 		Args: cobra.NoArgs,
@@ -29,91 +28,123 @@ func keysCommand(w world) *cobra.Command {
 	flags.String("url", "", "address of the server; without it, the data folder is used ($WEIR_URL)")
 	flags.Bool("json", false, "print JSON")
 	settingFlags(flags, "data", "store")
-	cmd.AddCommand(createKeyCommand(w), listKeysCommand(w), showKeyCommand(w), updateKeyCommand(w), revokeKeyCommand(w))
+	cmd.AddCommand(createKeyCommand(w), listKeysCommand(w), showKeyCommand(w), updateKeyCommand(w), rotateKeyCommand(w),
+		keyActionCommand(w, "disable", "Switch a key off; it is refused as if it were unknown, until it is restored"),
+		keyActionCommand(w, "quarantine", "Put a key into quarantine; it is known and may do nothing, until it is restored"),
+		keyActionCommand(w, "signing-secret", "Make a signing secret for a key and print it; the one before is wrong from then on"),
+		restoreKeyCommand(w), revokeKeyCommand(w), handOverCommand(w), hashKeyCommand(w))
 	return cmd
 }
 
 func createKeyCommand(w world) *cobra.Command {
 	cmd := &cobra.Command{Use: "create", Short: "Create a key and print it", Args: cobra.NoArgs}
-	kind := cmd.Flags().String("kind", "", "public or secret")
-	mode := cmd.Flags().String("mode", "live", "live or test")
-	scopes := cmd.Flags().StringSlice("scopes", nil, "rights it holds, such as events:write,sql:run")
-	environments := cmd.Flags().StringSlice("environments", nil, "environments it is restricted to; by default all of its mode")
-	label, steward, expires := keyFlags(cmd)
+	cmd.Flags().String("kind", "", "public or secret")
+	cmd.Flags().String("mode", "live", "live or test")
+	dry := cmd.Flags().Bool("dry-run", false, "say what would be made, and make nothing")
+	settings := keyFlags(cmd)
 	_ = cmd.MarkFlagRequired("kind")
 	cmd.RunE = withKeys(w, func(ctx context.Context, c *keysClient, _ []string) error {
-		body := map[string]any{"kind": *kind, "mode": *mode, "label": *label, "steward": *steward, "scopes": *scopes, "environments": *environments}
-		if err := addExpiry(body, *expires, w.now()); err != nil {
+		body, err := settings.body(w.now())
+		if err != nil {
 			return err
 		}
-		for name, value := range body {
-			if list, ok := value.([]string); ok && list == nil {
-				delete(body, name)
-			}
+		body["kind"], body["mode"] = cmd.Flag("kind").Value.String(), cmd.Flag("mode").Value.String()
+		if *dry {
+			body["dry_run"] = true
 		}
 		return c.one(ctx, http.MethodPost, "/v1/keys", body)
 	})
 	return cmd
 }
 
-// keyFlags are the flags that creating and changing share.
-func keyFlags(cmd *cobra.Command) (label, steward, expires *string) {
-	return cmd.Flags().String("label", "", "what the key is for"),
-		cmd.Flags().String("steward", "", "who answers for it"),
-		cmd.Flags().String("expires", "", "when it stops working: a time such as 2027-01-31T12:00:00Z, a duration such as 720h, or never")
-}
-
-func addExpiry(body map[string]any, expires string, now time.Time) error {
-	switch {
-	case expires == "":
-	case expires == "never":
-		body["never_expires"] = true
-	default:
-		if d, err := time.ParseDuration(expires); err == nil {
-			body["expires_at"] = now.Add(d).UTC().Format(time.RFC3339)
-			return nil
-		}
-		t, err := time.Parse(time.RFC3339, expires)
-		if err != nil {
-			return &usageError{fmt.Sprintf("--expires must be a time such as 2027-01-31T12:00:00Z, a duration such as 720h, or never, is %q", expires)}
-		}
-		body["expires_at"] = t.UTC().Format(time.RFC3339)
-	}
-	return nil
-}
-
 func listKeysCommand(w world) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "List all keys, oldest first", Args: cobra.NoArgs,
-		RunE: withKeys(w, func(ctx context.Context, c *keysClient, _ []string) error { return c.list(ctx) }),
-	}
+	cmd := &cobra.Command{Use: "list", Short: "List all keys, oldest first", Args: cobra.NoArgs}
+	steward := cmd.Flags().String("steward", "", "only those that this steward answers for")
+	cmd.RunE = withKeys(w, func(ctx context.Context, c *keysClient, _ []string) error { return c.list(ctx, *steward) })
+	return cmd
 }
 
 func showKeyCommand(w world) *cobra.Command {
 	return &cobra.Command{
 		Use: "show ID", Short: "Show one key; of a public key the whole key", Args: cobra.ExactArgs(1),
 		RunE: withKeys(w, func(ctx context.Context, c *keysClient, args []string) error {
-			return c.one(ctx, http.MethodGet, "/v1/keys/"+url.PathEscape(args[0]), nil)
+			return c.one(ctx, http.MethodGet, keyPath(args[0]), nil)
 		}),
 	}
 }
 
 func updateKeyCommand(w world) *cobra.Command {
 	cmd := &cobra.Command{Use: "update ID", Short: "Change a key; takes effect at once", Args: cobra.ExactArgs(1)}
-	scopes := cmd.Flags().StringSlice("scopes", nil, "the rights it holds from now on")
-	environments := cmd.Flags().StringSlice("environments", nil, "the environments it is restricted to from now on; empty: all of its mode")
-	label, steward, expires := keyFlags(cmd)
+	confirm := cmd.Flags().Bool("confirm-lockout", false, "change the key although it locks itself out by that")
+	settings := keyFlags(cmd)
 	cmd.RunE = withKeys(w, func(ctx context.Context, c *keysClient, args []string) error {
-		body := map[string]any{}
-		for name, value := range map[string]any{"label": *label, "steward": *steward, "scopes": *scopes, "environments": *environments} {
-			if cmd.Flags().Changed(name) {
-				body[name] = value
-			}
-		}
-		if err := addExpiry(body, *expires, w.now()); err != nil {
+		body, err := settings.body(w.now())
+		if err != nil {
 			return err
 		}
-		return c.one(ctx, http.MethodPatch, "/v1/keys/"+url.PathEscape(args[0]), body)
+		if *confirm {
+			body["confirm_lockout"] = true
+		}
+		return c.one(ctx, http.MethodPatch, keyPath(args[0]), body)
+	})
+	return cmd
+}
+
+func keyPath(id string) string { return "/v1/keys/" + url.PathEscape(id) }
+
+func rotateKeyCommand(w world) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "rotate ID", Short: "Give a key a new secret and print it", Args: cobra.ExactArgs(1),
+		Long: "The id and all settings stay, and so does what was counted. Older secrets work for as long as --expires-in says, by default not at all.",
+	}
+	overlap := cmd.Flags().Duration("expires-in", 0, "how long older secrets still work, such as 24h")
+	cmd.RunE = withKeys(w, func(ctx context.Context, c *keysClient, args []string) error {
+		return c.one(ctx, http.MethodPost, keyPath(args[0])+"/rotate", map[string]any{"expires_in": int64(overlap.Seconds())})
+	})
+	return cmd
+}
+
+// keyActionCommand does something with a key that takes no settings.
+func keyActionCommand(w world, name, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: name + " ID", Short: short, Args: cobra.ExactArgs(1),
+		RunE: withKeys(w, func(ctx context.Context, c *keysClient, args []string) error {
+			return c.one(ctx, http.MethodPost, keyPath(args[0])+"/"+name, nil)
+		}),
+	}
+}
+
+func restoreKeyCommand(w world) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "restore ID", Short: "Switch a disabled or quarantined key on again, with the settings it had or narrower ones", Args: cobra.ExactArgs(1),
+	}
+	settings := keyFlags(cmd)
+	cmd.RunE = withKeys(w, func(ctx context.Context, c *keysClient, args []string) error {
+		body, err := settings.body(w.now())
+		if err != nil {
+			return err
+		}
+		return c.one(ctx, http.MethodPost, keyPath(args[0])+"/restore", body)
+	})
+	return cmd
+}
+
+func handOverCommand(w world) *cobra.Command {
+	cmd := &cobra.Command{Use: "hand-over", Short: "Make another steward answer for all the keys of one", Args: cobra.NoArgs}
+	from, to := cmd.Flags().String("from", "", "the steward who leaves"), cmd.Flags().String("to", "", "who answers for the keys from now on")
+	_ = cmd.MarkFlagRequired("from")
+	_ = cmd.MarkFlagRequired("to")
+	cmd.RunE = withKeys(w, func(ctx context.Context, c *keysClient, _ []string) error {
+		count := 0
+		for more := true; more; {
+			var page api.HandedOver
+			if err := c.call(ctx, http.MethodPost, "/v1/keys/hand-over", map[string]any{"from": *from, "to": *to}, &page); err != nil {
+				return err
+			}
+			count, more = count+len(page.Data), page.More
+		}
+		_, err := fmt.Fprintf(c.w.out, "%s answers for %d keys of %s from now on.\n", *to, count, *from)
+		return err
 	})
 	return cmd
 }
@@ -122,7 +153,7 @@ func revokeKeyCommand(w world) *cobra.Command {
 	return &cobra.Command{
 		Use: "revoke ID", Short: "Revoke a key; it is refused from then on", Args: cobra.ExactArgs(1),
 		RunE: withKeys(w, func(ctx context.Context, c *keysClient, args []string) error {
-			if err := c.call(ctx, http.MethodDelete, "/v1/keys/"+url.PathEscape(args[0]), nil, nil); err != nil {
+			if err := c.call(ctx, http.MethodDelete, keyPath(args[0]), nil, nil); err != nil {
 				return err
 			}
 			if c.asJSON {
@@ -254,84 +285,4 @@ func (c *keysClient) call(ctx context.Context, method, path string, body, out an
 		return nil
 	}
 	return json.Unmarshal(text, out)
-}
-
-// one does something with one key and prints it.
-func (c *keysClient) one(ctx context.Context, method, path string, body any) error {
-	var k api.Key
-	if err := c.call(ctx, method, path, body, &k); err != nil {
-		return err
-	}
-	if c.asJSON {
-		return printJSON(c.w, k)
-	}
-	t := tabwriter.NewWriter(c.w.out, 0, 0, 2, ' ', 0)
-	row := func(name string, value any) { _, _ = fmt.Fprintf(t, "%s\t%v\n", name, value) }
-	row("id", k.ID)
-	row("kind", k.Kind+" "+k.Mode)
-	row("status", k.Status)
-	row("label", k.Label)
-	row("steward", k.Steward)
-	row("scopes", strings.Join(k.Scopes, " "))
-	row("environments", orAll(k.Environments))
-	row("created", k.CreatedAt.Format(time.RFC3339)+" by "+k.CreatedBy)
-	row("expires", orNever(k.ExpiresAt))
-	if k.Key != "" {
-		row("key", k.Key)
-	} else {
-		row("key", k.Prefix+"…"+k.LastFour)
-	}
-	if err := t.Flush(); err != nil || k.Key == "" || k.Kind == "public" {
-		return err
-	}
-	_, err := fmt.Fprintln(c.w.out, "\nThe secret key is not shown again.")
-	return err
-}
-
-// all lists every key, page by page.
-func (c *keysClient) all(ctx context.Context) ([]api.Key, error) {
-	var all []api.Key
-	for cursor := ""; ; {
-		var page api.KeyPage
-		if err := c.call(ctx, http.MethodGet, "/v1/keys?limit=200&cursor="+url.QueryEscape(cursor), nil, &page); err != nil {
-			return nil, err
-		}
-		all = append(all, page.Data...)
-		if page.NextCursor == nil {
-			return all, nil
-		}
-		cursor = *page.NextCursor
-	}
-}
-
-// list prints every key.
-func (c *keysClient) list(ctx context.Context) error {
-	all, err := c.all(ctx)
-	if err != nil {
-		return err
-	}
-	if c.asJSON {
-		return printJSON(c.w, all)
-	}
-	t := tabwriter.NewWriter(c.w.out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "ID\tKEY\tSTATUS\tLABEL\tSTEWARD\tSCOPES\tENVIRONMENTS\tEXPIRES")
-	for _, k := range all {
-		_, _ = fmt.Fprintf(t, "%s\t%s…%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Prefix, k.LastFour, k.Status, k.Label, k.Steward,
-			strings.Join(k.Scopes, " "), orAll(k.Environments), orNever(k.ExpiresAt))
-	}
-	return t.Flush()
-}
-
-func orAll(names []string) string {
-	if len(names) == 0 {
-		return "all of its mode"
-	}
-	return strings.Join(names, " ")
-}
-
-func orNever(t *time.Time) string {
-	if t == nil {
-		return "never"
-	}
-	return t.Format(time.RFC3339)
 }
