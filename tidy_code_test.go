@@ -374,6 +374,7 @@ var revealers = map[string]string{
 	"internal/gate/gate.go":       "reads the key that was sent",
 	"internal/keyring/keyring.go": "reads a key to find its record",
 	"internal/keyring/life.go":    "mints a key: its digest, its hint, and the text of a public one",
+	"internal/vault/key.go":       "reads a master key's text, to derive what it is used by",
 	"internal/api/keys.go":        "shows a new key once, in the answer that creates it",
 	"cmd/weir/control.go":         "asks the server in the data folder as its operator",
 	"cmd/weir/setup.go":           "shows the first keys once, when the data folder is made",
