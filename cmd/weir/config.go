@@ -33,7 +33,7 @@ type config struct {
 
 	TrustedProxies   []netip.Prefix
 	ForwardedHeader  proxy.Header
-	ProxyProtocol    bool
+	ProxyProtocol    []netip.Prefix
 	Cleartext        cleartext
 	MasterKeyFile    string      // empty: in the data folder
 	MasterKeyCommand []string    // empty: none
@@ -101,8 +101,8 @@ func settings() []setting {
 				}
 				return nil
 			}},
-		{"proxy-protocol", "false", "trusted proxies begin each connection with the PROXY protocol, version 1 or 2: true or false",
-			func(c *config, v string) error { c.ProxyProtocol = v == "true"; return oneOf(v, "true", "false") }},
+		{"proxy-protocol", "", "addresses and ranges, separated by commas, that begin each connection with the PROXY protocol, version 1 or 2",
+			func(c *config, v string) (err error) { c.ProxyProtocol, err = proxy.ParseTrusted(listOf(v)); return err }},
 		{"cleartext-credentials", "reject+notify", "what becomes of a key that a trusted proxy says came over plain HTTP: reject, reject+notify (mark it as exposed), reject+revoke, or allow",
 			func(c *config, v string) error {
 				c.Cleartext = cleartext(v)
@@ -183,8 +183,8 @@ func readConfig(flags map[string]string, env func(string) (string, bool), file s
 			faults = append(faults, fmt.Sprintf("%s: %v", from, err))
 		}
 	}
-	if (len(c.TrustedProxies) == 0) != (c.ForwardedHeader == proxy.NoHeader && !c.ProxyProtocol) {
-		faults = append(faults, "trusted-proxies goes with forwarded-header or proxy-protocol: one without the other does nothing")
+	if (len(c.TrustedProxies) == 0) != (c.ForwardedHeader == proxy.NoHeader) {
+		faults = append(faults, "trusted-proxies and forwarded-header go together: one without the other does nothing")
 	}
 	if len(faults) > 0 {
 		return c, &usageError{"the configuration has faults:\n  " + strings.Join(faults, "\n  ")}

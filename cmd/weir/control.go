@@ -12,6 +12,7 @@ import (
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
+	"github.com/weir-analytics/weir/internal/limit"
 	"github.com/weir-analytics/weir/internal/org"
 	"github.com/weir-analytics/weir/internal/problem"
 )
@@ -22,6 +23,7 @@ type control struct {
 	store        controlStore
 	keys         *keyring.Ring
 	ledger       *ledger.Ledger
+	limits       *limit.Limiter
 	gate         *gate.Gate
 	organization org.Organization
 	project      org.Project
@@ -53,13 +55,24 @@ func openControl(ctx context.Context, cfg config, w world, log *slog.Logger) (c 
 	if c.projects, err = c.store.Projects(ctx); err != nil {
 		return nil, err
 	}
-	if c.keys, err = keyring.Open(ctx, c.store, keyring.Config{Now: w.now, Random: rand.Reader}); err != nil {
+	sealed, err := openVault(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	c.keys, err = keyring.Open(ctx, c.store, keyring.Config{
+		Now: w.now, NewID: newAuditID, Random: rand.Reader, Vault: sealed, Declared: cfg.Declared, Log: log,
+		IgnoreCleartext: cfg.Cleartext == cleartextReject, RevokeInCleartext: cfg.Cleartext == cleartextRevoke,
+	})
+	if err != nil {
 		return nil, err
 	}
 	if c.ledger, err = ledger.New(c.store, ledger.Config{Now: w.now, Log: log, Writer: newID()}); err != nil {
 		return nil, err
 	}
-	c.gate = gate.New(c.keys, c.ledger, w.now, newDecisionID)
+	if c.limits, err = limit.Open(ctx, c.store, limit.Config{Now: w.now, Log: log, Server: newID()}); err != nil {
+		return nil, err
+	}
+	c.gate = gate.New(c.keys, c.limits, c.ledger, w.now, newDecisionID)
 	return c, c.firstStart(ctx, w)
 }
 
@@ -128,13 +141,14 @@ func (c *control) ready(ctx context.Context) error {
 }
 
 func (c *control) close(ctx context.Context) error {
-	err := c.ledger.Flush(ctx)
-	return errors.Join(err, c.store.Close())
+	return errors.Join(c.ledger.Flush(ctx), c.limits.Close(ctx), c.store.Close())
 }
 
 // newSuffix, newID and newDecisionID make names that were never given before.
 func newSuffix() string { return rand.Text()[:16] }
 
 func newID() string { return "req_" + rand.Text()[:20] }
+
+func newAuditID() string { return "aud_" + rand.Text()[:20] }
 
 func newDecisionID() string { return "dec_" + rand.Text()[:20] }

@@ -138,28 +138,29 @@ func timeFrom(text string, now time.Time) (time.Time, error) {
 	return time.Parse(time.RFC3339, text)
 }
 
-// addLimits adds all limits when one was given: the API takes them together.
 func (s keySettings) addLimits(body map[string]any, _ time.Time) error {
-	if !s.flags.Changed("rate") && !s.flags.Changed("daily") && !s.flags.Changed("credits") {
-		return nil
-	}
-	rate, _ := s.flags.GetString("rate")
-	perSecond, burst, _ := strings.Cut(rate, ":")
-	numbers := [2]int64{}
-	for i, text := range [...]string{perSecond, burst} {
-		if text == "" {
-			text = perSecond
+	limits := map[string]any{}
+	if s.flags.Changed("rate") {
+		text, _ := s.flags.GetString("rate")
+		perSecond, burst, both := strings.Cut(text, ":")
+		if !both {
+			burst = perSecond
 		}
-		n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
-		if err != nil && rate != "" {
-			return &usageError{fmt.Sprintf("--rate must be such as 100:1000, is %q", rate)}
+		n, err := strconv.ParseInt(perSecond, 10, 64)
+		most, err2 := strconv.ParseInt(burst, 10, 64)
+		if err != nil || err2 != nil {
+			return &usageError{fmt.Sprintf("--rate must be such as 100:1000, is %q", text)}
 		}
-		numbers[i] = n
+		limits["rate"] = map[string]any{"per_second": n, "burst": most}
 	}
-	daily, _ := s.flags.GetInt64("daily")
-	credits, _ := s.flags.GetInt64("credits")
-	body["limits"] = map[string]any{
-		"rate": map[string]any{"per_second": numbers[0], "burst": numbers[1]}, "daily": map[string]any{"most": daily}, "credits": map[string]any{"most": credits},
+	for _, name := range [...]string{"daily", "credits"} {
+		if s.flags.Changed(name) {
+			n, _ := s.flags.GetInt64(name)
+			limits[name] = map[string]any{"most": n}
+		}
+	}
+	if len(limits) > 0 {
+		body["limits"] = limits
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ func keysCommand(w world) *cobra.Command {
 	flags := cmd.PersistentFlags()
 	flags.String("url", "", "address of the server; without it, the data folder is used ($WEIR_URL)")
 	flags.Bool("json", false, "print JSON")
-	settingFlags(flags, "data", "store")
+	settingFlags(flags, "data", "store", "master-key-file", "master-key-command")
 	cmd.AddCommand(createKeyCommand(w), listKeysCommand(w), showKeyCommand(w), updateKeyCommand(w), rotateKeyCommand(w),
 		keyActionCommand(w, "disable", "Switch a key off; it is refused as if it were unknown, until it is restored"),
 		keyActionCommand(w, "quarantine", "Put a key into quarantine; it is known and may do nothing, until it is restored"),

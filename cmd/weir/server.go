@@ -21,6 +21,7 @@ import (
 	"github.com/weir-analytics/weir/internal/api"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/proxy"
 	"github.com/weir-analytics/weir/internal/query"
 )
 
@@ -97,7 +98,8 @@ func (s *server) apiConfig(w world) api.Config {
 			{Name: "warehouse", Ready: s.warehouse.Ready},
 		},
 		Registry: s.metrics, Tracer: s.tracing.tracer(), Now: w.now, NewID: newID, Log: s.log, PublicURL: s.cfg.PublicURL, Hosts: hosts(s.cfg), Version: version,
-		Stopping: s.stopping,
+		Stopping: s.stopping, AllowCleartext: s.cfg.Cleartext == cleartextAllow,
+		Proxy: proxy.New(proxy.Config{Trusted: s.cfg.TrustedProxies, Header: s.cfg.ForwardedHeader}),
 	}
 }
 
@@ -187,6 +189,9 @@ func serve(ctx context.Context, cfg config, w world) error {
 		s.closeParts(ctx)
 		return err
 	}
+	if len(cfg.ProxyProtocol) > 0 {
+		listener = proxy.Listen(listener, cfg.ProxyProtocol, headerTime)
+	}
 	s.start()
 	web := s.httpServer(s.api, logs.Logger)
 	faults := make(chan error, 2)
@@ -242,6 +247,27 @@ func (s *server) start() {
 	s.halt = cancel
 	s.running.Go(func() { s.loader.Run(ctx) })
 	s.running.Go(func() { _ = s.control.ledger.Run(ctx) })
+	s.running.Go(func() { s.control.limits.Run(ctx) })
+	s.running.Go(func() { s.remind(ctx) })
+}
+
+// remindEvery is how often the log says which keys need attention.
+const remindEvery = 24 * time.Hour
+
+// remind logs what should be done about keys, at the start and once a day.
+func (s *server) remind(ctx context.Context) {
+	tick := time.NewTicker(remindEvery)
+	defer tick.Stop()
+	for {
+		if err := s.control.keys.Remind(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("reminders of keys", "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // closeAll stops in the order that loses nothing: streams, requests, loader, journal, warehouse, ledger, store.

@@ -75,7 +75,10 @@ const maxAgent = 200
 // metadata that no page can set; other programs send parts of that, but not from which site (W3C Fetch Metadata).
 func circumstances(rq *request) access.Circumstances {
 	header := rq.r.Header
-	c := access.Circumstances{Via: access.InHeader, Address: rq.from.Address, Cleartext: rq.from.Proto == "http" && !rq.a.cfg.AllowCleartext}
+	c := access.Circumstances{Via: access.InHeader, Cleartext: rq.from.Proto == "http" && !rq.a.cfg.AllowCleartext}
+	if !rq.from.Broken { // else the address is a proxy's, and the sender might be anybody
+		c.Address = rq.from.Address
+	}
 	origin, referer := first(header["Origin"]), first(header["Referer"])
 	c.Browser = origin != "" || first(header["Sec-Fetch-Site"]) != ""
 	if origin != "" || referer != "" {

@@ -88,8 +88,23 @@ type bounds struct {
 	ExpiresAt    *time.Time         `json:"expires_at,omitempty" doc:"When it stops working; cannot be combined with never_expires." nullable:"false"`
 	NeverExpires bool               `json:"never_expires,omitzero" doc:"Takes the expiry away."`
 	Observe      *[]string          `json:"observe,omitempty" maxItems:"16" doc:"The restrictions that are only observed: what they would deny is allowed and recorded." nullable:"false"`
-	Limits       *keyring.Limits    `json:"limits,omitempty" doc:"How much it may be used; by default as its kind is." nullable:"false"`
+	Limits       *limitChange       `json:"limits,omitempty" doc:"How much it may be used; by default as its kind is. What is left out stays as it is." nullable:"false"`
 	PublicKeys   *[]string          `json:"public_keys,omitempty" maxItems:"4" doc:"Ed25519 public keys to check signatures with: base64 of 32 bytes, or PEM." nullable:"false"`
+}
+
+// limitChange has the limits that it changes.
+type limitChange struct {
+	Rate    *keyring.Rate  `json:"rate,omitempty" doc:"Requests a second." nullable:"false"`
+	Daily   *keyring.Quota `json:"daily,omitempty" doc:"Requests a day, UTC." nullable:"false"`
+	Credits *keyring.Quota `json:"credits,omitempty" doc:"Credits a calendar month, UTC." nullable:"false"`
+}
+
+// over puts the change over the limits there are.
+func (c *limitChange) over(l keyring.Limits) keyring.Limits {
+	put(&l.Rate, c.Rate)
+	put(&l.Daily, c.Daily)
+	put(&l.Credits, c.Credits)
+	return l
 }
 
 type createKey struct {
@@ -326,8 +341,8 @@ func (in createKey) key() (keyring.New, error) {
 	if in.Body.Mode == "test" {
 		n.Mode = access.Test
 	}
-	c, faults := in.Body.change()
 	n.Limits = access.DefaultLimits(n.Kind)
+	c, faults := in.Body.change(n.Limits)
 	c.EditBounds(&n.Bounds)
 	if c.PublicKeys != nil {
 		n.PublicKeys = *c.PublicKeys
@@ -336,7 +351,11 @@ func (in createKey) key() (keyring.New, error) {
 }
 
 func (in *keyChange) read(current *access.Key, ifMatch string) (keyring.Change, error) {
-	c, faults := in.change()
+	var limits access.Limits
+	if current != nil {
+		limits = current.Limits
+	}
+	c, faults := in.change(limits)
 	c.Label, c.Steward, c.Basis, c.ConfirmLockout = in.Label, in.Steward, current, in.ConfirmLockout
 	if in.Scopes != nil {
 		set := scopes(*in.Scopes)
@@ -350,8 +369,8 @@ func (in *keyChange) read(current *access.Key, ifMatch string) (keyring.Change, 
 	return c, err
 }
 
-// change reads what an input says of bounds.
-func (b *bounds) change() (c keyring.Change, faults []problem.Field) {
+// change reads what an input says of bounds. limits are those there are.
+func (b *bounds) change(limits access.Limits) (c keyring.Change, faults []problem.Field) {
 	faults = b.checkTimes()
 	c = keyring.Change{Environments: b.Environments, Events: b.Events, Signature: b.Signature, NotBefore: b.NotBefore, ExpiresAt: b.ExpiresAt}
 	if b.NeverExpires {
@@ -360,7 +379,10 @@ func (b *bounds) change() (c keyring.Change, faults []problem.Field) {
 	c.Networks = parsed(b.Networks, keyring.ParseNetworks, &faults)
 	c.Domains = parsed(b.Domains, keyring.ParseDomains, &faults)
 	c.Observe = parsed(b.Observe, keyring.ParseObserve, &faults)
-	c.Limits = parsed(b.Limits, keyring.ParseLimits, &faults)
+	if b.Limits != nil {
+		whole := b.Limits.over(keyring.LimitsOf(limits))
+		c.Limits = parsed(&whole, keyring.ParseLimits, &faults)
+	}
 	c.PublicKeys = parsed(b.PublicKeys, parsePublicKeys, &faults)
 	if b.Datasets != nil || b.AllDatasets {
 		c.Datasets = parsed(&b.Datasets, keyring.ParseDatasets, &faults)

@@ -21,7 +21,7 @@ type changePolicy struct {
 		SecretInBrowser *bool             `json:"secret_in_browser,omitempty" nullable:"false" doc:"Whether a secret key may come from a page."`
 		SecretInURL     *bool             `json:"secret_in_url,omitempty" nullable:"false" doc:"Whether a secret key may stand in a query string."`
 		Ceilings        *keyring.Ceilings `json:"ceilings,omitempty" nullable:"false" doc:"What no key goes beyond, when it is made and when it is used."`
-		Limits          *keyring.Limits   `json:"limits,omitempty" nullable:"false" doc:"How much all keys together may be used."`
+		Limits          *limitChange      `json:"limits,omitempty" nullable:"false" doc:"How much all keys together may be used. What is left out stays as it is."`
 		ConfirmLockout  bool              `json:"confirm_lockout,omitzero" doc:"Lets a key lock itself out."`
 	}
 	revision int64
@@ -75,7 +75,9 @@ func (in changePolicy) apply(p *access.Policy) error {
 	put(&after.SecretInBrowser, in.Body.SecretInBrowser)
 	put(&after.SecretInURL, in.Body.SecretInURL)
 	put(&after.Ceilings, in.Body.Ceilings)
-	put(&after.Limits, in.Body.Limits)
+	if in.Body.Limits != nil {
+		after.Limits = in.Body.Limits.over(after.Limits)
+	}
 	read, err := after.Read()
 	if err == nil {
 		*p = read

@@ -84,6 +84,8 @@ type Config struct {
 	Vault    Vault            // nil: there are no signing secrets
 	Declared []Record         // keys of the configuration
 	Log      *slog.Logger     // nil: nothing is logged
+	// IgnoreCleartext does not note that a secret came in cleartext.
+	IgnoreCleartext bool
 	// RevokeInCleartext ends a secret that came in cleartext, instead of only noting it.
 	RevokeInCleartext bool
 }

@@ -159,6 +159,9 @@ func (r *Ring) changeSteward(ctx context.Context, permit gate.Permit, rec Record
 func (r *Ring) Expose(ctx context.Context, id string, how gate.Exposure, at time.Time) {
 	lookup, ok := access.LookupOf(id)
 	e, found := r.live.Load().find(lookup)
+	if how == gate.ExposedInCleartext && r.cfg.IgnoreCleartext {
+		return
+	}
 	end := r.cfg.RevokeInCleartext && how == gate.ExposedInCleartext
 	if !ok || !found || e.exposed && !end || !e.Key.RevokedAt.IsZero() || e.Key.Kind == access.Operator {
 		return
