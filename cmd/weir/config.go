@@ -102,7 +102,10 @@ func settings() []setting {
 				return nil
 			}},
 		{"proxy-protocol", "", "addresses and ranges, separated by commas, that begin each connection with the PROXY protocol, version 1 or 2",
-			func(c *config, v string) (err error) { c.ProxyProtocol, err = proxy.ParseTrusted(listOf(v)); return err }},
+			func(c *config, v string) (err error) {
+				c.ProxyProtocol, err = proxy.ParseTrusted(listOf(v))
+				return err
+			}},
 		{"cleartext-credentials", "reject+notify", "what becomes of a key that a trusted proxy says came over plain HTTP: reject, reject+notify (mark it as exposed), reject+revoke, or allow",
 			func(c *config, v string) error {
 				c.Cleartext = cleartext(v)
