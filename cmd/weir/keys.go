@@ -279,6 +279,9 @@ func (c *keysClient) call(ctx context.Context, method, path string, body, out an
 		if json.Unmarshal(text, &p) != nil || p.Code == "" {
 			return fmt.Errorf("the server answered %s", answer.Status)
 		}
+		if p.DecisionID != "" {
+			return fmt.Errorf("%s (%s, decision %s)", p.Detail, p.Code, p.DecisionID)
+		}
 		return fmt.Errorf("%s (%s, request %s)", p.Detail, p.Code, p.RequestID)
 	}
 	if out == nil {
