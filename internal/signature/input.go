@@ -39,11 +39,11 @@ func readClaim(h http.Header) (*claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	signatures, err := readDictionary(h, "Signature", maxSignature)
+	label, list, err := choose(inputs)
 	if err != nil {
 		return nil, err
 	}
-	label, list, err := choose(inputs)
+	signatures, err := readDictionary(h, "Signature", maxSignature)
 	if err != nil {
 		return nil, err
 	}
@@ -243,7 +243,11 @@ func (c *claim) requireCover(r Request) error {
 		return faultf(Uncovered, "The request has a body, and the signature does not cover \"content-digest\".")
 	}
 	for _, header := range [...]string{"Content-Type", "Authorization", "X-Api-Key"} {
-		if name := strings.ToLower(header); len(r.Header[header]) > 0 && !c.covers(name) {
+		lines := len(r.Header[header])
+		if lines > 1 { // signed, they could not be told from one line with commas
+			return faultf(Ambiguous, "The request has %d headers %s; a signed request has one.", lines, header)
+		}
+		if name := strings.ToLower(header); lines > 0 && !c.covers(name) {
 			return faultf(Uncovered, "The request has the header %s, and the signature does not cover %q.", header, name)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // The bounds of a memory of nonces. A key's share lets it send 1,310 signed requests a second for as long as they like;
-// all of it takes some 40 MB. Signatures that expire sooner are forgotten sooner.
+// all of it takes some 55 MB. Signatures that expire sooner are forgotten sooner.
 const (
 	maxNonces       = 1 << 20
 	maxNoncesOfKey  = 3 << 17

@@ -63,10 +63,10 @@ func (s Scheme) String() string {
 }
 
 // Detect reports which scheme a request claims to be signed with, by its headers alone. Whether the signature is meant
-// for us, let alone right, is for Verify to say. It does not allocate.
+// for us, let alone right, is for Verify to say. A header Signature alone is of some other scheme. It does not allocate.
 func Detect(r Request) Scheme {
 	switch {
-	case len(r.Header["Signature-Input"]) > 0, len(r.Header["Signature"]) > 0:
+	case len(r.Header["Signature-Input"]) > 0:
 		return Message
 	case claimsIEX(r.Header):
 		return IEX

@@ -123,6 +123,8 @@ func TestTamperedRequestsAreRefused(t *testing.T) {
 		"no content type":             {func(r *http.Request) { r.Header.Del("Content-Type") }, signature.Missing},
 		"the API key":                 {func(r *http.Request) { r.Header.Set("X-API-Key", "pk_test_other") }, signature.Wrong},
 		"a bearer token as well":      {func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+apiKey) }, signature.Uncovered},
+		"two API keys":                {func(r *http.Request) { r.Header.Add("X-API-Key", apiKey) }, signature.Ambiguous},
+		"two content types":           {func(r *http.Request) { r.Header.Add("Content-Type", "text/plain") }, signature.Ambiguous},
 		"no API key":                  {func(r *http.Request) { r.Header.Del("X-API-Key") }, signature.Missing},
 		"created":                     {swap("Signature-Input", "created=1780315200", "created=1780315201"), signature.Wrong},
 		"no created":                  {swap("Signature-Input", ";created=1780315200", ""), signature.Missing},
@@ -347,6 +349,7 @@ func TestForeignSignatures(t *testing.T) {
 			}
 		}
 		r.Header["Signature-Input"] = []string{others}
+		r.Header["Signature"] = []string{`keyId="other",algorithm="hs2019"`}
 		if _, err := check(r, body, material(t), now()); kind(err) != signature.Foreign {
 			t.Errorf("%s, others' alone: %v", name, err)
 		}
@@ -416,8 +419,9 @@ func TestDetect(t *testing.T) {
 		{http.Header{"Authorization": {"Bearer x", " iex-hmac-sha256\tx"}}, signature.IEX},
 		{http.Header{"Authorization": {"IEX-HMAC-SHA256"}}, signature.IEX},
 		{http.Header{"Signature-Input": {""}}, signature.Message},
-		{http.Header{"Signature": {"x"}}, signature.Message},
-		{http.Header{"Signature": {"x"}, "Authorization": {"IEX-HMAC-SHA256 x"}}, signature.Message},
+		{http.Header{"Signature": {"x"}}, signature.None},
+		{http.Header{"Signature-Input": {"x"}, "Authorization": {"IEX-HMAC-SHA256 x"}}, signature.Message},
+		{http.Header{"Signature": {"x"}, "Authorization": {"IEX-HMAC-SHA256 x"}}, signature.IEX},
 	} {
 		if got := signature.Detect(signature.Request{Header: c.header}); got != c.want {
 			t.Errorf("%v: %s, want %s", c.header, got, c.want)
@@ -471,6 +475,34 @@ func TestChallenge(t *testing.T) {
 		if got := signature.Challenge(id); got != want {
 			t.Errorf("%q: %s", id, got)
 		}
+	}
+}
+
+// Promise: a new nonce is of 16 random bytes, long enough for the profile, and made of nothing less.
+func TestNewNonce(t *testing.T) {
+	t.Parallel()
+	n, err := signature.NewNonce(reader(7))
+	if err != nil || n != "BwcHBwcHBwcHBwcHBwcHBw" {
+		t.Errorf("%q, %v", n, err)
+	}
+	if _, err := signature.NewNonce(strings.NewReader("too few bytes")); err == nil {
+		t.Error("13 bytes make a nonce")
+	}
+}
+
+// Promise: every kind of fault has a name of its own.
+func TestKindsHaveNames(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for kind := signature.Missing; kind <= signature.Full; kind++ {
+		name := kind.String()
+		if seen[name] || name == "" || name == "unknown" || name == "none" {
+			t.Errorf("%d is %q", kind, name)
+		}
+		seen[name] = true
+	}
+	if signature.Kind(0).String() != "none" || (signature.Full+1).String() != "unknown" {
+		t.Error("what is no kind has a kind's name")
 	}
 }
 
