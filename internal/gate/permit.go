@@ -70,3 +70,28 @@ func (p Permit) Would(after *access.Key) access.Reason {
 	p.must()
 	return access.Decide(after, &access.Attempt{Action: p.caller.action, At: p.at, Circumstances: p.caller.credential.Circumstances}).Reason
 }
+
+// Stands reports whether the same request, with the secret that was shown, would be allowed of the key as it is by now.
+// Whoever waited for its turn to change something asks it: the key may have been revoked, narrowed or rotated meanwhile.
+func (p Permit) Stands(now Entry) bool {
+	p.must()
+	from, known := p.caller.credential.Circumstances, now.Generation == p.caller.generation
+	from.SecretUntil = time.Time{}
+	for i := range now.Former {
+		if f := &now.Former[i]; f.Generation == p.caller.generation {
+			from.SecretUntil, known = f.Until, true
+		}
+	}
+	return known && access.Decide(now.Key, &access.Attempt{Action: p.caller.action, At: p.at, Circumstances: from}).Allowed()
+}
+
+// Granting is what would be decided of the same request if it handed on g: nil for a yes, else what the sender is told. It
+// is for rights that are known for certain only once nobody else can change them.
+func (p Permit) Granting(g *access.Grant) error {
+	p.must()
+	attempt := access.Attempt{Action: p.caller.action, At: p.at, Circumstances: p.caller.credential.Circumstances, Grants: g}
+	if d := access.Decide(p.caller.entry.Key, &attempt); !d.Allowed() {
+		return Problem(d.Reason, p.caller.entry.Key, &attempt, nil)
+	}
+	return nil
+}

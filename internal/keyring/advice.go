@@ -47,12 +47,16 @@ func (r *Record) Advice(now time.Time) []Advice {
 // Remind logs what should be done about keys: those that are exposed, old, or about to expire.
 func (r *Ring) Remind(ctx context.Context) error {
 	now := r.cfg.Now()
-	return r.store.EachKey(ctx, func(rec Record) error {
+	remind := func(rec Record) error {
 		for _, a := range rec.Advice(now) {
 			if a.Code != "no_steward" {
 				r.cfg.Log.Warn("a key needs attention", "key_id", rec.ID, "project", rec.Project, "label", rec.Label, "steward", rec.Steward, "advice", a.Code, "detail", a.Detail)
 			}
 		}
 		return nil
-	})
+	}
+	for _, rec := range r.live.Load().declared {
+		_ = remind(rec) // never fails
+	}
+	return r.store.EachKey(ctx, remind)
 }

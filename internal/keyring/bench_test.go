@@ -30,7 +30,10 @@ func newCrowd(n int) *crowd {
 
 func (c *crowd) EachKey(_ context.Context, visit func(keyring.Record) error) error {
 	for _, lookup := range c.lookups {
-		rec := keyring.Record{ID: lookup.ID(), Project: "prj_1", Kind: access.Secret, Mode: access.Live, Scopes: access.AllScopes}
+		rec := keyring.Record{
+			ID: lookup.ID(), Project: "prj_1", Kind: access.Secret, Mode: access.Live, Scopes: access.AllScopes, Generation: 1,
+			Bounds: access.Bounds{Limits: access.DefaultLimits(access.Secret)},
+		}
 		if err := visit(rec); err != nil {
 			return err
 		}
@@ -39,7 +42,7 @@ func (c *crowd) EachKey(_ context.Context, visit func(keyring.Record) error) err
 }
 
 func open(b *testing.B, store keyring.Store) *keyring.Ring {
-	ring, err := keyring.Open(b.Context(), store, keyring.Config{Now: newClock().now})
+	ring, err := keyring.Open(b.Context(), store, keyring.Config{Now: newClock().now, NewID: ids("")})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -61,7 +64,7 @@ func BenchmarkLookup(b *testing.B) {
 				b.ReportAllocs()
 				i := 0
 				for b.Loop() {
-					if _, _, found := ring.Lookup(ids[i]); found != (name == "known") {
+					if _, found := ring.Lookup(ids[i]); found != (name == "known") {
 						b.Fatal("wrong answer")
 					}
 					if i++; i == n {
@@ -79,13 +82,13 @@ func BenchmarkIdentifyAndAdmit(b *testing.B) {
 		b.Run(fmt.Sprintf("keys=%d", n), func(b *testing.B) {
 			ring := open(b, newCrowd(n))
 			clock := newClock()
-			door := gate.New(ring, silence{}, clock.now, func() string { return "id" })
+			door := gate.New(ring, freely{}, silence{}, clock.now, func() string { return "id" })
 			ask := func(key access.Text) (gate.Permit, error) {
-				caller, err := door.Identify(b.Context(), gate.Credential{Key: key, Via: access.InHeader}, access.WriteEvents)
+				caller, err := door.Identify(b.Context(), gate.Credential{Key: key, Circumstances: from()}, access.WriteEvents)
 				if err != nil {
 					return gate.Permit{}, err
 				}
-				return door.Admit(b.Context(), caller, access.Attempt{Targets: []access.Target{{Environment: "production", Event: "x"}}})
+				return door.Admit(b.Context(), caller, access.Attempt{Targets: []access.Target{{Environment: "production", Event: "x"}}}, gate.Cost{Requests: 1})
 			}
 			operator, err := ring.Operator("prj_1")
 			if err != nil {
@@ -95,13 +98,13 @@ func BenchmarkIdentifyAndAdmit(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			_, key, err := ring.Create(b.Context(), permit, secretKey())
+			_, secrets, err := ring.Create(b.Context(), permit, secretKey())
 			if err != nil {
 				b.Fatal(err)
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := ask(key); err != nil {
+				if _, err := ask(secrets.Key); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -118,12 +121,12 @@ func BenchmarkCreate(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			door := gate.New(ring, silence{}, newClock().now, func() string { return "id" })
-			caller, err := door.Identify(b.Context(), gate.Credential{Key: text, Via: access.InHeader}, access.WriteKeys)
+			door := gate.New(ring, freely{}, silence{}, newClock().now, func() string { return "id" })
+			caller, err := door.Identify(b.Context(), gate.Credential{Key: text, Circumstances: from()}, access.WriteKeys)
 			if err != nil {
 				b.Fatal(err)
 			}
-			permit, err := door.Admit(b.Context(), caller, access.Attempt{})
+			permit, err := door.Admit(b.Context(), caller, access.Attempt{}, gate.Cost{})
 			if err != nil {
 				b.Fatal(err)
 			}

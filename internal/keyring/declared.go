@@ -26,23 +26,35 @@ func (r *Ring) declare(all *snapshot, projects []access.Project) error {
 		}
 		rec.Declared, rec.Generation, rec.Revision, rec.Bounds = true, 1, 1, kept(rec.Bounds)
 		rec.CreatedAt, rec.UpdatedAt, rec.CreatedBy = declaredAt(), declaredAt(), "configuration"
-		n := New{Kind: rec.Kind, Mode: rec.Mode, Label: rec.Label, Steward: rec.Steward, Scopes: rec.Scopes, Bounds: rec.Bounds, PublicKeys: rec.Signing.PublicKeys}
-		if err := n.check(project, time.Time{}); err != nil {
+		if err := rec.checkDeclared(project); err != nil {
 			return fmt.Errorf("keyring: the declared key %s: %w", rec.ID, err)
 		}
-		rec.Scopes = n.scopes()
 		all.fill(lookup, r.entry(&rec, project))
-		r.declared = append(r.declared, rec)
+		all.declared = append(all.declared, rec)
 	}
-	slices.SortFunc(r.declared, func(a, b Record) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(all.declared, func(a, b Record) int { return strings.Compare(a.ID, b.ID) })
 	return nil
 }
 
-// declaredAt is the time that declared keys are listed under: before all others.
+// checkDeclared answers one problem that names every field at fault, or nil, and fills in what was left out.
+func (r *Record) checkDeclared(project *access.Project) error {
+	n := New{Kind: r.Kind, Mode: r.Mode, Label: r.Label, Steward: r.Steward, Scopes: r.Scopes, Bounds: r.Bounds, PublicKeys: r.Signing.PublicKeys}
+	r.Scopes = n.scopes()
+	f := n.faults(project, time.Time{})
+	if r.Digest == (access.Digest{}) {
+		f.add("digest", "must be the SHA-256 of the key")
+	}
+	if n.signingSecret() {
+		f.add("public_keys", "must have one: a signing secret cannot be declared")
+	}
+	return f.problem()
+}
+
+// declaredAt is what a list shows as the creation of declared keys.
 func declaredAt() time.Time { return time.Unix(0, 0).UTC() }
 
 func (r *Ring) declaredKey(project, id string) (Record, bool) {
-	for _, rec := range r.declared {
+	for _, rec := range r.live.Load().declared {
 		if rec.ID == id && rec.Project == project {
 			return rec, true
 		}
@@ -53,8 +65,8 @@ func (r *Ring) declaredKey(project, id string) (Record, bool) {
 // declaredAfter lists the declared keys that a query asks for.
 func (r *Ring) declaredAfter(q Query) []Record {
 	var list []Record
-	for _, rec := range r.declared {
-		later := rec.CreatedAt.After(q.After.CreatedAt) || rec.CreatedAt.Equal(q.After.CreatedAt) && rec.ID > q.After.ID
+	for _, rec := range r.live.Load().declared {
+		later := q.After == Place{} || q.After.CreatedAt.IsZero() && rec.ID > q.After.ID
 		wanted := rec.Project == q.Project && (q.Live || rec.Mode == access.Test) && (q.Steward == "" || rec.Steward == q.Steward)
 		if later && wanted && len(list) < q.Limit {
 			list = append(list, rec)

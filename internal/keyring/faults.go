@@ -11,6 +11,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/signature"
 )
 
 // Limits on what a key carries.
@@ -26,6 +27,8 @@ const (
 	MaxDescription  = 200 // characters
 	MaxName         = 256 // bytes of an event's or a dataset's name
 	MaxLimit        = 1_000_000_000_000
+	maxObserve      = 16 // names in the list, the same ones again too
+	maxRights       = 8
 )
 
 // faults collects the fields at fault, so that one answer names them all.
@@ -94,37 +97,35 @@ func (f *faults) environments(names []string, project *access.Project, mode acce
 
 // bounds checks what depends on nothing but the bounds themselves and the key's kind.
 func (f *faults) bounds(b *access.Bounds, kind access.Kind) {
-	f.many("networks", len(b.Networks), MaxNetworks)
-	for i, n := range b.Networks {
-		f.text(fmt.Sprintf("networks[%d].description", i), n.Description, MaxDescription)
+	if !f.many("networks", len(b.Networks), MaxNetworks) {
+		for i, n := range b.Networks {
+			f.text(fmt.Sprintf("networks[%d].description", i), n.Description, MaxDescription)
+		}
 	}
 	f.many("domains", len(b.Domains), MaxDomains)
 	if len(b.Domains) > 0 && kind != access.Public {
 		f.add("domains", "are for public keys: a secret key has no business in a page")
 	}
-	f.many("events", len(b.Events), MaxEvents)
-	for i, pattern := range b.Events {
-		f.pattern(fmt.Sprintf("events[%d]", i), pattern, b.Events[:i])
-	}
-	if b.Datasets != nil {
-		f.many("datasets.named", len(b.Datasets.Named), MaxDatasets)
-		for i, d := range b.Datasets.Named {
-			f.dataset(fmt.Sprintf("datasets.named[%d]", i), d)
+	if !f.many("events", len(b.Events), MaxEvents) {
+		for i, pattern := range b.Events {
+			f.pattern(fmt.Sprintf("events[%d]", i), pattern, b.Events[:i])
 		}
 	}
-	if !b.NotBefore.IsZero() && !b.ExpiresAt.IsZero() && !b.NotBefore.Before(b.ExpiresAt) {
-		f.add("not_before", "must be before expires_at")
+	if b.Datasets != nil && !f.many("datasets.named", len(b.Datasets.Named), MaxDatasets) {
+		for i, d := range b.Datasets.Named {
+			f.dataset(fmt.Sprintf("datasets.named[%d]", i), d, b.Datasets.Named[:i])
+		}
 	}
-	if b.NotBefore.UTC().Year() > lastYear {
-		f.add("not_before", "must be before the year %d", lastYear+1)
-	}
+	f.begin(b.NotBefore, b.ExpiresAt)
 	f.limits(b.Limits)
 }
 
-func (f *faults) many(name string, count, most int) {
+// many refuses a list that is too long, and reports whether it did.
+func (f *faults) many(name string, count, most int) bool {
 	if count > most {
 		f.add(name, "has more than %d entries", most)
 	}
+	return count > most
 }
 
 // pattern is an event's name, or the beginning of one and a *.
@@ -140,10 +141,13 @@ func (f *faults) pattern(field, pattern string, before []string) {
 	}
 }
 
-func (f *faults) dataset(field string, d access.NamedDataset) {
+func (f *faults) dataset(field string, d access.NamedDataset, before []access.NamedDataset) {
 	f.text(field+".dataset", d.Name, MaxName)
-	if d.Name == "" || len(d.Name) > MaxName {
+	switch {
+	case d.Name == "" || len(d.Name) > MaxName:
 		f.add(field+".dataset", "must have 1 to %d bytes", MaxName)
+	case slices.ContainsFunc(before, func(b access.NamedDataset) bool { return b.Name == d.Name }):
+		f.add(field+".dataset", "is named twice")
 	}
 	if d.Rights == 0 {
 		f.add(field+".rights", "must name at least one of read, write and delete")
@@ -170,23 +174,46 @@ func (f *faults) limits(l access.Limits) {
 }
 
 func (f *faults) publicKeys(keys []ed25519.PublicKey) {
-	f.many("public_keys", len(keys), MaxPublicKeys)
+	if f.many("public_keys", len(keys), MaxPublicKeys) {
+		return
+	}
 	for i, key := range keys {
-		if len(key) != ed25519.PublicKeySize {
-			f.add(fmt.Sprintf("public_keys[%d]", i), "is not an Ed25519 public key")
+		field := fmt.Sprintf("public_keys[%d]", i)
+		if _, err := signature.ParsePublicKey(signature.FormatPublicKey(key)); err != nil {
+			f.add(field, "%s", err)
+		}
+		if slices.ContainsFunc(keys[:i], func(before ed25519.PublicKey) bool { return before.Equal(key) }) {
+			f.add(field, "is named twice")
 		}
 	}
 }
 
-// The last year that fits RFC 3339.
-const lastYear = 9999
+// The years that fit RFC 3339, but for the one that is no time at all here.
+const (
+	firstYear = 1
+	lastYear  = 9999
+)
+
+// moment refuses a time that cannot be written, and reports whether there is one that can.
+func (f *faults) moment(name string, at time.Time) bool {
+	if at.IsZero() {
+		return false
+	}
+	if year := at.UTC().Year(); year < firstYear || year > lastYear {
+		f.add(name, "must be in the years %d to %d", firstYear, lastYear)
+		return false
+	}
+	return true
+}
+
+func (f *faults) begin(at, end time.Time) {
+	if f.moment("not_before", at) && !end.IsZero() && !at.Before(end) {
+		f.add("not_before", "must be before expires_at")
+	}
+}
 
 func (f *faults) expiry(at, now time.Time) {
-	switch {
-	case at.IsZero():
-	case !micros(at).After(now):
+	if f.moment("expires_at", at) && !micros(at).After(now) {
 		f.add("expires_at", "must be in the future")
-	case at.UTC().Year() > lastYear:
-		f.add("expires_at", "must be before the year %d", lastYear+1)
 	}
 }

@@ -92,18 +92,28 @@ type Config struct {
 
 // Ring is every key there is. It implements gate.Keys. Its methods may be called from many goroutines.
 type Ring struct {
-	store    Store
-	cfg      Config
-	declared []Record
-	live     atomic.Pointer[snapshot]
+	store Store
+	cfg   Config
+	live  atomic.Pointer[snapshot]
 
-	changing sync.Mutex // held by whoever changes the store or the snapshot
+	changing turn // of whoever changes the store or the snapshot
 	doubt    *doubt
+	noting   sync.Map // the sightings that are being noted
 }
 
-// doubt is a key whose state in the store is not known, because the store failed while it was changed. There is one at
-// the most: nothing more is changed before it is settled.
-type doubt struct{ project, id string }
+// turn is a lock that one can stop waiting for.
+type turn chan struct{}
+
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) give() { <-t }
 
 // Open loads every project and key into the snapshot.
 func Open(ctx context.Context, store Store, cfg Config) (*Ring, error) {
@@ -116,7 +126,7 @@ func Open(ctx context.Context, store Store, cfg Config) (*Ring, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Ring{store: store, cfg: cfg}
+	r := &Ring{store: store, cfg: cfg, changing: make(turn, 1)}
 	projects, err := store.Projects(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("keyring: load projects: %w", err)
@@ -168,19 +178,24 @@ func (r *Ring) Project(id string) (*access.Project, bool) {
 	return p, ok
 }
 
-// SetProject puts a project, new or changed, into the snapshot, for all its keys at once. It costs a look at every key.
+// SetProject puts a project, new or changed, into the snapshot, for all its keys at once. It costs a look at every key. The
+// policy of a project that is there already stays as it is: SetPolicy changes that.
 func (r *Ring) SetProject(p access.Project) {
 	p.Environments = slices.Clone(p.Environments)
-	r.changing.Lock()
-	defer r.changing.Unlock()
-	r.live.Store(r.live.Load().withProject(&p))
+	r.changing <- struct{}{}
+	defer r.changing.give()
+	live := r.live.Load()
+	if known := live.projects[p.ID]; known != nil {
+		p.Policy = known.Policy
+	}
+	r.live.Store(live.withProject(&p))
 }
 
 // Operator mints a key that holds every right in a project and is kept in the snapshot only: it is gone with the
 // process, is never stored and never listed. It is for the command line on the data folder of a stopped server.
 func (r *Ring) Operator(project string) (access.Text, error) {
-	r.changing.Lock()
-	defer r.changing.Unlock()
+	r.changing <- struct{}{}
+	defer r.changing.give()
 	live := r.live.Load()
 	owner := live.projects[project]
 	if owner == nil {

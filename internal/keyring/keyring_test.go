@@ -85,9 +85,11 @@ func TestEveryFieldAtFaultIsNamed(t *testing.T) {
 		edit func(*keyring.New)
 		want []string
 	}{
-		"nothing wrong":  {func(*keyring.New) {}, nil},
-		"longest texts":  {func(n *keyring.New) { n.Label, n.Steward = strings.Repeat("é", 100), strings.Repeat("é", 200) }, nil},
-		"everything":     {func(n *keyring.New) { *n = keyring.New{Label: "a\x00", Steward: "\xff", ExpiresAt: past} }, []string{"kind", "mode", "label", "steward", "scopes", "expires_at"}},
+		"nothing wrong": {func(*keyring.New) {}, nil},
+		"longest texts": {func(n *keyring.New) { n.Label, n.Steward = strings.Repeat("é", 100), strings.Repeat("é", 200) }, nil},
+		"everything": {func(n *keyring.New) {
+			*n = keyring.New{Label: "a\x00", Steward: "\xff", Bounds: access.Bounds{ExpiresAt: past}}
+		}, []string{"kind", "mode", "label", "steward", "scopes", "expires_at"}},
 		"operator":       {func(n *keyring.New) { n.Kind = access.Operator }, []string{"kind"}},
 		"long texts":     {func(n *keyring.New) { n.Label, n.Steward = strings.Repeat("é", 101), strings.Repeat("é", 201) }, []string{"label", "steward"}},
 		"line separator": {func(n *keyring.New) { n.Label = "a\u2028b" }, []string{"label"}},
@@ -99,7 +101,7 @@ func TestEveryFieldAtFaultIsNamed(t *testing.T) {
 		"expires late":   {func(n *keyring.New) { n.ExpiresAt = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }, []string{"expires_at"}},
 	} {
 		n := secretKey()
-		c.EditBounds(&n)
+		c.edit(&n)
 		stored := len(h.shelf.keys)
 		_, _, err := h.ring.Create(t.Context(), h.one, n)
 		if c.want == nil {
@@ -149,13 +151,13 @@ func TestOtherProjectsKeysAreNotThere(t *testing.T) {
 		code(t, err, problem.NotFound)
 		_, err = h.ring.Update(t.Context(), h.two, id, keyring.Change{Label: new("mine")})
 		code(t, err, problem.NotFound)
-		_, err = h.ring.Revoke(t.Context(), h.two, id)
+		_, err = h.ring.Revoke(t.Context(), h.two, id, 0)
 		code(t, err, problem.NotFound)
 		if _, ok := h.ring.Peek("prj_2", id); ok {
 			t.Errorf("Peek shows %q", id)
 		}
 	}
-	if list, _, err := h.ring.List(t.Context(), h.two, "", 10); err != nil || len(list) != 0 {
+	if list, _, err := h.ring.List(t.Context(), h.two, "", "", 10); err != nil || len(list) != 0 {
 		t.Fatalf("listed %v, %v", list, err)
 	}
 	if _, err := h.ask(text, access.WriteEvents, access.Attempt{}); err != nil {
@@ -172,21 +174,21 @@ func TestARevokedKeyStaysRevoked(t *testing.T) {
 	t.Parallel()
 	h := build(t, nil)
 	rec, text := h.create(h.one, secretKey())
-	revoked, err := h.ring.Revoke(t.Context(), h.one, rec.ID)
+	revoked, err := h.ring.Revoke(t.Context(), h.one, rec.ID, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = h.ask(text, access.WriteEvents, access.Attempt{})
 	code(t, err, problem.KeyNotAccepted)
 	h.clock.advance(time.Hour)
-	again, err := h.ring.Revoke(t.Context(), h.one, rec.ID)
+	again, err := h.ring.Revoke(t.Context(), h.one, rec.ID, 0)
 	if err != nil || !again.RevokedAt.Equal(revoked.RevokedAt) {
 		t.Fatalf("revoked again: %v, %v", again.RevokedAt, err)
 	}
 	_, err = h.ring.Update(t.Context(), h.one, rec.ID, keyring.Change{Label: new("back")})
 	code(t, err, problem.Conflict)
 	h.ring.SetProject(project("prj_1"))
-	h.open(nil)
+	h.open()
 	_, err = h.ask(text, access.WriteEvents, access.Attempt{})
 	code(t, err, problem.KeyNotAccepted)
 }
@@ -198,11 +200,11 @@ func TestRevocationOutlivesClockSteps(t *testing.T) {
 		h := build(t, nil)
 		rec, text := h.create(h.one, secretKey())
 		h.clock.set(at)
-		if _, err := h.ring.Revoke(t.Context(), h.one, rec.ID); err != nil {
+		if _, err := h.ring.Revoke(t.Context(), h.one, rec.ID, 0); err != nil {
 			t.Fatal(err)
 		}
 		h.clock.set(newClock().now())
-		h.open(nil)
+		h.open()
 		_, err := h.ask(text, access.WriteEvents, access.Attempt{})
 		code(t, err, problem.KeyNotAccepted)
 	}
@@ -279,9 +281,11 @@ func TestNoGrantMeansNoMore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		before := &access.Key{
 			ID: "key_000000000000", Project: &prj, Kind: access.Secret, Mode: access.Live,
-			Scopes:       rapid.SampledFrom(scopes).Draw(t, "scopes"),
-			Environments: rapid.SampledFrom(names).Draw(t, "environments"),
-			ExpiresAt:    rapid.SampledFrom(times).Draw(t, "expires"),
+			Scopes: rapid.SampledFrom(scopes).Draw(t, "scopes"),
+			Bounds: access.Bounds{
+				Environments: rapid.SampledFrom(names).Draw(t, "environments"),
+				ExpiresAt:    rapid.SampledFrom(times).Draw(t, "expires"),
+			},
 		}
 		after, c := *before, keyring.Change{Basis: before}
 		if rapid.Bool().Draw(t, "change scopes") {
@@ -300,7 +304,7 @@ func TestNoGrantMeansNoMore(t *testing.T) {
 		for _, action := range []access.Action{access.ReadEvents, access.WriteEvents, access.RunSQL} {
 			for _, env := range prj.Environments {
 				for _, at := range []time.Time{start, start.Add(90 * time.Minute), start.Add(24 * time.Hour)} {
-					a := &access.Attempt{Action: action, At: at, Via: access.InHeader, Targets: []access.Target{{Environment: env.Name}}}
+					a := &access.Attempt{Action: action, At: at, Circumstances: from(), Targets: []access.Target{{Environment: env.Name}}}
 					if !access.Decide(&after, a).Allowed() || access.Decide(before, a).Allowed() {
 						continue
 					}
@@ -319,7 +323,7 @@ func TestNarrowingNeedsNoGrant(t *testing.T) {
 	t.Parallel()
 	prj := project("prj_1")
 	end := newClock().now()
-	key := &access.Key{Project: &prj, Kind: access.Secret, Mode: access.Live, Scopes: access.AllScopes, Environments: []string{"staging", "production"}, ExpiresAt: end}
+	key := &access.Key{Project: &prj, Kind: access.Secret, Mode: access.Live, Scopes: access.AllScopes, Bounds: access.Bounds{Environments: []string{"staging", "production"}, ExpiresAt: end}}
 	for name, c := range map[string]keyring.Change{
 		"label":               {Label: new("x"), Steward: new("y")},
 		"fewer scopes":        {Scopes: ptr(access.EventsRead)},
@@ -353,7 +357,7 @@ func TestListPagesThroughEveryKey(t *testing.T) {
 		var got []keyring.Record
 		cursor := ""
 		for {
-			page, next, err := h.ring.List(t.Context(), h.one, cursor, limit)
+			page, next, err := h.ring.List(t.Context(), h.one, "", cursor, limit)
 			if err != nil || len(page) > limit || next != "" && len(page) < limit {
 				t.Fatalf("page of %d at limit %d, %v", len(page), limit, err)
 			}
@@ -381,7 +385,7 @@ func TestListRefusesBadPaging(t *testing.T) {
 	t.Parallel()
 	h := build(t, nil)
 	for cursor, limit := range map[string]int{"!": 1, "AAAA": 1, "": 0, strings.Repeat("A", 1<<16): keyring.MaxPage + 1} {
-		_, _, err := h.ring.List(t.Context(), h.one, cursor, limit)
+		_, _, err := h.ring.List(t.Context(), h.one, "", cursor, limit)
 		p := code(t, err, problem.InvalidField)
 		if wants := cursor != ""; wants != slices.ContainsFunc(p.Fields, func(f problem.Field) bool { return f.Name == "cursor" }) {
 			t.Errorf("cursor %.8q: %v", cursor, p)
@@ -398,7 +402,7 @@ func FuzzListCursor(f *testing.F) {
 		h := build(t, nil)
 		rec, _ := h.create(h.one, secretKey())
 		h.create(h.two, secretKey())
-		list, next, err := h.ring.List(t.Context(), h.one, cursor, 10)
+		list, next, err := h.ring.List(t.Context(), h.one, "", cursor, 10)
 		if err != nil {
 			code(t, err, problem.InvalidField)
 		} else if next != "" || len(list) > 1 || len(list) == 1 && list[0].ID != rec.ID {
@@ -458,7 +462,7 @@ func TestCharactersAreEquallyLikely(t *testing.T) {
 func TestABrokenSourceMakesNoKey(t *testing.T) {
 	t.Parallel()
 	for _, source := range []*bytes.Reader{bytes.NewReader(nil), bytes.NewReader(bytes.Repeat([]byte{0xff}, 1<<16))} {
-		ring, err := keyring.Open(t.Context(), newShelf(project("prj_1")), keyring.Config{Now: newClock().now, Random: source})
+		ring, err := keyring.Open(t.Context(), newShelf(project("prj_1")), keyring.Config{Now: newClock().now, NewID: ids(""), Random: source})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -490,9 +494,9 @@ func TestTheOperatorIsNowhere(t *testing.T) {
 	if _, ok := h.ring.Peek("prj_1", id); ok || len(h.shelf.keys) != 0 {
 		t.Error("the operator can be seen")
 	}
-	_, err = h.ring.Revoke(t.Context(), h.one, id)
+	_, err = h.ring.Revoke(t.Context(), h.one, id, 0)
 	code(t, err, problem.NotFound)
-	h.open(nil)
+	h.open()
 	_, err = h.ask(text, access.HoldKey, access.Attempt{})
 	code(t, err, problem.KeyNotAccepted)
 	if _, err := h.ring.Operator("prj_9"); err == nil {
@@ -533,7 +537,7 @@ func TestOpenLoadsEveryKey(t *testing.T) {
 	for i := range texts {
 		_, texts[i] = h.create(h.one, secretKey())
 	}
-	h.open(nil)
+	h.open()
 	for _, text := range texts {
 		if _, err := h.ask(text, access.WriteEvents, access.Attempt{}); err != nil {
 			t.Fatal(err)
@@ -542,7 +546,7 @@ func TestOpenLoadsEveryKey(t *testing.T) {
 	for _, bad := range []keyring.Record{{ID: "key_000000000000", Project: "prj_9"}, {ID: "nonsense", Project: "prj_1"}} {
 		shelf := newShelf(project("prj_1"))
 		shelf.keys[bad.ID] = bad
-		if _, err := keyring.Open(t.Context(), shelf, keyring.Config{Now: h.clock.now}); err == nil {
+		if _, err := keyring.Open(t.Context(), shelf, keyring.Config{Now: h.clock.now, NewID: ids("")}); err == nil {
 			t.Errorf("opened over %+v", bad)
 		}
 	}
@@ -578,8 +582,9 @@ func TestLookupsDuringChangesAreWhole(t *testing.T) {
 		readers.Go(func() {
 			revoked := false
 			for {
-				key, digest, found := h.ring.Lookup(lookup)
-				if !found || digest != rec.Digest || (key.Scopes == access.EventsWrite) != (key.Environments[0] == "production") {
+				entry, found := h.ring.Lookup(lookup)
+				key := entry.Key
+				if !found || entry.Digest != rec.Digest || (key.Scopes == access.EventsWrite) != (key.Environments[0] == "production") {
 					t.Errorf("saw half a key: %+v", key)
 					return
 				}
@@ -611,7 +616,7 @@ func TestLookupsDuringChangesAreWhole(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			if _, err := h.ring.Revoke(t.Context(), h.one, rec.ID); err != nil {
+			if _, err := h.ring.Revoke(t.Context(), h.one, rec.ID, 0); err != nil {
 				t.Error(err)
 			}
 		})
@@ -619,7 +624,7 @@ func TestLookupsDuringChangesAreWhole(t *testing.T) {
 	writers.Wait()
 	close(stop)
 	readers.Wait()
-	if key, _, _ := h.ring.Lookup(lookup); key.RevokedAt.IsZero() {
+	if entry, _ := h.ring.Lookup(lookup); entry.Key.RevokedAt.IsZero() {
 		t.Error("the key is not revoked")
 	}
 	if len(h.shelf.keys) != 201 {

@@ -29,21 +29,23 @@ type Secrets struct {
 // again. Rights to grant were decided with New.Grant before. A dry run makes nothing, and its record has no id. A key that
 // demands signatures, and is given no public key to check them with, gets a signing secret.
 func (r *Ring) Create(ctx context.Context, permit gate.Permit, n New) (Record, Secrets, error) {
-	r.changing.Lock()
-	defer r.changing.Unlock()
-	if err := r.settle(ctx); err != nil {
+	if err := r.begin(ctx, permit); err != nil {
 		return Record{}, Secrets{}, err
 	}
+	defer r.changing.give()
 	now := micros(r.cfg.Now())
 	project := r.live.Load().projects[permit.Project()]
 	if err := n.check(project, now); err != nil {
 		return Record{}, Secrets{}, err
 	}
+	if n.signingSecret() && r.cfg.Vault == nil {
+		return Record{}, Secrets{}, noVault()
+	}
 	if n.DryRun {
 		return n.record(permit, now), Secrets{}, nil
 	}
 	for range mintAttempts {
-		rec, secrets, err := r.create(ctx, permit, n, project, now)
+		rec, secrets, err := r.create(ctx, permit, n, now)
 		if errors.Is(err, ErrTaken) {
 			continue
 		}
@@ -53,7 +55,7 @@ func (r *Ring) Create(ctx context.Context, permit gate.Permit, n New) (Record, S
 }
 
 // create makes one attempt. The error is ErrTaken when the id that was drawn is somebody's.
-func (r *Ring) create(ctx context.Context, permit gate.Permit, n New, project *access.Project, now time.Time) (Record, Secrets, error) {
+func (r *Ring) create(ctx context.Context, permit gate.Permit, n New, now time.Time) (Record, Secrets, error) {
 	lookup, text, err := r.mint(n.Kind, n.Mode)
 	if err != nil {
 		return Record{}, Secrets{}, err
@@ -66,7 +68,7 @@ func (r *Ring) create(ctx context.Context, permit gate.Permit, n New, project *a
 	if err := rec.take(text, now); err != nil {
 		return Record{}, Secrets{}, err
 	}
-	if n.Signature && len(n.PublicKeys) == 0 {
+	if n.signingSecret() {
 		if secrets.Signing, err = r.newSigning(&rec); err != nil {
 			return Record{}, Secrets{}, err
 		}
@@ -77,12 +79,15 @@ func (r *Ring) create(ctx context.Context, permit gate.Permit, n New, project *a
 		return Record{}, Secrets{}, ErrTaken
 	}
 	if err != nil {
-		r.unsure(ctx, rec.key(project), now)
+		r.unsure(ctx, &rec, now)
 		return Record{}, Secrets{}, fmt.Errorf("keyring: store a new key: %w", err)
 	}
 	r.publish(rec)
 	return rec, secrets, nil
 }
+
+// signingSecret reports whether the key is to get a signing secret, because there is nothing else to check signatures with.
+func (n New) signingSecret() bool { return n.Signature && len(n.PublicKeys) == 0 }
 
 // record is the key to be, without a secret.
 func (n New) record(permit gate.Permit, now time.Time) Record {
@@ -216,120 +221,6 @@ func (r *Ring) Revoke(ctx context.Context, permit gate.Permit, id string, revisi
 		return r.Get(ctx, permit, id)
 	}
 	return rec, err
-}
-
-// errRevoked is in the chain of the problem of changing a key that is revoked.
-var errRevoked = errors.New("keyring: the key is revoked")
-
-type edit func(rec *Record, project *access.Project, now time.Time) error
-
-// change edits a key in the store and then in the snapshot, and audits it.
-func (r *Ring) change(ctx context.Context, permit gate.Permit, id, action string, revision int64, edit edit) (Record, error) {
-	by := func(before, after view) audit.Entry {
-		return audit.Of(permit, r.cfg.NewID(), action, id, before, after)
-	}
-	return r.changeAs(ctx, permit.Project(), id, revision, by, edit)
-}
-
-// changeAs is change for whoever made the audit's entries.
-func (r *Ring) changeAs(ctx context.Context, projectID, id string, revision int64, by func(before, after view) audit.Entry, edit edit) (Record, error) {
-	if _, ok := access.LookupOf(id); !ok {
-		return Record{}, notFound()
-	}
-	if _, declared := r.declaredKey(projectID, id); declared {
-		return Record{}, problem.New(problem.Conflict, "The key is declared in the server's configuration: it is changed there, and not here.")
-	}
-	r.changing.Lock()
-	defer r.changing.Unlock()
-	if err := r.settle(ctx); err != nil {
-		return Record{}, err
-	}
-	now := micros(r.cfg.Now())
-	project := r.live.Load().projects[projectID]
-	var wanted *access.Key
-	rec, err := r.store.ChangeKey(ctx, projectID, id, func(rec *Record) (*audit.Entry, error) {
-		wanted = nil
-		switch {
-		case revision != 0 && revision != rec.Revision:
-			return nil, problem.New(problem.PreconditionFailed, "The key is at version %d by now, and not at %d.", rec.Revision, revision).
-				At("header.If-Match", "is not the present version")
-		case !rec.RevokedAt.IsZero():
-			return nil, problem.Wrap(errRevoked, problem.Conflict, "The key is revoked: it cannot be changed.")
-		}
-		before := rec.view()
-		if err := edit(rec, project, now); err != nil {
-			return nil, err
-		}
-		rec.end(now)
-		rec.UpdatedAt = now
-		wanted = rec.key(project)
-		after := rec.view()
-		after.Revision++
-		entry := by(before, after)
-		return &entry, nil
-	})
-	if errors.Is(err, ErrNoKey) {
-		return Record{}, notFound()
-	}
-	if err != nil {
-		if wanted != nil {
-			r.unsure(ctx, wanted, now)
-		}
-		return Record{}, fmt.Errorf("keyring: change a key: %w", err)
-	}
-	r.publish(rec)
-	return rec, nil
-}
-
-// publish puts a stored key into the snapshot. The caller holds changing.
-func (r *Ring) publish(rec Record) {
-	live := r.live.Load()
-	lookup, _ := access.LookupOf(rec.ID)
-	r.live.Store(live.with(lookup, r.entry(&rec, live.projects[rec.Project])))
-}
-
-// unsure is called when the store failed while a key was to become wanted, so that it may or may not have become so. If
-// the store cannot say which, the key is refused until it can. The caller holds changing.
-func (r *Ring) unsure(ctx context.Context, wanted *access.Key, now time.Time) {
-	r.doubt = &doubt{wanted.Project.ID, wanted.ID}
-	if r.settle(ctx) == nil {
-		return
-	}
-	live := r.live.Load()
-	lookup, _ := access.LookupOf(wanted.ID)
-	e, found := live.find(lookup)
-	if !found || sameRights(e.Key, wanted) && e.Key.MintedAt.Equal(wanted.MintedAt) {
-		return
-	}
-	refused := *e.Key
-	refused.RevokedAt = now
-	e.Key = &refused
-	r.live.Store(live.with(lookup, e))
-}
-
-// settleTime bounds how long the store is asked about a key in doubt: the caller's own deadline may be what failed.
-const settleTime = 2 * time.Second
-
-// settle brings the snapshot in line with the store when a key is in doubt. The error means that it still is. The caller
-// holds changing.
-func (r *Ring) settle(ctx context.Context) error {
-	if r.doubt == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
-	defer cancel()
-	rec, err := r.stored(ctx, r.doubt.project, r.doubt.id)
-	switch {
-	case err == nil:
-		r.publish(rec)
-	case errors.Is(err, ErrNoKey):
-		lookup, _ := access.LookupOf(r.doubt.id)
-		r.live.Store(r.live.Load().without(lookup))
-	default:
-		return problem.Wrap(err, problem.Unavailable, "The store of keys does not answer: nothing was changed.").After(time.Second)
-	}
-	r.doubt = nil
-	return nil
 }
 
 func notFound() error {

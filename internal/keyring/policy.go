@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
@@ -69,10 +68,16 @@ func (p *Policy) Read() (access.Policy, error) {
 	return policy, f.problem()
 }
 
-const maxLifetimeDays = 36_500
+const (
+	maxLifetimeDays = 36_500
+	maxScopes       = 64 // names in a list, the same ones again too
+)
 
 func (f *faults) readCeiling(field string, c Ceiling) access.Ceiling {
 	ceiling := access.Ceiling{RequireNetworks: c.RequireNetworks, RequireSignature: c.RequireSignature, MaxLifetime: time.Duration(c.MaxLifetimeDays) * day}
+	if f.many(field+".scopes", len(c.Scopes), maxScopes) {
+		return ceiling
+	}
 	if c.MaxLifetimeDays < 0 || c.MaxLifetimeDays > maxLifetimeDays {
 		f.add(field+".max_lifetime_days", "must be from 0, for any, to %d", maxLifetimeDays)
 	}
@@ -101,7 +106,7 @@ func ReadPolicy(text string) (access.Policy, error) {
 		return access.Policy{}, nil
 	}
 	var p Policy
-	if err := json.Unmarshal([]byte(text), &p); err != nil {
+	if err := readStrictly(text, &p); err != nil {
 		return access.Policy{}, err
 	}
 	return p.Read()
@@ -123,14 +128,15 @@ func (r *Ring) Policy(ctx context.Context, permit gate.Permit) (PolicyRecord, er
 // it is. revision is that of the policy the change is meant for; 0: whatever it is by now. confirmed lets a key lock
 // itself out.
 func (r *Ring) SetPolicy(ctx context.Context, permit gate.Permit, revision int64, confirmed bool, edit func(*access.Policy) error) (PolicyRecord, error) {
-	r.changing.Lock()
-	defer r.changing.Unlock()
-	if err := r.settle(ctx); err != nil {
+	if err := r.begin(ctx, permit); err != nil {
 		return PolicyRecord{}, err
 	}
+	defer r.changing.give()
 	project := *r.live.Load().projects[permit.Project()]
-	project.Environments = slices.Clone(project.Environments)
+	var found, wanted *access.Policy // as it was read, and as it was to become: nil when it was not to be changed
 	rec, err := r.store.ChangePolicy(ctx, permit.Project(), func(rec *PolicyRecord) (*audit.Entry, error) {
+		as := rec.Policy
+		found, wanted = &as, nil
 		if revision != 0 && revision != rec.Revision {
 			return nil, problem.New(problem.PreconditionFailed, "The policy is at version %d by now, and not at %d.", rec.Revision, revision).
 				At("header.If-Match", "is not the present version")
@@ -143,15 +149,98 @@ func (r *Ring) SetPolicy(ctx context.Context, permit gate.Permit, revision int64
 		if err := lockedOut(permit, &project, confirmed); err != nil {
 			return nil, err
 		}
+		to := rec.Policy
+		wanted = &to
 		entry := audit.Of(permit, r.cfg.NewID(), "project.policy", permit.Project(), before, PolicyOf(&rec.Policy))
 		return &entry, nil
 	})
-	if err != nil {
-		return PolicyRecord{}, fmt.Errorf("keyring: change a policy: %w", err)
+	switch {
+	case err == nil:
+		r.publishPolicy(permit.Project(), rec.Policy)
+		return rec, nil
+	case wanted != nil:
+		r.unsurePolicy(ctx, permit.Project(), *wanted)
+	case found != nil:
+		r.publishPolicy(permit.Project(), *found) // another program may have changed it
 	}
-	project.Policy = rec.Policy
-	r.live.Store(r.live.Load().withProject(&project))
-	return rec, nil
+	return PolicyRecord{}, fmt.Errorf("keyring: change a policy: %w", err)
+}
+
+// publishPolicy makes a stored policy hold for every key of a project. The caller has the turn.
+func (r *Ring) publishPolicy(id string, policy access.Policy) {
+	live := r.live.Load()
+	project := *live.projects[id]
+	if project.Policy == policy {
+		return
+	}
+	project.Policy = policy
+	r.live.Store(live.withProject(&project))
+}
+
+// unsurePolicy is called when the store failed while a policy was to become wanted. If the store cannot say which it is,
+// whatever either of them forbids is forbidden until it can. The caller has the turn.
+func (r *Ring) unsurePolicy(ctx context.Context, id string, wanted access.Policy) {
+	is := r.live.Load().projects[id].Policy
+	if is == wanted {
+		return
+	}
+	r.doubt = &doubt{project: id}
+	if r.settle(ctx) != nil {
+		r.publishPolicy(id, stricter(is, wanted))
+	}
+}
+
+func (r *Ring) settlePolicy(ctx context.Context) error {
+	rec, err := r.store.ChangePolicy(ctx, r.doubt.project, func(*PolicyRecord) (*audit.Entry, error) { return nil, nil })
+	if err == nil {
+		r.publishPolicy(r.doubt.project, rec.Policy)
+	}
+	return err
+}
+
+// stricter allows what both policies allow.
+func stricter(a, b access.Policy) access.Policy {
+	return access.Policy{
+		SecretInBrowser: a.SecretInBrowser && b.SecretInBrowser, SecretInURL: a.SecretInURL && b.SecretInURL,
+		Public: lower(a.Public, b.Public), Secret: lower(a.Secret, b.Secret),
+		Limits: access.Limits{
+			Rate: access.Rate{
+				PerSecond: least(a.Limits.Rate.PerSecond, b.Limits.Rate.PerSecond), Burst: least(a.Limits.Rate.Burst, b.Limits.Rate.Burst),
+				OnFailure: min(a.Limits.Rate.OnFailure, b.Limits.Rate.OnFailure),
+			},
+			Daily:   smaller(a.Limits.Daily, b.Limits.Daily),
+			Credits: smaller(a.Limits.Credits, b.Limits.Credits),
+		},
+	}
+}
+
+// noScope is a set that no scope is in. As a ceiling it allows none, where the empty set allows all.
+const noScope = ^access.AllScopes
+
+func lower(a, b access.Ceiling) access.Ceiling {
+	c := access.Ceiling{
+		MaxLifetime: least(a.MaxLifetime, b.MaxLifetime), Scopes: a.Scopes & b.Scopes,
+		RequireNetworks: a.RequireNetworks || b.RequireNetworks, RequireSignature: a.RequireSignature || b.RequireSignature,
+	}
+	switch {
+	case a.Scopes == 0 || b.Scopes == 0:
+		c.Scopes = a.Scopes | b.Scopes
+	case c.Scopes == 0:
+		c.Scopes = noScope
+	}
+	return c
+}
+
+func smaller(a, b access.Quota) access.Quota {
+	return access.Quota{Most: least(a.Most, b.Most), OnFailure: min(a.OnFailure, b.OnFailure)}
+}
+
+// least is the lesser of two limits, of which 0 is none.
+func least[N int64 | time.Duration](a, b N) N {
+	if a == 0 || b == 0 {
+		return a + b
+	}
+	return min(a, b)
 }
 
 // lockedOut refuses a policy that would keep the key that asks for it from asking again.

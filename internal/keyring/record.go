@@ -62,7 +62,13 @@ type Place struct {
 	ID        string
 }
 
-func (r *Record) place() Place { return Place{r.CreatedAt, r.ID} }
+// place puts declared keys before all that are stored, whatever the clock said when those were made.
+func (r *Record) place() Place {
+	if r.Declared {
+		return Place{ID: r.ID}
+	}
+	return Place{r.CreatedAt, r.ID}
+}
 
 // key is the record as the policy sees it.
 func (r *Record) key(project *access.Project) *access.Key {
@@ -98,7 +104,10 @@ func (n New) scopes() access.Scopes {
 
 // check answers one problem that names every field at fault, or nil.
 func (n New) check(project *access.Project, now time.Time) error {
-	var f faults
+	return n.faults(project, now).problem()
+}
+
+func (n New) faults(project *access.Project, now time.Time) (f faults) {
 	if n.Kind != access.Public && n.Kind != access.Secret {
 		f.add("kind", "must be public or secret")
 	}
@@ -112,7 +121,7 @@ func (n New) check(project *access.Project, now time.Time) error {
 	f.environments(n.Environments, project, n.Mode)
 	f.expiry(n.ExpiresAt, now)
 	f.publicKeys(n.PublicKeys)
-	return f.problem()
+	return f
 }
 
 // Change is what to change about a key; what is nil stays as it is.

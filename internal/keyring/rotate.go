@@ -27,9 +27,12 @@ func (r *Ring) Rotate(ctx context.Context, permit gate.Permit, id string, overla
 		return Record{}, Secrets{}, problem.Invalid("expires_in", "must be from 0 to %d seconds", int64(MaxOverlap/time.Second))
 	}
 	var text access.Text
-	rec, err := r.change(ctx, permit, id, "key.rotate", revision, func(rec *Record, _ *access.Project, now time.Time) error {
+	rec, err := r.change(ctx, permit, id, "key.rotate", revision, func(rec *Record, project *access.Project, now time.Time) error {
+		err := permit.Granting(rec.renewal(project))
+		if err != nil {
+			return err
+		}
 		lookup, _ := access.LookupOf(id)
-		var err error
 		if text, err = r.remint(rec.Kind, rec.Mode, lookup); err != nil {
 			return err
 		}
@@ -44,6 +47,13 @@ func (r *Ring) Rotate(ctx context.Context, permit gate.Permit, id string, overla
 		return Record{}, Secrets{}, err
 	}
 	return rec, Secrets{Key: text}, nil
+}
+
+// renewal is what a new secret for the key hands on to whoever sees it. It was decided on before, of the key as it was
+// then; by now it may be another.
+func (r *Record) renewal(project *access.Project) *access.Grant {
+	k := r.key(project)
+	return &access.Grant{Kind: k.Kind, Mode: k.Mode, Scopes: k.Scopes, Bounds: k.Bounds, Renewal: true}
 }
 
 // retire makes the present secret a former one, and lets no former one live beyond the end.
@@ -116,6 +126,7 @@ func (c Change) Restoring() *access.Grant {
 const MaxHandOver = MaxPage
 
 // HandOver makes another steward answer for the keys of one, as many as one call can, and reports whether there are more.
+// Keys of the configuration stay as they are. What was done before an error is in keys.
 func (r *Ring) HandOver(ctx context.Context, permit gate.Permit, from, to string) (keys []Record, more bool, err error) {
 	var f faults
 	f.text("to", to, MaxSteward)
@@ -130,19 +141,26 @@ func (r *Ring) HandOver(ctx context.Context, permit gate.Permit, from, to string
 		return nil, false, fmt.Errorf("keyring: list keys: %w", err)
 	}
 	for _, rec := range list[:min(len(list), MaxHandOver)] {
-		changed, err := r.changeSteward(ctx, permit, rec, from, to)
+		changed, mine, err := r.changeSteward(ctx, permit, rec.ID, from, to)
 		if err != nil {
 			return keys, true, err
 		}
-		keys = append(keys, changed)
+		if mine {
+			keys = append(keys, changed)
+		}
 	}
 	return keys, len(list) > MaxHandOver, nil
 }
 
-// changeSteward hands one key over, a revoked one too: somebody has to answer for what it did.
-func (r *Ring) changeSteward(ctx context.Context, permit gate.Permit, rec Record, from, to string) (Record, error) {
-	return r.store.ChangeKey(ctx, permit.Project(), rec.ID, func(rec *Record) (*audit.Entry, error) {
-		if rec.Steward != from {
+// changeSteward hands one key over, a revoked one too: somebody has to answer for what it did. mine is false when it is
+// not the steward's any more. The gate does not know of stewards, so the snapshot stays as it is, whatever the store does.
+func (r *Ring) changeSteward(ctx context.Context, permit gate.Permit, id, from, to string) (rec Record, mine bool, err error) {
+	if err := r.begin(ctx, permit); err != nil {
+		return Record{}, false, err
+	}
+	defer r.changing.give()
+	rec, err = r.store.ChangeKey(ctx, permit.Project(), id, func(rec *Record) (*audit.Entry, error) {
+		if mine = rec.Steward == from; !mine {
 			return nil, nil
 		}
 		before := rec.view()
@@ -152,42 +170,24 @@ func (r *Ring) changeSteward(ctx context.Context, permit gate.Permit, rec Record
 		entry := audit.Of(permit, r.cfg.NewID(), "key.hand_over", rec.ID, before, after)
 		return &entry, nil
 	})
-}
-
-// Expose implements gate.Keys: it notes where the present secret of a key was seen, the first time, and ends it if that is
-// what the operator wants of secrets in cleartext.
-func (r *Ring) Expose(ctx context.Context, id string, how gate.Exposure, at time.Time) {
-	lookup, ok := access.LookupOf(id)
-	e, found := r.live.Load().find(lookup)
-	if how == gate.ExposedInCleartext && r.cfg.IgnoreCleartext {
-		return
-	}
-	end := r.cfg.RevokeInCleartext && how == gate.ExposedInCleartext
-	if !ok || !found || e.exposed && !end || !e.Key.RevokedAt.IsZero() || e.Key.Kind == access.Operator {
-		return
-	}
-	project := e.Key.Project
-	by := func(before, after view) audit.Entry {
-		return audit.Own(at, project.Organization, project.ID, r.cfg.NewID(), "key.exposed", id, before, after)
-	}
-	_, err := r.changeAs(context.WithoutCancel(ctx), project.ID, id, 0, by, func(rec *Record, _ *access.Project, now time.Time) error {
-		rec.Exposed, rec.ExposedAt = how, micros(at)
-		if end {
-			rec.RevokedAt = now
-		}
-		return nil
-	})
 	if err != nil {
-		r.cfg.Log.Error("that a secret was exposed could not be noted", "key_id", id, "how", string(how), "error", err)
-		return
+		return Record{}, false, fmt.Errorf("keyring: hand a key over: %w", err)
 	}
-	r.cfg.Log.Warn("a secret was seen where others may have seen it: replace it", "key_id", id, "how", string(how), "revoked", end)
+	return rec, mine, nil
 }
 
 // Material is what signatures of one key are checked with.
 type Material struct {
 	Secret     signature.Secret // of HMACs; the zero Secret: none
 	PublicKeys []ed25519.PublicKey
+}
+
+func (m *Material) same(other *Material) bool {
+	if m == nil || other == nil {
+		return m == other
+	}
+	return m.Secret.Reveal() == other.Secret.Reveal() &&
+		slices.EqualFunc(m.PublicKeys, other.PublicKeys, func(a, b ed25519.PublicKey) bool { return a.Equal(b) })
 }
 
 // Material gives what the signatures of a key are checked with now; nil when there is nothing.
@@ -204,7 +204,10 @@ func (r *Ring) Material(id string) *Material {
 // wrong from then on.
 func (r *Ring) NewSigningSecret(ctx context.Context, permit gate.Permit, id string, revision int64) (Record, Secrets, error) {
 	var text signature.Secret
-	rec, err := r.change(ctx, permit, id, "key.signing_secret", revision, func(rec *Record, _ *access.Project, _ time.Time) (err error) {
+	rec, err := r.change(ctx, permit, id, "key.signing_secret", revision, func(rec *Record, project *access.Project, _ time.Time) (err error) {
+		if err := permit.Granting(rec.renewal(project)); err != nil {
+			return err
+		}
 		text, err = r.newSigning(rec)
 		return err
 	})
@@ -217,7 +220,7 @@ func (r *Ring) NewSigningSecret(ctx context.Context, permit gate.Permit, id stri
 // newSigning gives a record a signing secret. It is no part of the key: whoever has the one cannot make the other.
 func (r *Ring) newSigning(rec *Record) (signature.Secret, error) {
 	if r.cfg.Vault == nil {
-		return signature.Secret{}, problem.New(problem.Unavailable, "There is no master key, so signing secrets cannot be kept. Register an Ed25519 public key instead.")
+		return signature.Secret{}, noVault()
 	}
 	secret, err := signature.NewSecret(r.cfg.Random)
 	if err != nil {
@@ -230,6 +233,10 @@ func (r *Ring) newSigning(rec *Record) (signature.Secret, error) {
 	}
 	rec.Signing.Sealed, rec.Signing.Hint = sealed, text[len(text)-4:]
 	return secret, nil
+}
+
+func noVault() error {
+	return problem.New(problem.Unavailable, "There is no master key, so signing secrets cannot be kept. Register an Ed25519 public key instead.")
 }
 
 func aboutSigning(id string) string { return id + "/signing" }
@@ -265,8 +272,8 @@ func (r *Ring) entry(rec *Record, project *access.Project) entry {
 	return e
 }
 
-// Reseal seals every signing secret that is sealed under a former master key anew, and counts them. After it, the former
-// ones can be forgotten.
+// Reseal seals every signing secret that is sealed under a former master key anew, and counts them. After it, when there
+// was no error, the former ones can be forgotten. One that cannot be opened does not keep it from the others.
 func (r *Ring) Reseal(ctx context.Context) (int, error) {
 	if r.cfg.Vault == nil {
 		return 0, nil
@@ -281,12 +288,18 @@ func (r *Ring) Reseal(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("keyring: read keys: %w", err)
 	}
-	for n, rec := range stale {
-		if err := r.reseal(ctx, rec); err != nil {
-			return n, err
+	done, failed := 0, 0
+	for _, rec := range stale {
+		if fault := r.reseal(ctx, rec); fault == nil {
+			done++
+		} else if failed++; failed == 1 {
+			err = fault
 		}
 	}
-	return len(stale), nil
+	if failed > 1 {
+		err = fmt.Errorf("keyring: %d signing secrets could not be sealed anew; of the first: %w", failed, err)
+	}
+	return done, err
 }
 
 // reseal seals one signing secret anew, of a revoked key too.
@@ -307,7 +320,9 @@ func (r *Ring) reseal(ctx context.Context, rec Record) error {
 		if p, ok := r.Project(rec.Project); ok {
 			organization = p.Organization
 		}
-		entry := audit.Own(r.cfg.Now(), organization, rec.Project, r.cfg.NewID(), "key.resealed", rec.ID, before, rec.view())
+		after := rec.view()
+		after.Revision++
+		entry := audit.Own(r.cfg.Now(), organization, rec.Project, r.cfg.NewID(), "key.resealed", rec.ID, before, after)
 		return &entry, nil
 	})
 	if err != nil {

@@ -2,7 +2,9 @@ package keyring
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/signature"
 )
 
 // Settings is a key's bounds as JSON has them: where they are stored, in the audit, and in answers.
@@ -111,6 +114,8 @@ func (s *Settings) Bounds() (access.Bounds, error) {
 	}
 	set(&b.NotBefore, s.NotBefore)
 	set(&b.ExpiresAt, s.ExpiresAt)
+	f.moment("not_before", b.NotBefore)
+	f.moment("expires_at", b.ExpiresAt)
 	return b, f.problem()
 }
 
@@ -152,6 +157,9 @@ func ParseLimits(l Limits) (access.Limits, []problem.Field) {
 func Invalid(fields []problem.Field) error { return faults(fields).problem() }
 
 func (f *faults) readNetworks(list []Network) []access.Network {
+	if f.many("networks", len(list), MaxNetworks) {
+		return nil
+	}
 	var all []access.Network
 	seen := map[string]bool{}
 	for i, n := range list {
@@ -172,6 +180,9 @@ func (f *faults) readNetworks(list []Network) []access.Network {
 
 // readDomains reads domains, international ones in the form that browsers send.
 func (f *faults) readDomains(list []string) []access.Domain {
+	if f.many("domains", len(list), MaxDomains) {
+		return nil
+	}
 	var all []access.Domain
 	seen := map[access.Domain]bool{}
 	for i, text := range list {
@@ -219,8 +230,14 @@ func (f *faults) readDatasets(d *Datasets) *access.Datasets {
 		return nil
 	}
 	all := &access.Datasets{Core: d.Core, Premium: d.Premium}
+	if f.many("datasets.named", len(d.Named), MaxDatasets) {
+		return all
+	}
 	for i, n := range d.Named {
 		named := access.NamedDataset{Name: n.Dataset}
+		if f.many(fmt.Sprintf("datasets.named[%d].rights", i), len(n.Rights), maxRights) {
+			continue
+		}
 		for j, name := range n.Rights {
 			right, err := access.ParseRight(name)
 			if err != nil {
@@ -235,6 +252,9 @@ func (f *faults) readDatasets(d *Datasets) *access.Datasets {
 
 func (f *faults) readObserve(names []string) access.Restriction {
 	var all access.Restriction
+	if f.many("observe", len(names), maxObserve) {
+		return 0
+	}
 	for i, name := range names {
 		one, err := access.ParseRestriction(name)
 		if err != nil {
@@ -277,7 +297,7 @@ type view struct {
 	Hint       string     `json:"hint"`
 	Former     []string   `json:"former,omitempty"` // hints of replaced secrets that are still good
 	Signing    string     `json:"signing,omitempty"`
-	PublicKeys int        `json:"public_keys,omitempty"`
+	PublicKeys []string   `json:"public_keys,omitempty"`
 	Exposed    string     `json:"exposed,omitempty"`
 	RevokedAt  *time.Time `json:"revoked_at,omitempty"`
 	Revision   int64      `json:"revision"`
@@ -287,33 +307,65 @@ type view struct {
 func (r *Record) view() view {
 	v := view{
 		ID: r.ID, Kind: r.Kind.String(), Mode: r.Mode.String(), Label: r.Label, Steward: r.Steward, Scopes: r.Scopes.Names(), State: r.State.String(),
-		Generation: r.Generation, Hint: r.Hint, Signing: r.Signing.Hint, PublicKeys: len(r.Signing.PublicKeys), Exposed: string(r.Exposed),
+		Generation: r.Generation, Hint: r.Hint, Signing: r.Signing.Hint, Exposed: string(r.Exposed),
 		RevokedAt: timeOrNull(r.RevokedAt), Revision: r.Revision, Settings: SettingsOf(&r.Bounds),
 	}
 	for _, f := range r.Former {
 		v.Former = append(v.Former, f.Hint)
 	}
+	for _, key := range r.Signing.PublicKeys {
+		v.PublicKeys = append(v.PublicKeys, signature.FormatPublicKey(key))
+	}
 	return v
+}
+
+// compact is Settings without what says nothing. There are as many as there are keys, and all are read at a start.
+type compact struct {
+	Environments []string   `json:"environments,omitempty"`
+	Networks     []Network  `json:"networks,omitempty"`
+	Domains      []string   `json:"domains,omitempty"`
+	Events       []string   `json:"events,omitempty"`
+	Datasets     *Datasets  `json:"datasets,omitempty"`
+	Signature    bool       `json:"signature,omitzero"`
+	NotBefore    *time.Time `json:"not_before,omitempty"`
+	ExpiresAt    *time.Time `json:"expires_at,omitempty"`
+	Observe      []string   `json:"observe,omitempty"`
+	Limits       Limits     `json:"limits"`
 }
 
 // WriteSettings and ReadSettings are bounds as a store keeps them, as one text.
 func WriteSettings(b *access.Bounds) string {
-	text, err := json.Marshal(SettingsOf(b))
+	text, err := json.Marshal(compact(SettingsOf(b)))
 	if err != nil {
 		panic(err) // settings always marshal
 	}
 	return string(text)
 }
 
-// ReadSettings reads what WriteSettings wrote.
+// ReadSettings reads what WriteSettings wrote. A restriction that it does not know is an error: a key must not do more
+// here than where it was restricted.
 func ReadSettings(text string) (access.Bounds, error) {
-	var s Settings
-	if err := json.Unmarshal([]byte(text), &s); err != nil {
+	var c compact
+	if err := readStrictly(text, &c); err != nil {
 		return access.Bounds{}, err
 	}
+	s := Settings(c)
 	b, err := s.Bounds()
 	if err != nil {
 		return access.Bounds{}, err
 	}
 	return kept(b), nil
+}
+
+// readStrictly reads one JSON value that has no member which the program does not know.
+func readStrictly(text string, into any) error {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("there is something after the value")
+	}
+	return nil
 }

@@ -13,6 +13,7 @@ import (
 // shares all shards but one, so that it costs the same with a million keys as with ten thousand.
 type snapshot struct {
 	projects map[string]*access.Project
+	declared []Record // the keys of the configuration, by id
 	shards   [shardCount]map[access.Lookup]entry
 }
 

@@ -26,7 +26,7 @@ func (s *Store) InsertKey(ctx context.Context, key keyring.Record, entry audit.E
 			key.ID, key.Project, key.Kind.String(), key.Mode.String(), key.Label, key.Steward,
 			writeList(key.Scopes.Names()), writeList(key.Environments), key.Hint, key.Public, hex.EncodeToString(key.Digest[:]),
 			key.CreatedAt.UnixMicro(), key.UpdatedAt.UnixMicro(), optional(key.ExpiresAt), optional(key.RevokedAt), key.CreatedBy,
-			keyring.WriteSettings(&key.Bounds), key.State.String(), key.Generation, key.MintedAt.UnixMicro(), writeJSON(key.Former), writeJSON(key.Signing),
+			keyring.WriteSettings(&key.Bounds), key.State.String(), key.Generation, key.MintedAt.UnixMicro(), writeFormer(key.Former), writeSigning(key.Signing),
 			string(key.Exposed), optional(key.ExposedAt))
 		if err != nil {
 			return err
@@ -140,7 +140,7 @@ func changeKey(ctx context.Context, tx *sql.Tx, project, id string, change func(
 		WHERE project_id = $19 AND id = $20 AND revision = $21`,
 		key.Label, key.Steward, writeList(key.Scopes.Names()), writeList(key.Environments),
 		key.UpdatedAt.UnixMicro(), optional(key.ExpiresAt), optional(key.RevokedAt), keyring.WriteSettings(&key.Bounds), key.State.String(), key.Generation,
-		key.MintedAt.UnixMicro(), writeJSON(key.Former), writeJSON(key.Signing), string(key.Exposed), optional(key.ExposedAt), key.Hint, key.Public,
+		key.MintedAt.UnixMicro(), writeFormer(key.Former), writeSigning(key.Signing), string(key.Exposed), optional(key.ExposedAt), key.Hint, key.Public,
 		hex.EncodeToString(key.Digest[:]), project, id, key.Revision)
 	if err != nil {
 		return key, false, err
@@ -224,13 +224,22 @@ func scanKey(row scanner) (key keyring.Record, err error) {
 	return key, nil
 }
 
-// writeJSON writes a value that always marshals.
-func writeJSON(v any) string {
+// writeJSON writes a value that always marshals; an empty one is the empty text.
+func writeJSON[T any](v T, empty bool) string {
+	if empty {
+		return ""
+	}
 	text, err := json.Marshal(v)
 	if err != nil {
 		panic(err)
 	}
 	return string(text)
+}
+
+func writeFormer(list []keyring.Former) string { return writeJSON(list, len(list) == 0) }
+
+func writeSigning(s keyring.Signing) string {
+	return writeJSON(s, s.Sealed == "" && s.Hint == "" && len(s.PublicKeys) == 0)
 }
 
 // readJSON reads what writeJSON wrote; an empty text leaves the value as it is.
