@@ -29,10 +29,11 @@ const (
 )
 
 type actionRow struct {
-	name   string
-	scope  Scopes // the rights it needs, all of them
-	space  bool   // it happens in an environment
-	secret bool   // a public key may not, whatever it holds: everybody has it
+	name    string
+	scope   Scopes // the rights it needs, all of them
+	space   bool   // it happens in an environment
+	records bool   // it is about the records of a dataset
+	secret  bool   // a public key may not, whatever it holds: everybody has it
 }
 
 var actions = [endOfActions]actionRow{
@@ -52,10 +53,9 @@ var actions = [endOfActions]actionRow{
 	WritePolicy:   {name: "write_policy", scope: ProjectsWrite},
 	RevokeSelf:    {name: "revoke_self", secret: true},
 
-	// Of the records of datasets.
-	ReadDatasets:   {name: "read_datasets", scope: DatasetsRead},
-	WriteDatasets:  {name: "write_datasets", scope: DatasetsWrite},
-	DeleteDatasets: {name: "delete_datasets", scope: DatasetsDelete},
+	ReadDatasets:   {name: "read_datasets", scope: DatasetsRead, records: true},
+	WriteDatasets:  {name: "write_datasets", scope: DatasetsWrite, records: true},
+	DeleteDatasets: {name: "delete_datasets", scope: DatasetsDelete, records: true},
 }
 
 // Declared reports whether a is an action of the product.
@@ -67,6 +67,10 @@ func (a Action) Scope() Scopes { return a.row().scope }
 // InEnvironment reports whether the action happens in an environment, so that an attempt must name one or get the
 // key's default.
 func (a Action) InEnvironment() bool { return a.row().space }
+
+// touches reports whether the action is about data, so that an attempt that names nothing is still about something: the
+// default environment, or every dataset.
+func (a Action) touches() bool { return a.row().space || a.row().records }
 
 // String is the action's name in the ledger and in the OpenAPI document.
 func (a Action) String() string { return a.row().name }

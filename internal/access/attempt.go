@@ -66,7 +66,8 @@ type Subject struct {
 	Mode    Mode
 }
 
-// Target is one thing an attempt touches. An empty Environment means the key's default.
+// Target is one thing an attempt touches. An empty Environment means the key's default. An attempt without targets, for
+// an action that happens in an environment or is about records, touches the default environment, and every dataset.
 type Target struct {
 	Environment string
 	Event       string // the event's name, for a write
@@ -90,7 +91,7 @@ type Decision struct {
 	Reason   Reason
 	Rule     string    // the rule that denied; empty for a yes
 	Refused  []Refusal // the targets that may not be touched, in order; without Each only the first
-	Observed []Refusal // what restrictions that are only observed would have denied; Index -1: the request as a whole
+	Observed []Refusal // what of a yes would be a no if observed restrictions were enforced; Index -1: the request as a whole
 	Data     DataScope // for a yes
 }
 

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -142,20 +143,15 @@ type NamedDataset struct {
 }
 
 func (d *Datasets) allows(name string, class Class, want Rights) bool {
-	return want&^d.rights(name, class) == 0
-}
-
-func (d *Datasets) rights(name string, class Class) Rights {
-	var held Rights
 	if class == Core && d.Core || class == Premium && d.Premium {
-		held = ReadRecords
+		want &^= ReadRecords
 	}
 	for i := range d.Named {
-		if d.Named[i].Name == name {
-			held |= d.Named[i].Rights
+		if named := &d.Named[i]; named.Name == name {
+			want &^= named.Rights
 		}
 	}
-	return held
+	return want == 0
 }
 
 // OnFailure is what a limit does while its counters cannot be reached. The zero OnFailure denies.
@@ -184,7 +180,7 @@ func ParseOnFailure(name string) (OnFailure, bool) {
 	return OnFailure(max(i, 0)), i >= 0
 }
 
-// Limits is how much. A limit of 0 is none.
+// Limits is how much. A limit of 0, or below, is none.
 type Limits struct {
 	Rate    Rate
 	Daily   Quota // requests in a day, UTC
@@ -288,7 +284,7 @@ func wideTime(b, outer *Bounds) bool {
 }
 
 func (l *Limits) exceeds(outer *Limits) string {
-	over := func(n, most int64, f, worst OnFailure) bool { return most > 0 && (n == 0 || n > most || f > worst) }
+	over := func(n, most int64, f, worst OnFailure) bool { return most > 0 && (n <= 0 || n > most || f > worst) }
 	switch {
 	case over(l.Rate.PerSecond, outer.Rate.PerSecond, l.Rate.OnFailure, outer.Rate.OnFailure):
 		return "limits.rate.per_second"
@@ -305,11 +301,41 @@ func (l *Limits) exceeds(outer *Limits) string {
 // eventAllowed reports whether a name is in a list of patterns.
 func eventAllowed(patterns []string, name string) bool {
 	for _, p := range patterns {
-		if begin, open := strings.CutSuffix(p, "*"); p == name || open && strings.HasPrefix(name, begin) {
+		if end := len(p) - 1; end >= 0 && p[end] == '*' {
+			if strings.HasPrefix(name, p[:end]) {
+				return true
+			}
+		} else if p == name {
 			return true
 		}
 	}
 	return len(patterns) == 0
+}
+
+// within reports whether an address is in one of the networks. The IPv4 half is written out: lists are long, and it is
+// asked of every request.
+func within(networks []Network, addr netip.Addr) bool {
+	if !addr.Is4() {
+		for i := range networks {
+			if p := &networks[i].Prefix; p.Addr().Is6() && p.Contains(addr) {
+				return true
+			}
+		}
+		return false
+	}
+	a := number(addr)
+	for i := range networks {
+		p := &networks[i].Prefix
+		if ip := p.Addr(); ip.Is4() && (number(ip)^a)>>(32-p.Bits()) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func number(addr netip.Addr) uint32 {
+	b := addr.As4()
+	return binary.BigEndian.Uint32(b[:])
 }
 
 // ParseNetwork reads an address or a range in CIDR notation. An address stands for itself, an IPv4 address mapped into

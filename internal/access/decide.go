@@ -1,109 +1,128 @@
 package access
 
-// rule is one line of the policy. A rule about the request as a whole has judge; a rule about each thing the request
-// touches has target. early rules need nothing of the body. A rule that comes of a restriction names it: where the key
-// only observes that restriction, a no is noted and the next rule is asked.
+// rule is one line of the policy. A rule that comes of a restriction names it: where the key only observes that
+// restriction, a no is noted and the next rule is asked.
 type rule struct {
-	name   string
-	early  bool
-	of     Restriction
-	judge  func(*Key, *Attempt) Reason
-	target func(*Key, *Attempt, *Target) Reason
+	name  string
+	of    Restriction
+	judge func(*Key, *Attempt) Reason
 }
 
-// rules is the policy, in the order in which it is asked. The first no is the answer.
-var rules = [...]rule{
-	{name: "action is declared", early: true, judge: actionDeclared},
-	{name: "credential did not come in cleartext", early: true, judge: notInCleartext},
-	{name: "key is not revoked", early: true, judge: notRevoked},
-	{name: "key is not disabled", early: true, judge: notDisabled},
-	{name: "secret has not been replaced", early: true, judge: notReplaced},
-	{name: "key is valid by now", early: true, of: ByTime, judge: validByNow},
-	{name: "key has not expired", early: true, of: ByTime, judge: notExpired},
-	{name: "secret is no older than the project allows", early: true, judge: notTooOld},
-	{name: "key is of a known kind", early: true, judge: kindKnown},
-	{name: "key is not in quarantine", early: true, judge: notQuarantined},
-	{name: "secret key is not in a URL", early: true, judge: secretNotInURL},
-	{name: "secret key is not in a browser", early: true, judge: secretNotInBrowser},
-	{name: "address is in the key's networks", early: true, of: ByNetwork, judge: networkAllowed},
-	{name: "key has the networks that the project requires", early: true, judge: networksPresent},
-	{name: "page is in the key's domains", early: true, of: ByDomain, judge: domainAllowed},
-	{name: "key holds the scope", early: true, judge: holdsScope},
-	{name: "project allows the scope", early: true, judge: scopeUnderCeiling},
-	{name: "action may be a public key's", early: true, judge: notForPublic},
-	{name: "request is signed as the key demands", early: true, of: BySignature, judge: signedForKey},
-	{name: "request is signed as the project requires", early: true, judge: signedForProject},
-	{name: "signature is right", judge: signatureRight},
-	{name: "thing is visible to the key", judge: subjectVisible},
-	{name: "key grants no more than it holds", judge: grantsWithin},
-	{name: "a public key gets client-side scopes only", judge: publicGrantWithin},
-	{name: "key grants no more than the project allows", judge: grantsUnderCeiling},
-	{name: "environment is of the key's mode", target: environmentOfMode},
-	{name: "environment is the key's", of: ByEnvironment, target: environmentAllowed},
-	{name: "event is one the key may send", of: ByEvent, target: eventIsAllowed},
-	{name: "dataset is one the key may use", of: ByDataset, target: datasetAllowed},
+// targetRule is a line of the policy about each thing that a request touches.
+type targetRule struct {
+	name  string
+	of    Restriction
+	judge func(*Key, *Attempt, *Target) Reason
 }
+
+// The policy, in the order in which it is asked. The first no is the answer.
+var (
+	// carriageRules need nothing but the attempt.
+	carriageRules = [...]rule{
+		{name: "action is declared", judge: actionDeclared},
+		{name: "credential did not come in cleartext", judge: notInCleartext},
+	}
+
+	// earlyRules need nothing of the body.
+	earlyRules = [...]rule{
+		{name: "key is not revoked", judge: notRevoked},
+		{name: "key is not disabled", judge: notDisabled},
+		{name: "secret has not been replaced", judge: notReplaced},
+		{name: "key is valid by now", of: ByTime, judge: validByNow},
+		{name: "key has not expired", of: ByTime, judge: notExpired},
+		{name: "secret is no older than the project allows", judge: notTooOld},
+		{name: "key is of a known kind", judge: kindKnown},
+		{name: "key is not in quarantine", judge: notQuarantined},
+		{name: "secret key is not in a URL", judge: secretNotInURL},
+		{name: "secret key is not in a browser", judge: secretNotInBrowser},
+		{name: "address is in the key's networks", of: ByNetwork, judge: networkAllowed},
+		{name: "key has the networks that the project requires", judge: networksPresent},
+		{name: "page is in the key's domains", of: ByDomain, judge: domainAllowed},
+		{name: "key holds the scope", judge: holdsScope},
+		{name: "project allows the scope", judge: scopeUnderCeiling},
+		{name: "action may be a public key's", judge: notForPublic},
+		{name: "request is signed as the key demands", of: BySignature, judge: signedForKey},
+		{name: "request is signed as the project requires", judge: signedForProject},
+	}
+
+	// lateRules are about the request as a whole.
+	lateRules = [...]rule{
+		{name: "signature is right", judge: signatureRight},
+		{name: "thing is visible to the key", judge: subjectVisible},
+		{name: "key grants no more than it holds", judge: grantsWithin},
+		{name: "a public key gets client-side scopes only", judge: publicGrantWithin},
+		{name: "key grants no more than the project allows", judge: grantsUnderCeiling},
+	}
+
+	targetRules = [...]targetRule{
+		{name: "environment is of the key's mode", judge: environmentOfMode},
+		{name: "environment is the key's", of: ByEnvironment, judge: environmentAllowed},
+		{name: "event is one the key may send", of: ByEvent, judge: eventIsAllowed},
+		{name: "dataset is one the key may use", of: ByDataset, judge: datasetAllowed},
+	}
+)
 
 // Decide answers whether key may do what attempt wants. It is pure, and allocates nothing for a yes to which no
 // observed restriction objects.
 func Decide(key *Key, attempt *Attempt) Decision {
-	d := run(key, attempt, false)
-	if d.Allowed() {
-		d.Data = dataScope(key, attempt)
+	d := Decision{Reason: Allowed}
+	if d.ask(carriageRules[:], key, attempt) && d.ask(earlyRules[:], key, attempt) && d.ask(lateRules[:], key, attempt) {
+		d.askOfTargets(key, attempt)
+	}
+	if d.Reason == Allowed {
+		d.setData(key, attempt)
+	}
+	if d.Reason != Allowed || len(d.Observed) == 0 {
+		d.Observed = nil
 	}
 	return d
 }
 
 // Screen is the first half of Decide: the rules that need no body, so that a stranger's body is never read. Its no is
 // Decide's no; its yes promises nothing.
-func Screen(key *Key, attempt *Attempt) Decision { return run(key, attempt, true) }
-
-// ScreenCarriage is the part of Screen that needs no key: it answers the same whether the credential is good or not.
-func ScreenCarriage(attempt *Attempt) Decision {
-	for i := range rules[:2] {
-		if reason := rules[i].judge(nil, attempt); reason != Allowed {
-			return Decision{Reason: reason, Rule: rules[i].name}
-		}
-	}
-	return Decision{Reason: Allowed}
-}
-
-func run(key *Key, attempt *Attempt, early bool) Decision {
+func Screen(key *Key, attempt *Attempt) Decision {
 	d := Decision{Reason: Allowed}
-	for i := range rules {
-		r := &rules[i]
-		if r.judge == nil || early && !r.early {
-			continue
-		}
-		reason := r.judge(key, attempt)
-		switch {
-		case reason == Allowed:
-		case r.observed(key):
-			d.Observed = append(d.Observed, Refusal{Index: -1, Reason: reason, Rule: r.name})
-		default:
-			return Decision{Reason: reason, Rule: r.name, Observed: d.Observed}
-		}
-	}
-	if !early {
-		runTargets(key, attempt, &d)
+	if !d.ask(carriageRules[:], key, attempt) || !d.ask(earlyRules[:], key, attempt) {
+		d.Observed = nil
 	}
 	return d
 }
 
-func (r *rule) observed(key *Key) bool { return r.of != 0 && key.Observe.Has(r.of) }
+// ScreenCarriage is the part of Screen that needs no key: it answers the same whether the credential is good or not.
+func ScreenCarriage(attempt *Attempt) Decision {
+	d := Decision{Reason: Allowed}
+	d.ask(carriageRules[:], nil, attempt)
+	return d
+}
 
-// runTargets judges what the attempt touches. An attempt that names nothing, for an action that happens in an
-// environment, touches the key's default environment.
-func runTargets(key *Key, attempt *Attempt, d *Decision) {
+// ask asks rules about the request as a whole, up to the first no.
+func (d *Decision) ask(rules []rule, key *Key, attempt *Attempt) bool {
+	for i := range rules {
+		r := &rules[i]
+		reason := r.judge(key, attempt)
+		switch {
+		case reason == Allowed:
+		case r.of != 0 && key.Observe.Has(r.of):
+			d.Observed = append(d.Observed, Refusal{Index: -1, Reason: reason, Rule: r.name})
+		default:
+			d.Reason, d.Rule = reason, r.name
+			return false
+		}
+	}
+	return true
+}
+
+// askOfTargets judges what the attempt touches.
+func (d *Decision) askOfTargets(key *Key, attempt *Attempt) {
 	targets := attempt.Targets
 	if len(targets) == 0 {
-		if attempt.Action.InEnvironment() {
-			d.Reason, d.Rule = judgeTarget(key, attempt, &Target{}, -1, d)
+		if attempt.Action.touches() {
+			d.Reason, d.Rule = d.askOf(key, attempt, &implied, -1)
 		}
 		return
 	}
 	for i := range targets {
-		reason, name := judgeTarget(key, attempt, &targets[i], i, d)
+		reason, name := d.askOf(key, attempt, &targets[i], i)
 		if reason == Allowed {
 			continue
 		}
@@ -118,35 +137,38 @@ func runTargets(key *Key, attempt *Attempt, d *Decision) {
 	}
 }
 
-func judgeTarget(key *Key, attempt *Attempt, t *Target, index int, d *Decision) (Reason, string) {
-	for i := range rules {
-		r := &rules[i]
-		if r.target == nil {
-			continue
-		}
-		reason := r.target(key, attempt, t)
+// implied is what is touched by an attempt that names nothing.
+var implied Target
+
+// askOf asks the rules about one target, up to the first no. What was noted of a target that is refused is forgotten.
+func (d *Decision) askOf(key *Key, attempt *Attempt, t *Target, index int) (Reason, string) {
+	before := len(d.Observed)
+	for i := range targetRules {
+		r := &targetRules[i]
+		reason := r.judge(key, attempt, t)
 		switch {
 		case reason == Allowed:
-		case r.observed(key):
+		case r.of != 0 && key.Observe.Has(r.of):
 			d.Observed = append(d.Observed, Refusal{Index: index, Reason: reason, Rule: r.name})
 		default:
+			d.Observed = d.Observed[:before]
 			return reason, r.name
 		}
 	}
 	return Allowed, ""
 }
 
-func dataScope(key *Key, attempt *Attempt) DataScope {
-	data := DataScope{Organization: key.Project.Organization, Project: key.Project.ID, Live: key.seesLive()}
+// setData names the data that a yes is about.
+func (d *Decision) setData(key *Key, attempt *Attempt) {
+	d.Data.Organization, d.Data.Project, d.Data.Live = key.Project.Organization, key.Project.ID, key.seesLive()
 	if !attempt.Action.InEnvironment() || len(attempt.Targets) > 1 {
-		return data
+		return
 	}
-	var name string
+	name := ""
 	if len(attempt.Targets) == 1 {
 		name = attempt.Targets[0].Environment
 	}
-	if env, reason := key.Resolve(name); reason == Allowed {
-		data.Environment = env.Name
+	if env, _ := key.named(name); env != nil {
+		d.Data.Environment = env.Name
 	}
-	return data
 }

@@ -32,9 +32,10 @@ type Origin struct {
 const MaxDomain = 300
 
 // ParseDomain reads an entry such as www.example.com, https://www.example.com/app, *.example.com:8443 or [2001:db8::1].
+// A * at the end of a path is allowed, and is there whether it is written or not.
 func ParseDomain(text string) (Domain, error) {
 	var d Domain
-	if text == "null" {
+	if text == opaque {
 		return Domain{Host: text}, nil
 	}
 	if len(text) > MaxDomain {
@@ -42,34 +43,42 @@ func ParseDomain(text string) (Domain, error) {
 	}
 	rest := text
 	if scheme, after, ok := strings.Cut(rest, "://"); ok {
-		if d.Scheme = strings.ToLower(scheme); d.Scheme != "http" && d.Scheme != "https" {
+		if d.Scheme = strings.ToLower(scheme); usual(d.Scheme) == 0 {
 			return d, errors.New("has a scheme that is neither http nor https")
 		}
 		rest = after
 	}
-	if strings.ContainsAny(rest, "?#@\\ \t") {
-		return d, errors.New("has a part that is no host, port or path")
-	}
 	if at := strings.IndexByte(rest, '/'); at >= 0 {
 		d.Path, rest = strings.TrimSuffix(rest[at:], "*"), rest[:at]
+		if strings.ContainsFunc(d.Path, notInPath) {
+			return d, errors.New("has a path with something that the path of a page's address has not: a * within, a ? or #, or what must be percent-encoded")
+		}
 		if d.Path == "/" {
 			d.Path = ""
 		}
 	}
-	if below, ok := strings.CutPrefix(rest, "*."); ok {
-		d.Wild, rest = true, below
-	}
+	rest, d.Wild = strings.CutPrefix(rest, "*.")
 	var ok bool
 	if d.Host, d.Port, ok = hostPort(rest); !ok {
-		return d, errors.New("has no host, or one that is not a name or an address")
+		return d, errors.New("has no host, or one that is neither an address nor a name in its ASCII form")
 	}
-	if _, err := netip.ParseAddr(strings.Trim(d.Host, "[]")); err == nil && d.Wild {
+	if d.Wild && isAddress(d.Host) {
 		return d, errors.New("has a wildcard before an address")
 	}
 	if usual(d.Scheme) == d.Port {
 		d.Port = 0
 	}
 	return d, nil
+}
+
+// opaque is the origin of pages that have none of their own, as browsers write it. It is no host's name.
+const opaque = "null"
+
+func notInPath(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`?#\*`, c) }
+
+// isAddress reports whether a host is an address and not a name.
+func isAddress(host string) bool {
+	return host[0] == '[' || numeric(host[strings.LastIndexByte(host, '.')+1:])
 }
 
 // String writes the entry as ParseDomain reads it.
@@ -120,10 +129,14 @@ func hostPort(text string) (host string, port uint16, ok bool) {
 }
 
 // isHost reports whether a text is a host name in ASCII, or an IPv4 address: labels of letters, digits, hyphens and
-// underscores.
+// underscores. What ends in a number is an address to a browser, so it must be one.
 func isHost(host string) bool {
-	if host == "" || len(host) > 253 {
+	if host == "" || len(host) > 253 || host == opaque {
 		return false
+	}
+	if isAddress(host) {
+		addr, err := netip.ParseAddr(host)
+		return err == nil && addr.Is4()
 	}
 	for label := range strings.SplitSeq(host, ".") {
 		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
@@ -138,6 +151,17 @@ func isHost(host string) bool {
 	return true
 }
 
+// numeric reports whether a browser takes a label for a number: in decimal, or in hexadecimal after 0x.
+func numeric(label string) bool {
+	digits, hex := strings.CutPrefix(label, "0x")
+	for i := range len(digits) {
+		if c := digits[i]; (c < '0' || c > '9') && (!hex || c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return label != ""
+}
+
 // ParseOrigin reads the page a request comes from: Origin when it is there, with the path of a Referer of the same origin,
 // and else Referer. What cannot be read is an origin that matches no entry.
 func ParseOrigin(origin, referer string) Origin {
@@ -148,13 +172,13 @@ func ParseOrigin(origin, referer string) Origin {
 	if origin == "" {
 		return from
 	}
-	if origin == "null" {
+	if origin == opaque {
 		return Origin{Given: true, Host: origin}
 	}
-	o := readOrigin(origin)
-	if o.Path != "" && o.Path != "/" {
-		return Origin{Given: true} // an origin has no path
+	if _, authority, _ := strings.Cut(origin, "://"); strings.ContainsAny(strings.TrimSuffix(authority, "/"), "/?#") {
+		return Origin{Given: true} // an origin ends with its host or port
 	}
+	o := readOrigin(origin)
 	o.Path = ""
 	if from.Scheme == o.Scheme && from.Host == o.Host && from.Port == o.Port {
 		o.Path = from.Path
@@ -190,38 +214,48 @@ func (o Origin) String() string {
 	switch {
 	case !o.Given:
 		return ""
-	case o.Host == "null" || o.Host == "":
-		return "null"
+	case o.Host == opaque || o.Host == "":
+		return opaque
 	}
 	return Domain{Scheme: o.Scheme, Host: o.Host, Port: o.Port}.String()
 }
 
 // matches reports whether a page is one that the entry means. The host is compared whole, so that
 // www.example.com.evil.org is not www.example.com.
-func (d Domain) matches(o Origin) bool {
-	if !o.Given || o.Host == "" || d.Scheme != "" && d.Scheme != o.Scheme {
+func (d *Domain) matches(o *Origin) bool {
+	if below := len(o.Host) - len(d.Host); d.Wild {
+		if below < 2 || o.Host[below:] != d.Host || o.Host[below-1] != '.' {
+			return false
+		}
+	} else if o.Host != d.Host {
 		return false
 	}
-	if d.Host == "null" || o.Host == "null" {
-		return d.Host == o.Host
+	if d.Host == opaque {
+		return true
 	}
-	port := d.Port
-	if port == usual(o.Scheme) {
-		port = 0
+	return o.Host != "" && (d.Scheme == "" || d.Scheme == o.Scheme) && d.port(o.Scheme) == o.Port && strings.HasPrefix(o.Path, d.Path)
+}
+
+// port is the entry's port under a scheme it means; 0: the usual one.
+func (d *Domain) port(scheme string) uint16 {
+	if d.Port == usual(scheme) {
+		return 0
 	}
-	if port != o.Port || !strings.HasPrefix(o.Path, d.Path) {
-		return false
-	}
-	if d.Wild {
-		return len(o.Host) > len(d.Host)+1 && strings.HasSuffix(o.Host, d.Host) && o.Host[len(o.Host)-len(d.Host)-1] == '.'
-	}
-	return o.Host == d.Host
+	return d.Port
 }
 
 // covers reports whether every page that the other entry means is one that d means.
 func (d Domain) covers(other Domain) bool {
-	if d.Scheme != "" && d.Scheme != other.Scheme || d.Port != other.Port || !strings.HasPrefix(other.Path, d.Path) {
+	if d.Host == opaque || other.Host == opaque {
+		return d.Host == other.Host
+	}
+	if d.Scheme != "" && d.Scheme != other.Scheme || !strings.HasPrefix(other.Path, d.Path) {
 		return false
+	}
+	for _, scheme := range [...]string{"http", "https"} {
+		if (other.Scheme == "" || other.Scheme == scheme) && d.port(scheme) != other.port(scheme) {
+			return false
+		}
 	}
 	below := strings.HasSuffix(other.Host, "."+d.Host)
 	if d.Wild {

@@ -1,14 +1,15 @@
 package access
 
 import (
-	"strconv"
+	"net/netip"
+	"slices"
 	"time"
 )
 
 // Step is one rule's verdict on an attempt.
 type Step struct {
 	Rule     string
-	Target   int // the index of the target judged; -1 for a rule about the request as a whole
+	Target   int // the index of the target judged; -1 for the request as a whole, and for what it touches without naming it
 	Reason   Reason
 	Observed bool // the no is only noted: the rule comes of a restriction that the key observes
 }
@@ -18,7 +19,7 @@ type Step struct {
 type Explanation struct {
 	Decision Decision
 	Steps    []Step
-	Remedies []Remedy // the smallest changes that together would have allowed the attempt; nil when there are none
+	Remedies []Remedy // the smallest changes that together would have allowed the attempt, or of a batch all that can be; nil: none would
 }
 
 // Remedy is one change that takes away one no.
@@ -31,117 +32,168 @@ type Remedy struct {
 
 // Explain runs the rules that Decide runs and lists every verdict.
 func Explain(key *Key, attempt *Attempt) Explanation {
-	e := Explanation{Decision: Decide(key, attempt)}
-	mendable := true
-	step := func(r *rule, index int, t *Target, reason Reason) {
-		s := Step{Rule: r.name, Target: index, Reason: reason, Observed: reason != Allowed && r.observed(key)}
-		e.Steps = append(e.Steps, s)
-		if reason == Allowed || s.Observed {
-			return
-		}
-		remedy, ok := mend(reason, key, attempt, t)
-		mendable = mendable && ok
-		e.suggest(remedy)
+	e := explainer{key: key, attempt: attempt, mendable: true}
+	targets, index := attempt.Targets, 0
+	if len(targets) == 0 && attempt.Action.touches() {
+		targets, index = []Target{implied}, -1
 	}
-	for i := range rules {
-		if rules[i].judge != nil {
-			step(&rules[i], -1, nil, rules[i].judge(key, attempt))
-		}
-	}
-	targets := attempt.Targets
-	if len(targets) == 0 && attempt.Action.InEnvironment() {
-		targets = []Target{{}}
-	}
-	for n := range targets {
+	e.steps = make([]Step, 0, len(carriageRules)+len(earlyRules)+len(lateRules)+len(targetRules)*len(targets))
+	for _, rules := range [...][]rule{carriageRules[:], earlyRules[:], lateRules[:]} {
 		for i := range rules {
-			if rules[i].target != nil {
-				step(&rules[i], n, &targets[n], rules[i].target(key, attempt, &targets[n]))
-			}
+			r := &rules[i]
+			e.step(r.name, r.of, -1, nil, r.judge(key, attempt))
 		}
 	}
-	if !mendable {
-		e.Remedies = nil
+	remedies, mendable := e.remedies, e.mendable
+	open := len(targets) == 0 // there is a target that may be touched, or could be
+	for n := range targets {
+		e.remedies, e.mendable = nil, true
+		for i := range targetRules {
+			r := &targetRules[i]
+			e.step(r.name, r.of, index+n, &targets[n], r.judge(key, attempt, &targets[n]))
+		}
+		switch {
+		case e.mendable:
+			open, remedies = true, append(remedies, e.remedies...)
+		case !attempt.Each:
+			mendable = false
+		}
 	}
-	return e
+	ex := Explanation{Decision: Decide(key, attempt), Steps: e.steps}
+	if mendable && open {
+		ex.Remedies = distinct(remedies)
+	}
+	return ex
 }
 
-// suggest adds a remedy, once.
-func (e *Explanation) suggest(r Remedy) {
-	for _, have := range e.Remedies {
-		if have == r {
-			return
+// explainer gathers the steps of an explanation, and the remedies of what is at hand.
+type explainer struct {
+	key      *Key
+	attempt  *Attempt
+	steps    []Step
+	remedies []Remedy
+	mendable bool // the remedies take away all that is wrong
+}
+
+func (e *explainer) step(rule string, of Restriction, index int, t *Target, reason Reason) {
+	s := Step{Rule: rule, Target: index, Reason: reason, Observed: reason != Allowed && of != 0 && e.key.Observe.Has(of)}
+	e.steps = append(e.steps, s)
+	if reason == Allowed || s.Observed {
+		return
+	}
+	remedies, ok := mend(reason, e.key, e.attempt, t)
+	e.remedies, e.mendable = append(e.remedies, remedies...), e.mendable && ok
+}
+
+func distinct(remedies []Remedy) []Remedy {
+	var list []Remedy
+	seen := map[Remedy]bool{}
+	for _, r := range remedies {
+		if !seen[r] {
+			seen[r] = true
+			list = append(list, r)
 		}
 	}
-	e.Remedies = append(e.Remedies, r)
+	return list
 }
 
 // Rules lists the names of the rules in the order in which they are asked.
 func Rules() []string {
-	names := make([]string, len(rules))
-	for i := range rules {
-		names[i] = rules[i].name
+	var names []string
+	for _, rules := range [...][]rule{carriageRules[:], earlyRules[:], lateRules[:]} {
+		for i := range rules {
+			names = append(names, rules[i].name)
+		}
+	}
+	for i := range targetRules {
+		names = append(names, targetRules[i].name)
 	}
 	return names
 }
 
 // mend is the smallest change that takes a no away. There is none for what has no way back, and for what is not the
 // key's to have.
-func mend(reason Reason, k *Key, a *Attempt, t *Target) (Remedy, bool) {
+func mend(reason Reason, k *Key, a *Attempt, t *Target) ([]Remedy, bool) {
 	switch reason {
 	case KeyDisabled, KeyQuarantined:
-		return Remedy{"key", "state", "set", Active.String()}, true
+		return one("key", "state", "set", Active.String()), true
 	case KeyNotYetValid:
-		return Remedy{"key", "not_before", "set", stamp(a.At)}, !a.At.IsZero()
+		return one("key", "not_before", "set", stamp(a.At)), !a.At.IsZero()
 	case KeyExpired:
-		return Remedy{"key", "expires_at", "remove", ""}, true
+		return one("key", "expires_at", "remove", ""), true
+	case SecretReplaced:
+		return one("request", "secret", "set", "the present one"), true
+	case SecretTooOld:
+		return one("key", "secret", "set", "a new one, by rotation"), !a.At.IsZero()
 	case SentInCleartext:
-		return Remedy{"request", "scheme", "set", "https"}, true
+		return one("request", "scheme", "set", "https"), true
 	case SecretInURL:
-		return Remedy{"request", "credential", "set", InHeader.String()}, true
+		return one("request", "credential", "set", InHeader.String()), true
 	case SecretInBrowser:
-		return Remedy{"request", "browser", "remove", ""}, true
-	case NetworkNotAllowed:
-		return network("add", a), a.Address.IsValid()
-	case NetworksRequired:
-		return network("set", a), a.Address.IsValid()
+		return one("request", "browser", "remove", ""), true
+	case NetworkNotAllowed, NetworksRequired:
+		return mendNetworks(reason, k, a)
 	case DomainNotAllowed:
-		return Remedy{"key", "domains", "add", a.Origin.String()}, a.Origin.Host != ""
+		return one("key", "domains", "add", a.Origin.String()), a.Origin.Host != ""
 	case SignatureMissing, SignatureRequired, SignatureInvalid:
-		return Remedy{"request", "signature", "set", "a right one"}, true
+		return one("request", "signature", "set", "a right one"), true
 	case ScopeMissing, ScopeOverCeiling:
 		return mendScope(reason, k, a)
-	case SecretTooOld:
-		return Remedy{"key", "secret", "set", "a new one, by rotation"}, true
 	}
 	return mendTarget(reason, k, t)
 }
 
-func network(do string, a *Attempt) Remedy {
-	addr := a.Address.Unmap()
-	return Remedy{"key", "networks", do, addr.String() + "/" + strconv.Itoa(addr.BitLen())}
+func one(of, field, do, value string) []Remedy { return []Remedy{{of, field, do, value}} }
+
+// mendNetworks lets the sender's address in. Where the project requires networks, they must be enforced; a key that gets
+// them so may have asked to hand on more than it then has.
+func mendNetworks(reason Reason, k *Key, a *Attempt) ([]Remedy, bool) {
+	var list []Remedy
+	if reason == NetworksRequired && k.Observe.Has(ByNetwork) {
+		list = one("key", "observe", "remove", ByNetwork.Names()[0])
+	}
+	addr := sender(a)
+	add := netip.PrefixFrom(addr, addr.BitLen())
+	missing := len(k.Networks) == 0 || networkAllowed(k, a) != Allowed
+	if missing {
+		list = append(list, Remedy{"key", "networks", "add", add.String()})
+	}
+	if a.Grants == nil || !addr.IsValid() {
+		return list, addr.IsValid()
+	}
+	after := *k
+	after.Observe &^= ByNetwork
+	if missing {
+		after.Networks = append(slices.Clip(k.Networks), Network{Prefix: add})
+	}
+	return list, grantsWithin(&after, a) == Allowed
 }
 
-func mendScope(reason Reason, k *Key, a *Attempt) (Remedy, bool) {
+func mendScope(reason Reason, k *Key, a *Attempt) ([]Remedy, bool) {
 	need := a.Action.Scope()
 	if reason == ScopeOverCeiling {
-		return Remedy{"project", "ceilings." + k.Kind.String() + ".scopes", "add", need.String()}, true
+		return one("project", "ceilings."+k.Kind.String()+".scopes", "add", need.String()), true
 	}
-	return Remedy{"key", "scopes", "add", (need &^ k.usable()).String()}, k.Kind != Public || ClientScopes.Has(need)
+	return one("key", "scopes", "add", (need &^ k.usable()).String()), k.Kind != Public || ClientScopes.Has(need)
 }
 
-func mendTarget(reason Reason, k *Key, t *Target) (Remedy, bool) {
+func mendTarget(reason Reason, k *Key, t *Target) ([]Remedy, bool) {
 	switch {
 	case t == nil:
-		return Remedy{}, false
-	case reason == EnvironmentNotAllowed && t.Environment != "":
+		return nil, false
+	case reason == EnvironmentNotAllowed && t.Environment == "":
+		if env := k.firstOfMode(); env != nil {
+			return one("key", "environments", "add", env.Name), true
+		}
+	case reason == EnvironmentNotAllowed:
 		env, _ := k.named(t.Environment)
-		return Remedy{"key", "environments", "add", t.Environment}, k.ofMode(env)
+		return one("key", "environments", "add", t.Environment), k.ofMode(env)
 	case reason == EventNotAllowed:
-		return Remedy{"key", "events", "add", t.Event}, true
+		return one("key", "events", "add", t.Event), t.Event != ""
 	case reason == DatasetNotAllowed:
-		return Remedy{"key", "datasets." + t.Dataset, "add", t.Right.String()}, true
+		return one("key", "datasets."+t.Dataset, "add", t.Right.String()), t.Dataset != "" && t.Right != 0
 	}
-	return Remedy{}, false
+	return nil, false
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }

@@ -3,6 +3,7 @@ package access_test
 import (
 	"flag"
 	"maps"
+	"net/netip"
 	"os"
 	"slices"
 	"testing"
@@ -22,10 +23,45 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// names are environment names near enough to one another to be confused, and the empty one.
-var names = []string{"production", "staging", "development", "canary", "Production", "production ", "caf\u00e9", "cafe\u0301", "moon", ""}
+// Values near enough to one another to be confused.
+var (
+	names      = []string{"production", "staging", "development", "canary", "Production", "production ", "caf\u00e9", "cafe\u0301", "moon", ""}
+	events     = []string{"signup", "checkout_done", "Signup", "signups", "checkout_", "checkout", "signup*", "*", "caf\u00e9", "cafe\u0301", ""}
+	patterns   = []string{"signup", "checkout_*", "*", "Signup", "sign*", "signup*", "signup**", "checkout_done", "caf\u00e9", "c*"}
+	networks   = []string{"10.0.0.0/8", "10.1.2.3", "10.0.0.0/9", "10.128.0.0/9", "10.1.2.2/31", "0.0.0.0/0", "::/0", "2001:db8::/32", "2001:db8::1", "::ffff:10.1.0.0/112"}
+	addresses  = []string{"10.1.2.3", "10.1.2.2", "::ffff:10.1.2.3", "10.128.0.1", "11.0.0.0", "9.255.255.255", "2001:db8::1", "2001:db8::1%eth0", "2001:db9::", "::10.1.2.3"}
+	domains    = []string{"www.example.com", "https://www.example.com", "http://www.example.com", "*.example.com", "example.com", "https://*.example.com", "www.example.com:443", "www.example.com:8443", "https://www.example.com:80", "www.example.com/app", "https://www.example.com/app/stock", "*.example.com/app", "*.www.example.com", "null", "com", "*.com", "[2001:db8::1]", "10.1.2.3"}
+	origins    = []string{"https://www.example.com", "http://www.example.com", "https://www.example.com:8443", "http://www.example.com:443", "https://www.example.com:80", "https://example.com", "https://www.example.com.evil.org", "https://a.www.example.com", "https://wwwxexample.com", "http://[2001:db8::1]", "https://10.1.2.3", "null", "nonsense", ""}
+	referers   = []string{"", "https://www.example.com/app", "https://www.example.com/app/stock/AAPL", "http://www.example.com/app", "https://www.example.com:443/application", "https://evil.org/app", "https://www.example.com"}
+	datasetIDs = []string{"quotes", "news", "QUOTES", "quotes ", "quote"}
+	instants   = []time.Time{noon, noon.Add(-1), noon.Add(1), noon.Add(time.Hour), noon.Add(-time.Hour), {}}
+	projectIDs = []string{"acme", "rival", "third"}
+)
 
-var projectIDs = []string{"acme", "rival", "third"}
+// facets are the matters that the policy is about. A random pair is wild in one of them, sometimes in another too, and in
+// one case of sixteen in all: without that there would be hardly a yes, and hardly a no late in the policy.
+var facets = []string{
+	"kind", "state", "time", "secret", "carriage", "network", "domain", "scope", "signature", "subject", "grant", "environment", "event",
+	"dataset", "ceiling", "observe", "action", "mode", "ceiling", "grant",
+}
+
+// draw makes random values.
+type draw struct {
+	*rapid.T
+	focus string
+	also  string
+	all   bool
+}
+
+func drawFrom(t *rapid.T) draw {
+	d := draw{T: t, focus: evenly(t, "focus", facets), all: rarely(t, "all")}
+	if sometimes(t, "also") {
+		d.also = evenly(t, "and also", facets)
+	}
+	return d
+}
+
+func (d draw) wild(facet string) bool { return d.all || d.focus == facet || d.also == facet }
 
 // pair is a random key and a random attempt; others are the projects the key does not belong to.
 type pair struct {
@@ -35,169 +71,317 @@ type pair struct {
 }
 
 func drawPair(t *rapid.T) pair {
-	project := drawProject(t, projectIDs[0])
+	d := drawFrom(t)
+	project := d.project(projectIDs[0])
 	return pair{
-		key:     drawKey(t, project),
-		attempt: drawAttempt(t, project),
-		others:  []*access.Project{drawProject(t, projectIDs[1]), drawProject(t, projectIDs[2])},
+		key:     d.key(project),
+		attempt: d.attempt(project),
+		others:  []*access.Project{d.project(projectIDs[1]), d.project(projectIDs[2])},
 	}
 }
 
-// sometimes is true once in four times, and rarely once in sixteen. rapid's own choices lean to the ends of a list, and
-// an attempt has many parts that each can spoil it: without these there would be hardly a yes.
+// evenly draws each with nearly the same chance, sometimes is true once in four times, and rarely once in sixteen. rapid's
+// own choices lean to the ends of a list.
+func evenly[V any](t *rapid.T, label string, list []V) V {
+	n := 0
+	for range 8 {
+		if n *= 2; rapid.Bool().Draw(t, label+" bit") {
+			n++
+		}
+	}
+	return list[n*len(list)/256]
+}
+
 func sometimes(t *rapid.T, label string) bool {
 	return rapid.Bool().Draw(t, label+"?") && rapid.Bool().Draw(t, label+"??")
 }
 
 func rarely(t *rapid.T, label string) bool { return sometimes(t, label) && sometimes(t, label+"??") }
 
-// one draws common, and rarely one of the rare.
-func one[V any](t *rapid.T, label string, common V, rare ...V) V {
-	if rarely(t, label) {
-		return rapid.SampledFrom(rare).Draw(t, label)
-	}
-	return common
+func pick[V any](d draw, label string, list []V) V { return rapid.SampledFrom(list).Draw(d.T, label) }
+
+// some draws one to four different ones.
+func some[V comparable](d draw, label string, list []V) []V {
+	return rapid.SliceOfNDistinct(rapid.SampledFrom(list), 1, 4, rapid.ID).Draw(d.T, label)
 }
 
-func drawProject(t *rapid.T, id string) *access.Project {
+func (d draw) flip(label string) bool { return rapid.Bool().Draw(d.T, label) }
+
+func (d draw) project(id string) *access.Project {
 	p := &access.Project{Organization: "org_" + id, ID: id}
+	most := 3
+	if d.wild("environment") {
+		most = 0
+	}
 	named := rapid.SampledFrom(names[:len(names)-1])
-	for _, name := range rapid.SliceOfNDistinct(named, one(t, "environments", 3, 0), 6, rapid.ID).Draw(t, id+" environments") {
-		p.Environments = append(p.Environments, access.Environment{Name: name, Mode: drawMode(t, name)})
+	for _, name := range rapid.SliceOfNDistinct(named, most, 6, rapid.ID).Draw(d.T, id+" environments") {
+		p.Environments = append(p.Environments, access.Environment{Name: name, Mode: d.mode(name)})
+	}
+	if d.wild("carriage") {
+		p.Policy.SecretInBrowser, p.Policy.SecretInURL = d.flip("in browser"), d.flip("in URL")
+	}
+	if d.wild("ceiling") {
+		p.Policy.Public, p.Policy.Secret = d.ceiling(), d.ceiling()
 	}
 	return p
 }
 
-func drawMode(t *rapid.T, label string) access.Mode {
-	if rapid.Bool().Draw(t, label+" is live") {
+func (d draw) ceiling() access.Ceiling {
+	c := access.Ceiling{
+		MaxLifetime:     pick(d, "lasts", []time.Duration{time.Hour, 2 * time.Hour, 1}),
+		Scopes:          pick(d, "most scopes", []access.Scopes{access.EventsWrite | access.KeysWrite, access.ClientScopes, access.AllScopes}),
+		RequireNetworks: true, RequireSignature: true,
+	}
+	switch evenly(d.T, "ceiling", []string{"lasts", "scopes", "networks", "signature", "none", "all"}) {
+	case "lasts":
+		return access.Ceiling{MaxLifetime: c.MaxLifetime}
+	case "scopes":
+		return access.Ceiling{Scopes: c.Scopes}
+	case "networks":
+		return access.Ceiling{RequireNetworks: true}
+	case "signature":
+		return access.Ceiling{RequireSignature: true}
+	case "none":
+		return access.Ceiling{}
+	}
+	return c
+}
+
+func (d draw) mode(label string) access.Mode {
+	if d.flip(label + " is live") {
 		return access.Live
 	}
 	return access.Test
 }
 
-func drawKey(t *rapid.T, project *access.Project) *access.Key {
-	kind := access.Secret
-	if sometimes(t, "public") {
-		kind = access.Public
+func (d draw) key(project *access.Project) *access.Key {
+	k := &access.Key{ID: "key_1", Project: project, Kind: access.Secret, Mode: d.mode("key"), Scopes: access.AllScopes, MintedAt: noon.Add(-time.Hour / 2)}
+	if sometimes(d.T, "public") {
+		k.Kind = access.Public
 	}
-	return &access.Key{
-		ID:           "key_1",
-		Project:      project,
-		Kind:         one(t, "kind", kind, access.Operator, 0, 9),
-		Mode:         one(t, "mode", drawMode(t, "key"), 0),
-		Scopes:       drawScopes(t),
-		Environments: drawNames(t, "only"),
-		ExpiresAt:    one(t, "expires", time.Time{}, noon.Add(time.Hour), noon, noon.Add(-time.Hour)),
-		RevokedAt:    one(t, "revoked", time.Time{}, noon),
+	if d.wild("kind") {
+		k.Kind = pick(d, "kind", []access.Kind{access.Public, access.Secret, access.Operator, 0, 9})
 	}
+	if d.wild("mode") {
+		k.Mode = pick(d, "mode", []access.Mode{access.Live, access.Test, 0})
+	}
+	if d.wild("scope") {
+		k.Scopes = d.scopes()
+	}
+	if d.wild("state") {
+		k.State = pick(d, "state", []access.State{access.Active, access.Disabled, access.Quarantined, 9})
+		k.RevokedAt = pick(d, "revoked", []time.Time{{}, {}, noon, noon.Add(time.Hour)})
+	}
+	if d.wild("secret") || d.wild("ceiling") {
+		k.MintedAt = pick(d, "minted", []time.Time{noon.Add(-time.Hour), noon.Add(-time.Hour + 1), noon, {}})
+	}
+	k.Bounds = d.bounds()
+	return k
 }
 
-func drawScopes(t *rapid.T) access.Scopes {
-	if !sometimes(t, "some scopes") {
-		return access.AllScopes
-	}
+func (d draw) scopes() access.Scopes {
 	return rapid.OneOf(
 		rapid.Map(rapid.Uint32(), func(bits uint32) access.Scopes { return access.Scopes(bits) & access.AllScopes }),
-		rapid.Just(access.ClientScopes), rapid.Just(access.Scopes(0)),
-	).Draw(t, "scopes")
+		rapid.Just(access.ClientScopes), rapid.Just(access.AllScopes), rapid.Just(access.Scopes(0)),
+	).Draw(d.T, "scopes")
 }
 
-// drawNames draws a list of environments to be restricted to, most often an empty one.
-func drawNames(t *rapid.T, label string) []string {
-	if !sometimes(t, label) {
-		return nil
+// bounds are narrow in the facets that are wild.
+func (d draw) bounds() access.Bounds {
+	var b access.Bounds
+	if d.wild("environment") {
+		b.Environments = some(d, "only", names[:len(names)-1])
 	}
-	return rapid.SliceOfNDistinct(rapid.SampledFrom(names[:len(names)-1]), 1, 6, rapid.ID).Draw(t, label)
+	if d.wild("network") {
+		b.Networks = networksOf(some(d, "from", networks))
+	}
+	if d.wild("domain") {
+		b.Domains = domainsOf(some(d, "pages", domains))
+	}
+	if d.wild("event") {
+		b.Events = some(d, "sends", patterns)
+	}
+	if d.wild("dataset") {
+		b.Datasets = d.datasets()
+	}
+	if d.wild("signature") {
+		b.Signature = true
+	}
+	if d.wild("time") {
+		b.NotBefore, b.ExpiresAt = pick(d, "begins", instants), pick(d, "expires", instants)
+	}
+	if d.wild("observe") {
+		b.Observe = access.Restriction(rapid.Uint8().Draw(d.T, "observe")) & access.AllRestrictions
+		if d.flip("and is restricted") {
+			observe := b.Observe
+			b = d.plainBounds()
+			b.Observe = observe
+		}
+	}
+	if sometimes(d.T, "limits") {
+		b.Limits = d.limits()
+	}
+	return b
 }
 
-func drawAttempt(t *rapid.T, project *access.Project) *access.Attempt {
-	action := rapid.SampledFrom([]access.Action{access.WriteEvents, access.IdentifyUsers, access.WriteKeys, access.HoldKey}).Draw(t, "action")
+// plainBounds are bounds in most facets, without observation.
+func (d draw) plainBounds() access.Bounds {
+	b := access.Bounds{Signature: d.flip("signs")}
+	if d.flip("environments") {
+		b.Environments = some(d, "only", names[:len(names)-1])
+	}
+	if d.flip("networks") {
+		b.Networks = networksOf(some(d, "from", networks))
+	}
+	if d.flip("domains") {
+		b.Domains = domainsOf(some(d, "pages", domains))
+	}
+	if d.flip("events") {
+		b.Events = some(d, "sends", patterns)
+	}
+	if d.flip("datasets") {
+		b.Datasets = d.datasets()
+	}
+	if d.flip("time") {
+		b.NotBefore, b.ExpiresAt = pick(d, "begins", instants), pick(d, "expires", instants)
+	}
+	return b
+}
+
+func networksOf(texts []string) []access.Network {
+	var list []access.Network
+	for _, text := range texts {
+		prefix, _, err := access.ParseNetwork(text)
+		if err != nil {
+			panic(err)
+		}
+		list = append(list, access.Network{Prefix: prefix})
+	}
+	return list
+}
+
+func domainsOf(texts []string) []access.Domain {
+	var list []access.Domain
+	for _, text := range texts {
+		one, err := access.ParseDomain(text)
+		if err != nil {
+			panic(err)
+		}
+		list = append(list, one)
+	}
+	return list
+}
+
+func (d draw) datasets() *access.Datasets {
+	sets := &access.Datasets{Core: sometimes(d.T, "core"), Premium: sometimes(d.T, "premium")}
+	for range rapid.IntRange(0, 3).Draw(d.T, "named") {
+		sets.Named = append(sets.Named, access.NamedDataset{Name: pick(d, "dataset", datasetIDs), Rights: d.rights()})
+	}
+	return sets
+}
+
+func (d draw) rights() access.Rights { return access.Rights(rapid.IntRange(0, 7).Draw(d.T, "rights")) }
+
+func (d draw) limits() access.Limits {
+	modes := []access.OnFailure{access.FailDeny, access.FailLocalShare, access.FailAllow}
+	quota := func(label string) access.Quota {
+		return access.Quota{Most: rapid.Int64Range(-1, 3).Draw(d.T, label), OnFailure: pick(d, label+" fails", modes)}
+	}
+	rate := quota("rate")
+	return access.Limits{
+		Rate:  access.Rate{PerSecond: rate.Most, Burst: rapid.Int64Range(0, 3).Draw(d.T, "burst"), OnFailure: rate.OnFailure},
+		Daily: quota("daily"), Credits: quota("credits"),
+	}
+}
+
+func (d draw) attempt(project *access.Project) *access.Attempt {
 	a := &access.Attempt{
-		Action: one(t, "rare action", action, append(access.Actions(), 0, 200)...),
-		At:     one(t, "at", noon, noon.Add(-time.Minute), noon.Add(2*time.Hour), time.Time{}),
-		Via:    one(t, "via", access.InHeader, access.InQuery, 0, 9),
-		Each:   rapid.Bool().Draw(t, "each"),
+		Action: pick(d, "action", []access.Action{access.WriteEvents, access.IdentifyUsers, access.WriteKeys, access.HoldKey, access.ReadDatasets, access.RevokeSelf}),
+		At:     noon, Circumstances: d.circumstances(), Each: d.flip("each"),
 	}
-	for range rapid.IntRange(0, 4).Draw(t, "targets") {
-		a.Targets = append(a.Targets, drawTarget(t, project))
+	switch d.focus {
+	case "environment", "event":
+		a.Action = access.WriteEvents
+	case "dataset":
+		a.Action = pick(d, "action", []access.Action{access.ReadDatasets, access.WriteDatasets, access.RunSQL})
 	}
-	if sometimes(t, "subject") {
-		a.Subject = drawSubject(t)
+	if d.wild("action") {
+		a.Action = evenly(d.T, "any action", append(access.Actions(), access.RevokeSelf, access.RevokeSelf, 0, 200))
 	}
-	if sometimes(t, "grants") {
-		a.Grants = drawGrant(t)
+	if d.wild("time") || d.wild("secret") {
+		a.At = pick(d, "at", append(instants, noon.Add(2*time.Hour)))
+	}
+	for range rapid.IntRange(0, 4).Draw(d.T, "targets") {
+		a.Targets = append(a.Targets, d.target(project))
+	}
+	if d.wild("subject") {
+		a.Subject = d.subject()
+	}
+	if d.wild("grant") || d.focus == "ceiling" && d.flip("grants under a ceiling") {
+		a.Action, a.Grants = pick(d, "granting", []access.Action{access.WriteKeys, a.Action}), d.grant()
 	}
 	return a
 }
 
-func drawTarget(t *rapid.T, project *access.Project) access.Target {
-	target := access.Target{Event: rapid.SampledFrom([]string{"", "signup", "purchase"}).Draw(t, "event")}
-	if len(project.Environments) > 0 && rapid.Bool().Draw(t, "its own") {
-		target.Environment = rapid.SampledFrom(project.Environments).Draw(t, "own environment").Name
-	} else {
-		target.Environment = rapid.SampledFrom(names).Draw(t, "environment")
+func (d draw) circumstances() access.Circumstances {
+	c := access.Circumstances{Via: access.InHeader, Address: netip.MustParseAddr(addresses[0]), Origin: access.ParseOrigin(origins[0], "")}
+	if d.wild("network") || d.focus == "observe" {
+		c.Address = netip.Addr{}
+		if !rarely(d.T, "no address") {
+			c.Address = netip.MustParseAddr(pick(d, "address", addresses))
+		}
 	}
-	return target
+	if d.wild("domain") || d.focus == "observe" {
+		c.Origin = access.ParseOrigin(pick(d, "origin", origins), pick(d, "referer", referers))
+	}
+	if d.wild("signature") {
+		c.Signed = pick(d, "signed", []access.Signed{access.SignatureRight, access.SignatureClaimed, access.SignatureWrong, access.Unsigned, 9})
+	}
+	if d.wild("carriage") {
+		c.Via, c.Cleartext, c.Browser = pick(d, "via", []access.Via{access.InHeader, access.InQuery, 0, 9}), rarely(d.T, "cleartext"), d.flip("browser")
+	}
+	if d.wild("secret") {
+		c.SecretUntil = pick(d, "secret until", instants)
+	}
+	return c
 }
 
-func drawSubject(t *rapid.T) *access.Subject {
+func (d draw) target(project *access.Project) access.Target {
+	t := access.Target{Event: events[0]}
+	if len(project.Environments) > 0 && d.flip("its own") {
+		t.Environment = pick(d, "own environment", project.Environments).Name
+	} else if d.wild("environment") {
+		t.Environment = pick(d, "environment", names)
+	}
+	if d.wild("event") || d.focus == "observe" {
+		t.Event = pick(d, "event", events)
+	}
+	if d.wild("dataset") || d.focus == "observe" {
+		t.Dataset, t.Class, t.Right = pick(d, "dataset", append(datasetIDs, "")), access.Class(rapid.IntRange(0, 3).Draw(d.T, "class")), d.rights()
+	}
+	return t
+}
+
+func (d draw) subject() *access.Subject {
 	return &access.Subject{
-		Project: one(t, "about", projectIDs[0], append([]string{""}, projectIDs...)...),
-		Mode:    one(t, "its mode", drawMode(t, "it"), 0),
+		Project: pick(d, "about", append([]string{projectIDs[0], ""}, projectIDs...)),
+		Mode:    pick(d, "its mode", []access.Mode{access.Live, access.Test, 0}),
 	}
 }
 
-func drawGrant(t *rapid.T) *access.Grant {
-	return &access.Grant{
-		Kind:         rapid.SampledFrom([]access.Kind{access.Public, access.Secret, 0}).Draw(t, "given kind"),
-		Mode:         one(t, "given mode", drawMode(t, "given"), 0),
-		Scopes:       drawScopes(t),
-		Environments: drawNames(t, "given"),
-		ExpiresAt:    one(t, "given until", time.Time{}, noon.Add(2*time.Hour), noon.Add(time.Hour), noon.Add(time.Minute)),
+func (d draw) grant() *access.Grant {
+	g := &access.Grant{Kind: access.Secret, Mode: d.mode("given"), Scopes: access.EventsWrite}
+	if d.flip("given public") {
+		g.Kind = access.Public
 	}
-}
-
-// narrowing is one way of taking something away from a key.
-type narrowing struct {
-	name string
-	of   func(*rapid.T, *access.Key)
-}
-
-// narrowings that apply to k. Each changes the copy of the key that it is given.
-func narrowings(k *access.Key) []narrowing {
-	list := []narrowing{
-		{"revoked", func(_ *rapid.T, k *access.Key) { k.RevokedAt = noon }},
-		{"expired", func(_ *rapid.T, k *access.Key) { k.ExpiresAt = noon.Add(-24 * time.Hour) }},
+	if d.wild("kind") {
+		g.Kind = pick(d, "given kind", []access.Kind{access.Public, access.Secret, access.Operator, 0, 9})
 	}
-	if k.ExpiresAt.IsZero() {
-		list = append(list, narrowing{"made to expire", func(_ *rapid.T, k *access.Key) { k.ExpiresAt = noon.Add(time.Hour) }})
+	if d.flip("given many scopes") {
+		g.Scopes = d.scopes()
 	}
-	if k.Scopes != 0 {
-		list = append(list, narrowing{"a scope taken away", func(t *rapid.T, k *access.Key) {
-			scope, _ := access.ParseScope(rapid.SampledFrom(k.Scopes.Names()).Draw(t, "scope taken"))
-			k.Scopes &^= scope
-		}})
-	}
-	if len(k.Environments) == 0 {
-		list = append(list, narrowing{"restricted to environments", func(t *rapid.T, k *access.Key) {
-			k.Environments = rapid.SliceOfNDistinct(rapid.SampledFrom(names[:len(names)-1]), 1, 4, rapid.ID).Draw(t, "restricted to")
-		}})
-	}
-	if len(k.Environments) > 1 {
-		list = append(list, narrowing{"restricted further", func(t *rapid.T, k *access.Key) {
-			i := rapid.IntRange(0, len(k.Environments)-1).Draw(t, "name taken")
-			k.Environments = slices.Delete(slices.Clone(k.Environments), i, i+1)
-		}})
-	}
-	if len(k.Project.Environments) > 0 {
-		list = append(list, narrowing{"an environment removed", func(t *rapid.T, k *access.Key) {
-			project := *k.Project
-			i := rapid.IntRange(0, len(project.Environments)-1).Draw(t, "environment removed")
-			project.Environments = slices.Delete(slices.Clone(project.Environments), i, i+1)
-			k.Project = &project
-		}})
-	}
-	return list
+	g.Bounds = d.bounds()
+	return g
 }
 
 // tally counts what a property met, and fails it when it missed what it is about.

@@ -132,34 +132,56 @@ type Key struct {
 	RevokedAt time.Time // zero: not revoked
 }
 
+var noCeiling Ceiling
+
 // ceiling is what the project sets for keys of the kind. Nobody sets any for whoever holds the data folder.
 func (p *Project) ceiling(kind Kind) *Ceiling {
 	switch kind {
 	case Public:
 		return &p.Policy.Public
 	case Operator:
-		return &Ceiling{}
+		return &noCeiling
 	}
 	return &p.Policy.Secret
 }
 
 // Default is the environment a request that names none is about: the first one the key may use. Clients of ingestion
-// keys may leave the environment out (contracts A2).
+// keys may leave the environment out (contracts A2). A restriction that is only observed leaves the default where it
+// would be if it were enforced, as long as there is one: enforcing it then moves no data.
 func (k *Key) Default() (Environment, bool) {
-	for _, env := range k.Project.Environments {
-		if k.mayUse(env) {
-			return env, true
-		}
+	if env := k.first(); env != nil {
+		return *env, true
 	}
 	return Environment{}, false
+}
+
+func (k *Key) first() *Environment {
+	for i := range k.Project.Environments {
+		if env := &k.Project.Environments[i]; k.ofMode(env) && k.listed(env) {
+			return env
+		}
+	}
+	if k.Observe.Has(ByEnvironment) {
+		return k.firstOfMode()
+	}
+	return nil
+}
+
+func (k *Key) firstOfMode() *Environment {
+	for i := range k.Project.Environments {
+		if env := &k.Project.Environments[i]; k.ofMode(env) {
+			return env
+		}
+	}
+	return nil
 }
 
 // Reachable lists the environments the key may use, in the project's order.
 func (k *Key) Reachable() []Environment {
 	var reach []Environment
-	for _, env := range k.Project.Environments {
-		if k.mayUse(env) {
-			reach = append(reach, env)
+	for i := range k.Project.Environments {
+		if env := &k.Project.Environments[i]; k.mayUse(env) {
+			reach = append(reach, *env)
 		}
 	}
 	return reach
@@ -168,26 +190,29 @@ func (k *Key) Reachable() []Environment {
 // Resolve finds the environment a request means by name, and whether the key may use it.
 func (k *Key) Resolve(name string) (Environment, Reason) {
 	env, reason := k.named(name)
-	if reason == Allowed && !k.mayUse(env) {
+	if env == nil {
+		return Environment{}, reason
+	}
+	if !k.mayUse(env) {
 		reason = EnvironmentNotAllowed
 	}
-	return env, reason
+	return *env, reason
 }
 
-// named finds the environment a request means, among all that the project has.
-func (k *Key) named(name string) (Environment, Reason) {
+// named finds the environment a request means, among all that the project has. It is nil when there is none.
+func (k *Key) named(name string) (*Environment, Reason) {
 	if name == "" {
-		if env, ok := k.Default(); ok {
+		if env := k.first(); env != nil {
 			return env, Allowed
 		}
-		return Environment{}, EnvironmentNotAllowed
+		return nil, EnvironmentNotAllowed
 	}
-	for _, env := range k.Project.Environments {
-		if env.Name == name {
+	for i := range k.Project.Environments {
+		if env := &k.Project.Environments[i]; env.Name == name {
 			return env, Allowed
 		}
 	}
-	return Environment{}, EnvironmentUnknown
+	return nil, EnvironmentUnknown
 }
 
 // A public key that somehow holds more than the client-side set still cannot use it.
@@ -200,12 +225,12 @@ func (k *Key) usable() Scopes {
 
 func (k *Key) seesLive() bool { return k.Mode == Live || k.Kind == Operator }
 
-func (k *Key) ofMode(env Environment) bool { return k.Kind == Operator || env.Mode == k.Mode }
+func (k *Key) ofMode(env *Environment) bool { return k.Kind == Operator || env.Mode == k.Mode }
 
-func (k *Key) listed(env Environment) bool {
+func (k *Key) listed(env *Environment) bool {
 	return len(k.Environments) == 0 || slices.Contains(k.Environments, env.Name)
 }
 
-func (k *Key) mayUse(env Environment) bool {
+func (k *Key) mayUse(env *Environment) bool {
 	return k.ofMode(env) && (k.Observe.Has(ByEnvironment) || k.listed(env))
 }

@@ -17,29 +17,47 @@ import (
 // comment.
 //
 //	-- projects --
-//	NAME is ORGANIZATION [ENVIRONMENT:MODE]...
+//	NAME is ORGANIZATION [ENVIRONMENT:MODE]... [allows in_url in_browser] [CEILING]...
 //	-- keys --
-//	NAME is KIND MODE [holds SCOPE...] [only ENVIRONMENT...] [expires TIME] [revoked TIME] [of PROJECT]
+//	NAME is KIND MODE [holds SCOPE...] [state STATE] [minted TIME] [revoked TIME] [of PROJECT] [BOUND]...
 //	-- verdicts --
 //	allow KEY ACTION [clause]...
 //	deny REASON: KEY ACTION [clause]...
 //
 // SCOPE... may be "nothing", "everything" or "everything except SCOPE...". A key is of the first project unless it says
-// otherwise. The clauses of a verdict:
+// otherwise. A CEILING is, for secret keys and so for public ones:
 //
-//	in ENVIRONMENT...     the targets, judged together        each ENVIRONMENT...   the targets, judged one by one
+//	secret-scopes SCOPE...    secret-lasts DURATION    secret-needs networks signature
+//
+// A BOUND is:
+//
+//	only ENVIRONMENT...    from NETWORK...    pages DOMAIN...    sends EVENT...    begins TIME    expires TIME    signs
+//	sets NAME:RIGHT,... or core, premium, none    observes RESTRICTION...    limits rate=N,BURST,MODE daily=N,MODE credits=N,MODE
+//
+// The clauses of a verdict:
+//
+//	in TARGET...          what is touched, judged together    each TARGET...        judged one by one
+//	                      a TARGET is ENVIRONMENT, ENVIRONMENT:EVENT or :EVENT
+//	on DATASET...         the same of datasets, each as NAME:RIGHT,... or NAME:RIGHT,...:CLASS
+//	singly                they are judged one by one
 //	via PLACE             header (if not said), query, nowhere   at TIME            noon of 1 June 2026 if not said; never
+//	from ADDRESS          192.0.2.1 if not said; or "nowhere"    cleartext, browser  how it came
+//	origin TEXT           the header Origin                    referer TEXT         the header Referer
+//	signed HOW            claimed, right, wrong, other         secret-until TIME    when the secret shown ends
 //	about PROJECT MODE    the thing asked for; or "nothing"    giving KIND MODE SCOPE...   rights handed on
 //	until TIME            when those rights end; never if not said
-//	within ENVIRONMENT... where those rights are good          gets ENVIRONMENT      what the default turned out to be
-//	refusing ENVIRONMENT=REASON...                             the targets refused, in order
+//	within ENVIRONMENT... where those rights are good; their other bounds as those of keys, after given-
+//	gets ENVIRONMENT      what the default turned out to be
+//	refusing TARGET=REASON...                                  the targets refused, in order
+//	observing TARGET=REASON...                                 what is only noted, in order; "request" for the whole
 type verdict struct {
-	line     string
-	key      *access.Key
-	attempt  access.Attempt
-	reason   access.Reason
-	refusing []string
-	gets     *string
+	line      string
+	key       *access.Key
+	attempt   access.Attempt
+	reason    access.Reason
+	refusing  []string
+	observing []string
+	gets      *string
 }
 
 type word struct {
@@ -84,17 +102,31 @@ func readTheme(file string) ([]*verdict, error) {
 }
 
 func (th *theme) project(_ string, words []word) error {
-	if len(words) < 3 || words[1].text != "is" {
-		return errors.New("want: NAME is ORGANIZATION and its environments, each as ENVIRONMENT:MODE")
+	head, clauses, err := cut(words, "allows", "public-scopes", "public-lasts", "public-needs", "secret-scopes", "secret-lasts", "secret-needs")
+	if err != nil || len(head) < 3 || head[1] != "is" {
+		return fmt.Errorf("want: NAME is ORGANIZATION and its environments, each as ENVIRONMENT:MODE, and clauses: %v", err)
 	}
-	p := &access.Project{ID: words[0].text, Organization: words[2].text}
-	for _, w := range words[3:] {
-		name, mode, _ := strings.Cut(w.text, ":")
+	p := &access.Project{ID: head[0], Organization: head[2]}
+	for _, text := range head[3:] {
+		name, mode, _ := strings.Cut(text, ":")
 		m, ok := access.ParseMode(mode)
 		if !ok {
 			return fmt.Errorf("no mode is called %q", mode)
 		}
 		p.Environments = append(p.Environments, access.Environment{Name: name, Mode: m})
+	}
+	p.Policy.SecretInURL, p.Policy.SecretInBrowser = slices.Contains(clauses["allows"], "in_url"), slices.Contains(clauses["allows"], "in_browser")
+	for kind, c := range map[string]*access.Ceiling{"public": &p.Policy.Public, "secret": &p.Policy.Secret} {
+		if c.Scopes, err = scopes(clauses[kind+"-scopes"]); err != nil {
+			return err
+		}
+		if lasts := clauses[kind+"-lasts"]; lasts != nil {
+			if c.MaxLifetime, err = time.ParseDuration(lasts[0]); err != nil {
+				return err
+			}
+		}
+		needs := clauses[kind+"-needs"]
+		c.RequireNetworks, c.RequireSignature = slices.Contains(needs, "networks"), slices.Contains(needs, "signature")
 	}
 	if th.first == nil {
 		th.first = p
@@ -104,45 +136,55 @@ func (th *theme) project(_ string, words []word) error {
 }
 
 func (th *theme) key(_ string, words []word) error {
-	head, clauses, err := cut(words, "holds", "only", "expires", "revoked", "of")
+	head, clauses, err := cut(words, append(boundWords(""), "holds", "state", "minted", "revoked", "of")...)
 	if err != nil || len(head) != 4 || head[1] != "is" {
 		return fmt.Errorf("want: NAME is KIND MODE, and clauses: %v", err)
 	}
-	k := &access.Key{ID: "key_" + head[0], Project: th.first, Environments: clauses["only"]}
+	k := &access.Key{ID: "key_" + head[0], Project: th.first}
 	if k.Kind, k.Mode, err = kindAndMode(head[2], head[3]); err != nil {
 		return err
 	}
 	if k.Scopes, err = scopes(clauses["holds"]); err != nil {
 		return err
 	}
-	if k.ExpiresAt, err = instant(clauses["expires"], time.Time{}); err != nil {
+	if k.Bounds, err = bounds(clauses, ""); err != nil {
 		return err
 	}
 	if k.RevokedAt, err = instant(clauses["revoked"], time.Time{}); err != nil {
 		return err
 	}
+	if k.MintedAt, err = instant(clauses["minted"], time.Time{}); err != nil {
+		return err
+	}
+	if state := clauses["state"]; state != nil {
+		var ok bool
+		if k.State, ok = access.ParseState(state[0]); !ok {
+			k.State = 9
+		}
+	}
 	if of := clauses["of"]; of != nil {
 		k.Project = th.projects[of[0]]
 	}
 	if k.Project == nil || th.keys[head[0]] != nil {
-		return fmt.Errorf("no such project, or a second key of the name")
+		return errors.New("no such project, or a second key of the name")
 	}
 	th.keys[head[0]] = k
 	return nil
 }
 
 func (th *theme) verdict(line string, words []word) error {
-	head, clauses, err := cut(words, "in", "each", "via", "at", "about", "giving", "within", "until", "refusing", "gets")
+	head, clauses, err := cut(words, append(boundWords("given-"), "in", "each", "on", "singly", "via", "from", "cleartext", "browser", "origin",
+		"referer", "signed", "secret-until", "at", "about", "giving", "within", "until", "refusing", "observing", "gets")...)
 	if err != nil {
 		return err
 	}
-	v := &verdict{line: line, reason: access.Allowed, refusing: clauses["refusing"]}
+	v := &verdict{line: line, reason: access.Allowed, refusing: clauses["refusing"], observing: clauses["observing"]}
 	if head[0] == "deny" && len(head) == 4 {
 		v.reason = reasonOf(strings.TrimSuffix(head[1], ":"))
 		head = head[1:]
 	}
 	if len(head) != 3 || v.reason == 0 || words[0].text != "allow" && words[0].text != "deny" {
-		return fmt.Errorf("want: allow KEY ACTION, or: deny REASON: KEY ACTION")
+		return errors.New("want: allow KEY ACTION, or: deny REASON: KEY ACTION")
 	}
 	if v.key = th.keys[head[1]]; v.key == nil {
 		return fmt.Errorf("no key is called %q", head[1])
@@ -163,47 +205,30 @@ func (th *theme) attempt(action string, clauses map[string][]string) (access.Att
 	if a.Action, err = actionOf(action); err != nil {
 		return a, err
 	}
-	a.Via = access.InHeader
-	if via := clauses["via"]; via != nil {
-		places := map[string]access.Via{"header": access.InHeader, "query": access.InQuery, "nowhere": 0}
-		place, ok := places[via[0]]
-		if !ok {
-			return a, fmt.Errorf("no place is called %q", via[0])
-		}
-		a.Via = place
+	if a.Circumstances, err = circumstances(clauses); err != nil {
+		return a, err
 	}
 	if a.At, err = instant(clauses["at"], noon); err != nil {
 		return a, err
 	}
-	each, hasEach := clauses["each"]
-	a.Each = hasEach
-	for _, name := range append(clauses["in"], each...) {
-		a.Targets = append(a.Targets, access.Target{Environment: name})
+	if a.Targets, err = targets(clauses); err != nil {
+		return a, err
 	}
+	a.Each = clauses["each"] != nil || clauses["singly"] != nil
 	if about := clauses["about"]; about != nil {
 		a.Subject = &access.Subject{}
 		if about[0] != "nothing" {
 			mode, ok := access.ParseMode(about[1])
 			if !ok || th.projects[about[0]] == nil {
-				return a, fmt.Errorf("about what?")
+				return a, errors.New("about what?")
 			}
 			a.Subject = &access.Subject{Project: about[0], Mode: mode}
 		}
 	}
-	if giving := clauses["giving"]; giving != nil {
-		g := &access.Grant{Environments: clauses["within"]}
-		if g.Kind, g.Mode, err = kindAndMode(giving[0], giving[1]); err != nil {
-			return a, err
-		}
-		if g.Scopes, err = scopes(giving[2:]); err != nil {
-			return a, err
-		}
-		if g.ExpiresAt, err = instant(clauses["until"], time.Time{}); err != nil {
-			return a, err
-		}
-		a.Grants = g
+	if clauses["giving"] != nil {
+		a.Grants, err = grant(clauses)
 	}
-	return a, nil
+	return a, err
 }
 
 var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
@@ -252,85 +277,9 @@ func cut(words []word, keywords ...string) (head []string, clauses map[string][]
 		}
 	}
 	for name, clause := range clauses {
-		if len(clause) == 0 && name != "each" {
+		if len(clause) == 0 && !slices.Contains([]string{"each", "singly", "browser", "cleartext", "signs", "given-signs"}, name) {
 			return nil, nil, fmt.Errorf("%q of what?", name)
 		}
 	}
 	return head, clauses, nil
-}
-
-func kindAndMode(kind, mode string) (access.Kind, access.Mode, error) {
-	kinds := map[string]access.Kind{
-		"public": access.Public, "secret": access.Secret, "operator": access.Operator, "none": 0, "other": 99,
-	}
-	modes := map[string]access.Mode{"live": access.Live, "test": access.Test, "none": 0}
-	k, ok := kinds[kind]
-	m, known := modes[mode]
-	if !ok || !known {
-		return 0, 0, fmt.Errorf("no key is %s %s", kind, mode)
-	}
-	return k, m, nil
-}
-
-func scopes(names []string) (access.Scopes, error) {
-	if len(names) == 0 || slices.Equal(names, []string{"nothing"}) {
-		return 0, nil
-	}
-	if names[0] != "everything" {
-		return scopeList(names)
-	}
-	if len(names) == 1 {
-		return access.AllScopes, nil
-	}
-	if names[1] != "except" {
-		return 0, fmt.Errorf("everything, %q?", names[1])
-	}
-	except, err := scopeList(names[2:])
-	return access.AllScopes &^ except, err
-}
-
-func scopeList(names []string) (access.Scopes, error) {
-	var set access.Scopes
-	for _, name := range names {
-		one, err := access.ParseScope(name)
-		if err != nil {
-			return 0, err
-		}
-		set |= one
-	}
-	return set, nil
-}
-
-func instant(clause []string, otherwise time.Time) (time.Time, error) {
-	switch {
-	case clause == nil:
-		return otherwise, nil
-	case clause[0] == "never":
-		return time.Time{}, nil
-	}
-	return time.Parse(time.RFC3339Nano, clause[0])
-}
-
-func actionOf(name string) (access.Action, error) {
-	switch name {
-	case "undeclared":
-		return 0, nil
-	case "beyond":
-		return 200, nil
-	}
-	for _, a := range access.Actions() {
-		if a.String() == name {
-			return a, nil
-		}
-	}
-	return 0, fmt.Errorf("no action is called %q", name)
-}
-
-func reasonOf(name string) access.Reason {
-	for _, r := range allReasons() {
-		if r.String() == name {
-			return r
-		}
-	}
-	return 0
 }

@@ -1,8 +1,10 @@
 package access_test
 
 import (
+	"math/bits"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,7 +32,7 @@ func TestMatrix(t *testing.T) {
 
 // Promise: the matrix leaves nothing out. Every reason occurs. Every action is once allowed and once denied, but those
 // that no key is ever allowed; an action that needs a scope is asked of a key with no scope, with only that one, with all
-// but that one, and with all.
+// but that one, and with all. Every restriction is once observed.
 func TestMatrixIsComplete(t *testing.T) {
 	t.Parallel()
 	type asked struct {
@@ -40,10 +42,14 @@ func TestMatrixIsComplete(t *testing.T) {
 	verdicts := map[asked]bool{}
 	allowed, denied := map[access.Action]bool{}, map[access.Action]bool{}
 	reasons := map[access.Reason]int{}
+	var observed access.Restriction
 	for _, lines := range readMatrix(t) {
 		for _, v := range lines {
 			reasons[v.reason]++
 			verdicts[asked{v.attempt.Action, v.key.Scopes}] = true
+			if v.observing != nil && bits.OnesCount8(uint8(v.key.Observe)) == 1 {
+				observed |= v.key.Observe
+			}
 			if v.reason == access.Allowed {
 				allowed[v.attempt.Action] = true
 			} else {
@@ -67,6 +73,9 @@ func TestMatrixIsComplete(t *testing.T) {
 			t.Errorf("reason %s does not occur in the matrix", reason)
 		}
 	}
+	if missing := access.AllRestrictions &^ observed; missing != 0 {
+		t.Errorf("no verdict is about observing alone: %s", missing.Names())
+	}
 }
 
 // Promise: no rule can be taken away unnoticed. For every rule the matrix has a no that no other rule would give.
@@ -80,7 +89,7 @@ func TestMatrixNeedsEveryRule(t *testing.T) {
 			noes := map[string]bool{}
 			for _, step := range access.Explain(v.key, &v.attempt).Steps {
 				rules[step.Rule] += 0
-				if step.Reason != access.Allowed {
+				if step.Reason != access.Allowed && !step.Observed {
 					noes[step.Rule] = true
 				}
 			}
@@ -175,8 +184,10 @@ func (v *verdict) differs(d access.Decision) string {
 		return "rule " + d.Rule + " with reason " + d.Reason.String()
 	case v.gets != nil && d.Data.Environment != *v.gets:
 		return "environment " + d.Data.Environment
-	case (v.refusing != nil || d.Allowed()) && !reflect.DeepEqual(refusals(&v.attempt, d), v.refusing):
-		return "refused " + strings.Join(refusals(&v.attempt, d), " ")
+	case (v.refusing != nil || d.Allowed()) && !slices.Equal(refusals(&v.attempt, d.Refused), v.refusing):
+		return "refused " + strings.Join(refusals(&v.attempt, d.Refused), " ")
+	case !slices.Equal(refusals(&v.attempt, d.Observed), v.observing):
+		return "observed " + strings.Join(refusals(&v.attempt, d.Observed), " ")
 	case !d.Allowed() && d.Data != (access.DataScope{}):
 		return "a no with data"
 	case d.Allowed() && (d.Data.Organization != v.key.Project.Organization || d.Data.Project != v.key.Project.ID):
@@ -187,10 +198,14 @@ func (v *verdict) differs(d access.Decision) string {
 	return ""
 }
 
-func refusals(attempt *access.Attempt, d access.Decision) []string {
+func refusals(attempt *access.Attempt, refused []access.Refusal) []string {
 	var list []string
-	for _, r := range d.Refused {
-		list = append(list, attempt.Targets[r.Index].Environment+"="+r.Reason.String())
+	for _, r := range refused {
+		what := "request"
+		if r.Index >= 0 {
+			what = label(attempt.Targets[r.Index])
+		}
+		list = append(list, what+"="+r.Reason.String())
 	}
 	return list
 }
@@ -205,7 +220,7 @@ func disagreement(key *access.Key, attempt *access.Attempt) string {
 	if !s.Allowed() && (s.Reason != d.Reason || s.Rule != d.Rule) {
 		return "Screen denies with " + s.Reason.String() + ", Decide with " + d.Reason.String()
 	}
-	if s.Allowed() && d.Reason != access.Allowed && d.Reason <= access.ScopeMissing {
+	if s.Allowed() && !d.Allowed() && !d.Reason.NeedsBody() {
 		return "Screen lets pass what needs no body: " + d.Reason.String()
 	}
 	want := conclude(e.Steps, attempt)
@@ -219,27 +234,28 @@ func disagreement(key *access.Key, attempt *access.Attempt) string {
 // conclude draws from the steps of an explanation the decision they amount to.
 func conclude(steps []access.Step, attempt *access.Attempt) access.Decision {
 	d := access.Decision{Reason: access.Allowed}
-	var refused []access.Refusal
+	bad := map[int]bool{}
 	for _, s := range steps {
 		switch {
-		case s.Reason == access.Allowed:
+		case s.Reason == access.Allowed || s.Observed || bad[s.Target]:
 		case s.Target < 0:
 			return access.Decision{Reason: s.Reason, Rule: s.Rule}
-		case len(refused) == 0 || refused[len(refused)-1].Index != s.Target:
-			refused = append(refused, access.Refusal{Index: s.Target, Reason: s.Reason, Rule: s.Rule})
+		default:
+			bad[s.Target] = true
+			d.Refused = append(d.Refused, access.Refusal{Index: s.Target, Reason: s.Reason, Rule: s.Rule})
 		}
 	}
-	if len(refused) == 0 {
+	if !attempt.Each && len(d.Refused) > 1 {
+		d.Refused = d.Refused[:1]
+	}
+	if len(d.Refused) > 0 && (!attempt.Each || len(d.Refused) == len(attempt.Targets)) {
+		d.Reason, d.Rule = d.Refused[0].Reason, d.Refused[0].Rule
 		return d
 	}
-	if !attempt.Each {
-		refused = refused[:1]
-	}
-	if !attempt.Each || len(refused) == max(1, len(attempt.Targets)) {
-		d.Reason, d.Rule = refused[0].Reason, refused[0].Rule
-	}
-	if len(attempt.Targets) > 0 {
-		d.Refused = refused
+	for _, s := range steps {
+		if s.Observed && !bad[s.Target] {
+			d.Observed = append(d.Observed, access.Refusal{Index: s.Target, Reason: s.Reason, Rule: s.Rule})
+		}
 	}
 	return d
 }

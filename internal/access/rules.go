@@ -1,6 +1,9 @@
 package access
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // The verdicts of the rules, in the order of the policy. Each is about its own matter only: what it takes for granted,
 // another rule says.
@@ -100,14 +103,15 @@ func networkAllowed(k *Key, a *Attempt) Reason {
 	if len(k.Networks) == 0 {
 		return Allowed
 	}
-	addr := a.Address.Unmap()
-	for i := range k.Networks {
-		if k.Networks[i].Prefix.Contains(addr) {
-			return Allowed
-		}
+	if within(k.Networks, sender(a)) {
+		return Allowed
 	}
 	return NetworkNotAllowed
 }
+
+// sender is the address of whoever asks, as ranges have it: they know no zone, which only says by which wire a neighbour
+// is reached.
+func sender(a *Attempt) netip.Addr { return a.Address.Unmap().WithZone("") }
 
 func networksPresent(k *Key, _ *Attempt) Reason {
 	if k.Project.ceiling(k.Kind).RequireNetworks && (len(k.Networks) == 0 || k.Observe.Has(ByNetwork)) {
@@ -117,13 +121,13 @@ func networksPresent(k *Key, _ *Attempt) Reason {
 }
 
 func domainAllowed(k *Key, a *Attempt) Reason {
-	for i := range k.Domains {
-		if k.Domains[i].matches(a.Origin) {
-			return Allowed
-		}
-	}
 	if len(k.Domains) == 0 {
 		return Allowed
+	}
+	for i := range k.Domains {
+		if k.Domains[i].matches(&a.Origin) {
+			return Allowed
+		}
 	}
 	return DomainNotAllowed
 }
@@ -184,9 +188,15 @@ func subjectVisible(k *Key, a *Attempt) Reason {
 }
 
 // A live key may hand on rights in either mode, a test key only in test mode, and none of them rights that reach further
-// than its own.
+// than its own. Nobody makes an operator: that is who holds the data folder.
 func grantsWithin(k *Key, a *Attempt) Reason {
-	if a.Grants == nil || k.Kind == Operator {
+	if a.Grants == nil {
+		return Allowed
+	}
+	if a.Grants.Kind != Public && a.Grants.Kind != Secret {
+		return GrantTooWide
+	}
+	if k.Kind == Operator {
 		return Allowed
 	}
 	if !k.usable().Has(a.Grants.Scopes) || a.Grants.Mode == Live && !k.seesLive() || a.Grants.Exceeds(&k.Bounds) != "" {
@@ -220,7 +230,7 @@ func (p *Project) OverCeiling(g *Grant, at time.Time) string {
 		return "networks"
 	case c.RequireSignature && (!g.Signature || g.Observe.Has(BySignature)):
 		return "signature"
-	case c.MaxLifetime > 0 && !g.Renewal && (g.ExpiresAt.IsZero() || g.ExpiresAt.After(at.Add(c.MaxLifetime))):
+	case c.MaxLifetime > 0 && !g.Renewal && (g.ExpiresAt.IsZero() || g.ExpiresAt.After(at.Add(c.MaxLifetime)) || g.Observe.Has(ByTime)):
 		return "expires_at"
 	}
 	return ""
@@ -231,8 +241,11 @@ func environmentOfMode(k *Key, a *Attempt, t *Target) Reason {
 		return Allowed
 	}
 	env, reason := k.named(t.Environment)
-	if reason == Allowed && !k.ofMode(env) {
+	switch {
+	case reason == Allowed && !k.ofMode(env):
 		return EnvironmentNotAllowed
+	case reason == EnvironmentNotAllowed && k.caged():
+		return Allowed
 	}
 	return reason
 }
@@ -241,21 +254,33 @@ func environmentAllowed(k *Key, a *Attempt, t *Target) Reason {
 	if !a.Action.InEnvironment() {
 		return Allowed
 	}
-	if env, reason := k.named(t.Environment); reason == Allowed && !k.listed(env) {
+	env, reason := k.named(t.Environment)
+	if reason == Allowed && !k.listed(env) || reason == EnvironmentNotAllowed && k.caged() {
 		return EnvironmentNotAllowed
 	}
 	return Allowed
 }
 
+// caged reports whether there are environments of the key's mode, so that it is for its restriction that it has none.
+func (k *Key) caged() bool {
+	return k.firstOfMode() != nil
+}
+
+// An attempt without targets sends nothing.
 func eventIsAllowed(k *Key, a *Attempt, t *Target) Reason {
-	if a.Action == WriteEvents && !eventAllowed(k.Events, t.Event) {
+	if a.Action == WriteEvents && len(a.Targets) > 0 && !eventAllowed(k.Events, t.Event) {
 		return EventNotAllowed
 	}
 	return Allowed
 }
 
-func datasetAllowed(k *Key, _ *Attempt, t *Target) Reason {
-	if t.Dataset != "" && k.Datasets != nil && !k.Datasets.allows(t.Dataset, t.Class, t.Right) {
+// What is done with records is done with every dataset's where it does not say with which, and is everything where it
+// does not say what.
+func datasetAllowed(k *Key, a *Attempt, t *Target) Reason {
+	if k.Datasets == nil || t.Dataset == "" && !a.Action.row().records {
+		return Allowed
+	}
+	if t.Dataset == "" || t.Right == 0 || !k.Datasets.allows(t.Dataset, t.Class, t.Right) {
 		return DatasetNotAllowed
 	}
 	return Allowed

@@ -1,0 +1,287 @@
+package access_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/weir-analytics/weir/internal/access"
+)
+
+// shrunk are bounds that reach no further than b, or are meant not to: most of the ways in which bounds are made narrower,
+// with a slip now and then.
+func (d draw) shrunk(b *access.Bounds) access.Bounds {
+	s := cloneBounds(b)
+	if d.flip("enforce") {
+		s.Observe &= access.Restriction(rapid.Uint8().Draw(d.T, "still observed"))
+	}
+	if d.flip("only") && len(s.Environments) != 1 {
+		s.Environments = d.fewer("environments", s.Environments, names[:len(names)-1])
+	}
+	if d.flip("from") && len(s.Networks) != 1 {
+		s.Networks = fewerOf(d, "networks", s.Networks, networksOf(networks))
+	}
+	if d.flip("pages") && len(s.Domains) != 1 {
+		s.Domains = fewerOf(d, "domains", s.Domains, domainsOf(domains))
+	}
+	if d.flip("sends") && len(s.Events) != 1 {
+		s.Events = d.fewer("events", s.Events, patterns)
+	}
+	if d.flip("sets") {
+		sets := access.Datasets{}
+		if s.Datasets != nil {
+			for _, n := range s.Datasets.Named {
+				sets.Named = append(sets.Named, access.NamedDataset{Name: n.Name, Rights: n.Rights & d.rights()})
+			}
+			sets.Core = s.Datasets.Core && d.flip("core")
+		}
+		s.Datasets = &sets
+	}
+	s.Signature = s.Signature || d.flip("signs")
+	if d.flip("ends") && (s.ExpiresAt.IsZero() || s.ExpiresAt.After(noon)) {
+		s.ExpiresAt = noon.Add(1)
+	}
+	if d.flip("limits") {
+		s.Limits = d.limits()
+	}
+	if rarely(d.T, "slip") {
+		s = d.plainBounds()
+	}
+	return s
+}
+
+func (d draw) fewer(label string, list, all []string) []string {
+	if len(list) == 0 {
+		return some(d, label, all)
+	}
+	return without(d, list)
+}
+
+func fewerOf[V comparable](d draw, label string, list, all []V) []V {
+	if len(list) == 0 {
+		return some(d, label, all)
+	}
+	return without(d, list)
+}
+
+// Promise: "reaches no further than" is a preorder: everything reaches no further than itself, and what reaches no further
+// than something that reaches no further than a third, reaches no further than the third.
+func TestExceedsIsAPreorder(t *testing.T) {
+	t.Parallel()
+	met := tally{}
+	rapid.Check(t, func(t *rapid.T) {
+		d := drawFrom(t)
+		a := d.plainBounds()
+		a.Limits, a.Observe = d.limits(), access.Restriction(rapid.Uint8().Draw(t, "observe"))&access.AllRestrictions
+		b := d.shrunk(&a)
+		c := d.shrunk(&b)
+		for _, each := range []access.Bounds{a, b, c, {}} {
+			if by := each.Exceeds(&each); by != "" {
+				t.Fatalf("%+v reaches further than itself by %s", each, by)
+			}
+			if by := each.Exceeds(&access.Bounds{}); by != "" {
+				t.Fatalf("%+v reaches further than no bounds by %s", each, by)
+			}
+		}
+		below, between, over := c.Exceeds(&b), b.Exceeds(&a), c.Exceeds(&a)
+		if below == "" && between == "" && over != "" {
+			t.Fatalf("%+v is within %+v, that is within %+v, and yet it exceeds that by %s", c, b, a, over)
+		}
+		met["below: "+below]++
+		met["over: "+over]++
+		if below == "" && between == "" {
+			met["a chain"]++
+		}
+	})
+	met.check(t, "a chain", "below: ", "over: ", "over: environments", "over: networks", "over: domains", "over: events", "over: datasets",
+		"over: signature", "over: time", "below: limits.rate.per_second", "below: limits.rate.burst", "below: limits.daily", "below: limits.credits")
+}
+
+// Promise: what reaches no further allows no more. Whatever a key may do whose bounds reach no further than others, a key
+// with those others may do, once it has begun to be valid; for a request as a whole, and for each thing it touches.
+func TestExceedsAgreesWithEnforcement(t *testing.T) {
+	t.Parallel()
+	met := tally{}
+	rapid.Check(t, func(t *rapid.T) {
+		d := drawFrom(t)
+		d.focus, d.also, d.all = "observe", evenly(t, "about", []string{"event", "dataset", "network", "domain", "environment", "signature", "time"}), false
+		project := d.project(projectIDs[0])
+		outer := access.Key{Project: project, Kind: access.Secret, Mode: d.mode("key"), Scopes: access.AllScopes, Bounds: d.bounds()}
+		if d.flip("of many bounds") {
+			outer.Bounds = d.plainBounds()
+		}
+		inner := outer
+		inner.Bounds = d.shrunk(&outer.Bounds)
+		attempt := d.attempt(project)
+		if attempt.At.Before(outer.NotBefore) {
+			outer.NotBefore = time.Time{}
+		}
+		by := inner.Exceeds(&outer.Bounds)
+		narrow, wide := verdicts(&inner, attempt), verdicts(&outer, attempt)
+		for i := range narrow {
+			if by == "" && narrow[i] && !wide[i] {
+				t.Fatalf("target %d: allowed within %+v, and denied within %+v", i-1, inner.Bounds, outer.Bounds)
+			}
+			if by != "" && narrow[i] && !wide[i] {
+				met["exceeds by "+by+", and is seen to"]++
+			}
+		}
+		if by == "" {
+			met["within"+change(narrow[0], wide[0])]++
+		}
+	})
+	met.check(t, "within: still yes", "within: still no", "within: no to yes")
+}
+
+// Promise: one domain covers another exactly when every page of the other is one of its own: no page is let in by what was
+// handed on that the giver is kept from, and nothing narrower is refused.
+func TestCoversAgreesWithMatches(t *testing.T) {
+	t.Parallel()
+	met := tally{}
+	for _, inner := range domainsOf(domains) {
+		for _, outer := range domainsOf(domains) {
+			within := (&access.Bounds{Domains: []access.Domain{inner}}).Exceeds(&access.Bounds{Domains: []access.Domain{outer}}) == ""
+			all := true
+			for _, page := range witnesses(inner) {
+				if !allowsPage(inner, page) {
+					t.Errorf("%v does not match its own %v", inner, page)
+				}
+				all = all && allowsPage(outer, page)
+			}
+			if within != all {
+				t.Errorf("%v covers %v: %v; matches its pages: %v", outer, inner, within, all)
+			}
+			for _, origin := range origins {
+				for _, referer := range referers {
+					page := access.ParseOrigin(origin, referer)
+					if within && allowsPage(inner, page) && !allowsPage(outer, page) {
+						t.Errorf("%v covers %v, and does not match %v", outer, inner, page)
+					}
+				}
+			}
+			met[map[bool]string{true: "covers", false: "does not"}[within]]++
+		}
+	}
+	met.check(t, "covers", "does not")
+}
+
+// witnesses are pages of a domain that between them tell it from every other that does not cover it.
+func witnesses(d access.Domain) []access.Origin {
+	if d.Host == "null" {
+		return []access.Origin{{Given: true, Host: "null"}}
+	}
+	hosts, schemes := []string{d.Host}, []string{d.Scheme}
+	if d.Wild {
+		hosts = []string{"zq." + d.Host, "qz." + d.Host, "q.z." + d.Host}
+	}
+	if d.Scheme == "" {
+		schemes = []string{"http", "https"}
+	}
+	var list []access.Origin
+	for _, scheme := range schemes {
+		for _, host := range hosts {
+			for _, more := range []string{"", "zq"} {
+				text := access.Domain{Scheme: scheme, Host: host, Port: d.Port}.String()
+				list = append(list, access.ParseOrigin("", text+cmpOr(d.Path, "/")+more))
+			}
+		}
+	}
+	return list
+}
+
+func cmpOr(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+func allowsPage(d access.Domain, page access.Origin) bool {
+	key := sampleKey()
+	key.Domains = []access.Domain{d}
+	attempt := access.Attempt{Action: access.HoldKey, At: noon, Circumstances: access.Circumstances{Via: access.InHeader, Origin: page}}
+	return access.Decide(key, &attempt).Allowed()
+}
+
+// Promise: the carriage is judged by the attempt alone, whatever the key is, and as Screen and Decide judge it.
+func TestCarriageNeedsNoKey(t *testing.T) {
+	t.Parallel()
+	met := tally{}
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawPair(t)
+		d := access.ScreenCarriage(p.attempt)
+		for _, key := range []*access.Key{p.key, drawFrom(t).key(p.others[0]), {Project: p.others[1]}} {
+			if s := access.Screen(key, p.attempt); !d.Allowed() && (s.Reason != d.Reason || s.Rule != d.Rule) {
+				t.Fatalf("carriage: %s, screen: %s", d.Reason, s.Reason)
+			} else if d.Allowed() && (s.Reason == access.SentInCleartext || s.Reason == access.ActionUndeclared) {
+				t.Fatalf("screen: %s", s.Reason)
+			}
+		}
+		met[d.Reason.String()]++
+	})
+	met.check(t, "allowed", "sent_in_cleartext", "action_undeclared")
+}
+
+// Promise: the names of restrictions, rights, states and what limits do on failure read back; others are refused.
+func TestBoundsNames(t *testing.T) {
+	t.Parallel()
+	all := access.AllRestrictions.Names()
+	if len(all) != 7 || slices.Contains(all, "") {
+		t.Errorf("restrictions %q", all)
+	}
+	var seen access.Restriction
+	for _, name := range all {
+		one, err := access.ParseRestriction(name)
+		if err != nil || !slices.Equal(one.Names(), []string{name}) || seen.Has(one) {
+			t.Errorf("%s reads back as %v, %v", name, one.Names(), err)
+		}
+		seen |= one
+	}
+	if seen != access.AllRestrictions || access.Restriction(0).Names() == nil {
+		t.Errorf("restrictions %b", seen)
+	}
+	for _, name := range []string{"read", "write", "delete"} {
+		if one, err := access.ParseRight(name); err != nil || one.String() != name {
+			t.Errorf("right %s reads back as %s, %v", name, one, err)
+		}
+	}
+	for _, name := range []string{"active", "disabled", "quarantined"} {
+		if one, ok := access.ParseState(name); !ok || one.String() != name {
+			t.Errorf("state %s reads back as %s, %v", name, one, ok)
+		}
+	}
+	for _, name := range []string{"deny", "local_share", "allow"} {
+		if one, ok := access.ParseOnFailure(name); !ok || one.String() != name {
+			t.Errorf("%s reads back as %s, %v", name, one, ok)
+		}
+	}
+	for _, bad := range []string{"", "Read", "network", "read write", "unknown", "none"} {
+		_, restriction := access.ParseRestriction(bad)
+		_, right := access.ParseRight(bad)
+		_, state := access.ParseState(bad)
+		_, onFailure := access.ParseOnFailure(bad)
+		if restriction == nil || right == nil || state || onFailure {
+			t.Errorf("%q is taken for a name", bad)
+		}
+	}
+	if access.State(9).String() != "unknown" || access.OnFailure(9).String() != "deny" || access.Class(9).String() != "none" ||
+		access.Core.String()+access.Premium.String() != "corepremium" {
+		t.Error("what has no name has one")
+	}
+	if full := access.ReadRecords | access.WriteRecords | access.DeleteRecords; full.String() != "read write delete" {
+		t.Errorf("all rights are %s", full)
+	}
+}
+
+// Promise: the default limits are those of the published page: 100 a second for public keys and 1,000 for secret ones.
+func TestDefaultLimits(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[access.Kind][3]int64{access.Public: {100, 1_000, 1_000_000}, access.Secret: {1_000, 10_000, 10_000_000}} {
+		l := access.DefaultLimits(kind)
+		if got := [3]int64{l.Rate.PerSecond, l.Rate.Burst, l.Daily.Most}; got != want || l.Credits.Most != 0 {
+			t.Errorf("%s: %v", kind, got)
+		}
+	}
+}
