@@ -69,7 +69,7 @@ func openControl(ctx context.Context, cfg config, w world, log *slog.Logger) (c 
 	if c.ledger, err = ledger.New(c.store, ledger.Config{Now: w.now, Log: log, Writer: newID()}); err != nil {
 		return nil, err
 	}
-	if c.limits, err = limit.Open(ctx, c.store, limit.Config{Now: w.now, Log: log, Server: newID()}); err != nil {
+	if c.limits, err = limit.Open(ctx, c.store.Counters(), limit.Config{Now: w.now, Log: log, Server: newID()}); err != nil {
 		return nil, err
 	}
 	c.gate = gate.New(c.keys, c.limits, c.ledger, w.now, newDecisionID)

@@ -14,7 +14,6 @@ import (
 	"github.com/weir-analytics/weir/internal/journal/segment"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
-	"github.com/weir-analytics/weir/internal/limit"
 	"github.com/weir-analytics/weir/internal/org"
 	"github.com/weir-analytics/weir/internal/query"
 	"github.com/weir-analytics/weir/internal/store"
@@ -38,7 +37,7 @@ type controlStore interface {
 	keyring.Store
 	org.Store
 	ledger.Store
-	limit.Store
+	Counters() store.Counters
 	Close() error
 }
 
