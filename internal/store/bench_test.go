@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -35,7 +36,7 @@ func BenchmarkRevokeKey(b *testing.B) {
 	for b.Loop() {
 		rec, _, err := ring.Create(b.Context(), permit, keyring.New{Kind: access.Public, Mode: access.Live})
 		if err == nil {
-			_, err = ring.Revoke(b.Context(), permit, rec.ID)
+			_, err = ring.Revoke(b.Context(), permit, rec.ID, 0)
 		}
 		if err != nil {
 			b.Fatal(err)
@@ -56,8 +57,9 @@ func BenchmarkOpen(b *testing.B) {
 			}
 			_, err = tx.ExecContext(b.Context(), `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
 				INSERT INTO keys (`+keyColumns+`) SELECT 'key_' || printf('%012d', i), $2, 'secret', 'live', 'label', 'steward',
-				'["events:write","users:write"]', '["production"]', 'sk_live_0000…0000', '', printf('%064d', i), i, i, NULL, NULL, 'operator', 1 FROM n`,
-				n, permit.Project())
+				'["events:write","users:write"]', '["production"]', 'sk_live_0000…0000', '', printf('%064d', i), i, i, NULL, NULL, 'operator', 1,
+				$3, 'active', 1, i, '', '', '', NULL FROM n`,
+				n, permit.Project(), keyring.WriteSettings(&access.Bounds{Environments: []string{"production"}, Limits: access.DefaultLimits(access.Secret)}))
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -65,7 +67,7 @@ func BenchmarkOpen(b *testing.B) {
 				b.Fatal(err)
 			}
 			for b.Loop() {
-				if _, err := keyring.Open(b.Context(), s, keyring.Config{Now: now}); err != nil {
+				if _, err := keyring.Open(b.Context(), s, keyring.Config{Now: now, NewID: rand.Text}); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -94,7 +96,7 @@ func flood(number int64, size int) ledger.Batch {
 		batch.Denials = append(batch.Denials, gate.Denial{
 			ID: fmt.Sprintf("d%020d", id*7919%1_000_003), At: now().Add(time.Duration(id) * time.Millisecond), Organization: "org_1",
 			Project: fmt.Sprint("prj_", i%3), KeyID: key, Action: access.WriteEvents, Reason: "scope_missing", Rule: "key holds the scope",
-			Environment: "production", Event: "checkout", Count: 1, RequestID: "00000000000000000000000000",
+			Environment: "production", Event: "checkout", Count: 1, Sender: gate.Sender{RequestID: "00000000000000000000000000"},
 		})
 		batch.Used = append(batch.Used, ledger.Used{Project: "prj_1", KeyID: key, Action: access.ReadEvents, Hour: now(), Requests: 1, Items: 1})
 	}

@@ -2,12 +2,16 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"database/sql/driver"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +25,7 @@ import (
 	"github.com/weir-analytics/weir/internal/org"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/store/storetest"
+	"github.com/weir-analytics/weir/internal/vault"
 )
 
 // Promise: SQLite is a store in every respect that access depends on.
@@ -71,6 +76,13 @@ type silence struct{}
 func (silence) Deny(gate.Denial) {}
 func (silence) Allow(gate.Use)   {}
 
+// freely is a gate.Limits that has none.
+type freely struct{}
+
+func (freely) Take(context.Context, gate.Charge) gate.Charged    { return gate.Charged{} }
+func (freely) Settle(context.Context, gate.Charge, int64) string { return "" }
+func (freely) Fail(netip.Addr, time.Time) (wait time.Duration)   { return 0 }
+
 // ringOver sets a store up and opens a ring over it, with a permit of the operator.
 func ringOver(t testing.TB, s *Store) (*keyring.Ring, *gate.Gate, gate.Permit) {
 	t.Helper()
@@ -78,11 +90,11 @@ func ringOver(t testing.TB, s *Store) (*keyring.Ring, *gate.Gate, gate.Permit) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ring, err := keyring.Open(t.Context(), s, keyring.Config{Now: now})
+	ring, err := keyring.Open(t.Context(), s, keyring.Config{Now: now, NewID: rand.Text, Vault: vaultFor(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	door := gate.New(ring, silence{}, now, ids())
+	door := gate.New(ring, freely{}, silence{}, now, ids())
 	operator, err := ring.Operator(p.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -94,12 +106,22 @@ func ringOver(t testing.TB, s *Store) (*keyring.Ring, *gate.Gate, gate.Permit) {
 	return ring, door, permit
 }
 
+// vaultFor is a vault of a new master key.
+func vaultFor(t testing.TB) *vault.Vault {
+	t.Helper()
+	key, _, err := vault.NewKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return vault.New(key)
+}
+
 func ask(t testing.TB, door *gate.Gate, key access.Text, action access.Action) (gate.Permit, error) {
-	caller, err := door.Identify(t.Context(), gate.Credential{Key: key, Via: access.InHeader}, action)
+	caller, err := door.Identify(t.Context(), gate.Credential{Key: key, Circumstances: access.Circumstances{Via: access.InHeader}}, action)
 	if err != nil {
 		return gate.Permit{}, err
 	}
-	return door.Admit(t.Context(), caller, access.Attempt{})
+	return door.Admit(t.Context(), caller, access.Attempt{}, gate.Cost{})
 }
 
 // Promise: a dump of every byte the store wrote, at any moment, has no secret key in it, nor a piece of one that would
@@ -113,35 +135,41 @@ func TestNoSecretIsOnDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	recording := gate.New(ring, book, now, ids())
+	recording := gate.New(ring, freely{}, book, now, ids())
 	var secrets []string
 	var public access.Text
+	seen := func(made keyring.Secrets) {
+		if text := made.Key.Reveal(); text != "" {
+			secrets = append(secrets, text[len("sk_live_")+access.LookupLength:])
+		}
+		if text := made.Signing.Reveal(); text != "" {
+			secrets = append(secrets, text[len("ss_"):], base64.StdEncoding.EncodeToString([]byte(text)), hex.EncodeToString([]byte(text)))
+		}
+	}
 	for n := range 20 {
 		kind := []access.Kind{access.Secret, access.Public}[n/19]
-		rec, text, err := ring.Create(t.Context(), permit, keyring.New{Kind: kind, Mode: access.Live, Scopes: access.EventsWrite, Label: "label"})
+		rec, made, err := ring.Create(t.Context(), permit, keyring.New{Kind: kind, Mode: access.Live, Scopes: access.EventsWrite, Label: "label", Steward: "ada"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if kind == access.Public {
-			public = text
+			public = made.Key
 			continue
 		}
-		secrets = append(secrets, text.Reveal()[len("sk_live_")+access.LookupLength:])
-		if _, err := ask(t, recording, text, access.ReadEvents); err == nil {
+		seen(made)
+		if _, err := ask(t, recording, made.Key, access.ReadEvents); err == nil {
 			t.Fatal("the denial is missing")
 		}
-		if _, err := ask(t, recording, text, access.WriteEvents); err != nil {
+		if _, err := ask(t, recording, made.Key, access.WriteEvents); err != nil {
 			t.Fatal(err)
 		}
-		misplace(t, recording, text)
-		if n%3 == 0 {
-			_, err = ring.Revoke(t.Context(), permit, rec.ID)
-		} else {
-			_, err = ring.Update(t.Context(), permit, rec.ID, keyring.Change{Label: new(string)})
+		misplace(t, recording, made.Key)
+		for _, made := range liveOn(t, ring, permit, rec.ID, n) {
+			seen(made)
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	}
+	if _, _, err := ring.HandOver(t.Context(), permit, "ada", "ben"); err != nil {
+		t.Fatal(err)
 	}
 	if err := book.Flush(t.Context()); err != nil {
 		t.Fatal(err)
@@ -163,6 +191,9 @@ func TestNoSecretIsOnDisk(t *testing.T) {
 				}
 			}
 		}
+		if !strings.Contains(dump, "v1.") || !strings.Contains(dump, "key.rotate") {
+			t.Errorf("%s: what was sealed or audited is not there: this test looks in the wrong place", when)
+		}
 		if !strings.Contains(dump, "…") {
 			t.Errorf("%s: the misplaced keys left no trace: this test looks in the wrong place", when)
 		}
@@ -175,6 +206,36 @@ func TestNoSecretIsOnDisk(t *testing.T) {
 	search("closed")
 }
 
+// liveOn takes a key through its life, which ends differently from key to key, and gives the secrets that were made.
+func liveOn(t *testing.T, ring *keyring.Ring, permit gate.Permit, id string, n int) (made []keyring.Secrets) {
+	t.Helper()
+	ring.Expose(t.Context(), id, gate.ExposedInURL, now())
+	for _, overlap := range []time.Duration{time.Hour, time.Duration(n%2) * time.Hour} {
+		_, secrets, err := ring.Rotate(t.Context(), permit, id, overlap, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made = append(made, secrets)
+	}
+	for range 2 {
+		_, secrets, err := ring.NewSigningSecret(t.Context(), permit, id, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made = append(made, secrets)
+	}
+	_, err := ring.Update(t.Context(), permit, id, keyring.Change{Label: new("used"), Signature: new(true)})
+	if err == nil && n%3 == 0 {
+		_, err = ring.Revoke(t.Context(), permit, id, 0)
+	} else if err == nil && n%3 == 1 {
+		_, err = ring.Disable(t.Context(), permit, id, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
 // misplace asks with a key that also stands, whole or in part, where names should stand.
 func misplace(t *testing.T, door *gate.Gate, key access.Text) {
 	sent := key.Reveal()
@@ -183,14 +244,14 @@ func misplace(t *testing.T, door *gate.Gate, key access.Text) {
 		targets = append(targets, access.Target{Environment: name}, access.Target{Environment: "nowhere", Event: name})
 	}
 	for _, each := range []bool{true, false} {
-		caller, err := door.Identify(t.Context(), gate.Credential{Key: key, Via: access.InHeader}, access.WriteEvents)
+		caller, err := door.Identify(t.Context(), gate.Credential{Key: key, Circumstances: access.Circumstances{Via: access.InHeader}}, access.WriteEvents)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := door.Admit(t.Context(), caller, access.Attempt{Each: each, Targets: targets}); err == nil {
+		if _, err := door.Admit(t.Context(), caller, access.Attempt{Each: each, Targets: targets}, gate.Cost{}); err == nil {
 			t.Fatal("the denial is missing")
 		}
-		if _, err := door.Admit(t.Context(), caller, access.Attempt{Each: true, Targets: append(targets, access.Target{})}); err != nil {
+		if _, err := door.Admit(t.Context(), caller, access.Attempt{Each: true, Targets: append(targets, access.Target{})}, gate.Cost{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -290,16 +351,16 @@ func TestReopening(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "weir.db")
 	first := opened(t, path)
 	ring, _, permit := ringOver(t, first)
-	rec, text, err := ring.Create(t.Context(), permit, keyring.New{Kind: access.Secret, Mode: access.Live, Scopes: access.EventsWrite})
+	rec, made, err := ring.Create(t.Context(), permit, keyring.New{Kind: access.Secret, Mode: access.Live, Scopes: access.EventsWrite})
 	if err != nil {
 		t.Fatal(err)
 	}
 	second := opened(t, path)
 	_, door, _ := ringOver(t, second)
-	if _, err := ask(t, door, text, access.WriteEvents); err != nil {
+	if _, err := ask(t, door, made.Key, access.WriteEvents); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ring.Revoke(t.Context(), permit, rec.ID); err != nil {
+	if _, err := ring.Revoke(t.Context(), permit, rec.ID, 0); err != nil {
 		t.Fatal(err)
 	}
 	closed(t, first)
@@ -307,7 +368,7 @@ func TestReopening(t *testing.T) {
 	third := opened(t, path)
 	defer closed(t, third)
 	_, door, _ = ringOver(t, third)
-	if _, err := ask(t, door, text, access.WriteEvents); problem.Of(err) != problem.KeyNotAccepted {
+	if _, err := ask(t, door, made.Key, access.WriteEvents); problem.Of(err) != problem.KeyNotAccepted {
 		t.Errorf("a revoked key came back: %v", err)
 	}
 }
@@ -394,7 +455,7 @@ func TestCheck(t *testing.T) {
 	for n := range 200 {
 		rec, _, err := ring.Create(t.Context(), permit, keyring.New{Kind: access.Public, Mode: access.Live})
 		if err == nil && n < 3 {
-			_, err = ring.Revoke(t.Context(), permit, rec.ID)
+			_, err = ring.Revoke(t.Context(), permit, rec.ID, 0)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -435,7 +496,7 @@ func damage(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	random := rand.New(rand.NewPCG(1, 2))
+	random := mathrand.New(mathrand.NewPCG(1, 2))
 	for at := 40 * 4096; at+4096 <= len(data); at += 4096 {
 		for i := range 200 {
 			data[at+i] = byte(random.Uint32())

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/ledger"
 )
@@ -107,7 +108,7 @@ func denialsAreKeptWhole(t *testing.T, open Open) {
 	want := []gate.Denial{
 		{
 			ID: "full", At: start(), Organization: "org_1", Project: "prj_1", KeyID: numbered(1), Action: access.RunSQL, Reason: "key_expired",
-			Rule: "key has not expired", Environment: "production", Event: "checkout", Count: 1 << 40, Address: netip.MustParseAddr("2001:db8::1"), RequestID: "r1",
+			Rule: "key has not expired", Environment: "production", Event: "checkout", Count: 1 << 40, Sender: gate.Sender{Address: netip.MustParseAddr("2001:db8::1"), RequestID: "r1"},
 		},
 		{ID: "bare", At: time.Unix(0, 0).UTC(), Project: "prj_1"},
 	}
@@ -126,7 +127,7 @@ func denialsAreKeptWhole(t *testing.T, open Open) {
 	slices.SortFunc(want, func(a, b gate.Denial) int { return strings.Compare(a.ID, b.ID) })
 	slices.SortFunc(got, func(a, b gate.Denial) int { return strings.Compare(a.ID, b.ID) })
 	for i := range want {
-		if got[i] != want[i] {
+		if !reflect.DeepEqual(got[i], want[i]) {
 			t.Errorf("got %.300v, want %.300v", got[i], want[i])
 		}
 	}
@@ -337,7 +338,7 @@ func writersAtTheSameTime(t *testing.T, open Open) {
 			if err := s.Ledger.Keep(t.Context(), b); err != nil {
 				t.Error(err)
 			}
-			if err := s.Keys.InsertKey(t.Context(), key("prj_1", numbered(100*w+n))); err != nil {
+			if err := s.Keys.InsertKey(t.Context(), key("prj_1", numbered(100*w+n)), audit.Entry{ID: fmt.Sprint("a", 100*w+n)}); err != nil {
 				t.Error(err)
 			}
 			if _, err := s.Keys.Projects(t.Context()); err != nil {

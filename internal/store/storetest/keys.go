@@ -1,9 +1,13 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -11,19 +15,79 @@ import (
 	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/audit"
+	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/keyring"
 )
+
+// fullKey is a key that has everything a key can have.
+func fullKey(id string) keyring.Record {
+	domain, err := access.ParseDomain("https://*.xn--bcher-kva.example:8443/shop")
+	if err != nil {
+		panic(err)
+	}
+	k := keyring.Record{
+		ID: id, Project: "prj_1", Kind: access.Public, Mode: access.Test, Label: "label", Steward: "steward",
+		Scopes: access.AllScopes, State: access.Quarantined, Hint: "pk_test_abcd…wxyz", Public: "pk_test_whole",
+		Digest: access.Digest{0, 1, 2, 30: 254, 31: 255}, Generation: 3, MintedAt: start().Add(time.Minute),
+		Former: []keyring.Former{
+			{Hint: "pk_test_abcd…1111", Digest: access.Digest{31: 1}, Generation: 1, Until: start().Add(time.Hour)},
+			{Hint: "pk_test_abcd…2222", Digest: access.Digest{0: 255}, Generation: 2, Until: start().Add(2 * time.Hour)},
+		},
+		Signing:   keyring.Signing{Sealed: "v1.sealed", Hint: "abcd", PublicKeys: []ed25519.PublicKey{bytes.Repeat([]byte{7}, ed25519.PublicKeySize)}},
+		CreatedAt: start(), UpdatedAt: start().Add(time.Microsecond), RevokedAt: start().Add(time.Hour), CreatedBy: "key_maker",
+		Exposed: gate.ExposedInURL, ExposedAt: start().Add(time.Second), Revision: 1,
+	}
+	k.Bounds = access.Bounds{
+		Environments: []string{"staging", "production"},
+		Networks: []access.Network{
+			{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Description: `office "<é`}, {Prefix: netip.MustParsePrefix("2001:db8::1/128")},
+		},
+		Domains: []access.Domain{domain}, Events: []string{"check*", "*", "a b"},
+		Datasets:  &access.Datasets{Core: true, Named: []access.NamedDataset{{Name: "orders", Rights: access.ReadRecords | access.DeleteRecords}}},
+		Signature: true, NotBefore: start().Add(-time.Hour), ExpiresAt: time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC),
+		Observe: access.ByNetwork | access.ByTime, Limits: access.DefaultLimits(access.Public),
+	}
+	return k
+}
+
+// find reads one key of a project.
+func find(ctx context.Context, s Stores, project, id string) (keyring.Record, error) {
+	list, err := s.Keys.Keys(ctx, keyring.Query{Project: project, ID: id, Live: true, Limit: 2})
+	switch {
+	case err != nil:
+		return keyring.Record{}, err
+	case len(list) > 1:
+		return keyring.Record{}, fmt.Errorf("%d keys have the id %q", len(list), id)
+	case len(list) == 0:
+		return keyring.Record{}, keyring.ErrNoKey
+	}
+	return list[0], nil
+}
+
+// all lists the first keys of a project.
+func all(t *testing.T, s Stores, project string, limit int) []keyring.Record {
+	t.Helper()
+	list, err := s.Keys.Keys(t.Context(), keyring.Query{Project: project, Live: true, Limit: limit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// changing is a change that is audited.
+func changing(change func(*keyring.Record)) func(*keyring.Record) (*audit.Entry, error) {
+	return func(r *keyring.Record) (*audit.Entry, error) {
+		change(r)
+		return &audit.Entry{ID: rand.Text(), At: start(), Project: r.Project, Subject: r.ID}, nil
+	}
+}
 
 // Promise: a key comes back as it was stored, every field of it, by each of the ways to read it.
 func keysAreKeptWhole(t *testing.T, open Open) {
 	s := plain(t, open)
 	establish(t, s)
-	full := keyring.Record{
-		ID: numbered(1), Project: "prj_1", Kind: access.Public, Mode: access.Test, Label: "label", Steward: "steward",
-		Scopes: access.AllScopes, Environments: []string{"staging", "production"}, Hint: "pk_test_abcd…wxyz", Public: "pk_test_whole",
-		Digest: access.Digest{0, 1, 2, 30: 254, 31: 255}, CreatedAt: start(), UpdatedAt: start().Add(time.Microsecond),
-		ExpiresAt: time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC), RevokedAt: start().Add(time.Hour), CreatedBy: "key_maker",
-	}
+	full := fullKey(numbered(1))
 	bare := key("prj_1", numbered(2))
 	ancient := key("prj_1", numbered(3)) // a moment that is zero in many a clock is still a moment
 	ancient.CreatedAt, ancient.UpdatedAt = time.Unix(-1, 0).UTC(), time.Unix(0, 0).UTC()
@@ -45,20 +109,23 @@ func keysAreKeptWhole(t *testing.T, open Open) {
 		}
 	}
 	for _, k := range want {
-		got, err := s.Keys.Key(t.Context(), "prj_1", k.ID)
+		got, err := find(t.Context(), s, "prj_1", k.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		compare("Key", got)
-		got, err = s.Keys.ChangeKey(t.Context(), "prj_1", k.ID, func(r *keyring.Record) error { compare("ChangeKey's change", *r); return nil })
+		compare("Keys by id", got)
+		got, err = s.Keys.ChangeKey(t.Context(), "prj_1", k.ID, func(r *keyring.Record) (*audit.Entry, error) {
+			compare("ChangeKey's change", *r)
+			return nil, nil
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		compare("ChangeKey", got)
 	}
-	list, err := s.Keys.Keys(t.Context(), "prj_1", true, keyring.Place{}, 1000)
-	if err != nil || len(list) != len(want) {
-		t.Fatalf("listed %d of %d, %v", len(list), len(want), err)
+	list := all(t, s, "prj_1", 1000)
+	if len(list) != len(want) {
+		t.Fatalf("listed %d of %d", len(list), len(want))
 	}
 	seen := 0
 	if err := s.Keys.EachKey(t.Context(), func(k keyring.Record) error { seen++; compare("EachKey", k); return nil }); err != nil || seen != len(want) {
@@ -80,28 +147,27 @@ func namesAreToldApart(t *testing.T, open Open) {
 		canary := key("prj_"+name, "key_"+name)
 		canary.Label = fmt.Sprint("canary ", i)
 		insert(t, s, canary)
-		if err := s.Keys.InsertKey(t.Context(), key("prj_1", canary.ID)); !errors.Is(err, keyring.ErrTaken) {
+		if err := s.Keys.InsertKey(t.Context(), key("prj_1", canary.ID), audit.Entry{ID: "taken " + canary.ID}); !errors.Is(err, keyring.ErrTaken) {
 			t.Errorf("an id that is taken: %v", err)
 		}
 	}
 	for i, name := range names {
 		want := fmt.Sprint("canary ", i)
-		list, err := s.Keys.Keys(t.Context(), "prj_"+name, true, keyring.Place{}, 10)
-		if err != nil || len(list) != 1 || list[0].Label != want {
-			t.Errorf("project %.40q lists %.200v, %v", name, list, err)
+		if list := all(t, s, "prj_"+name, 10); len(list) != 1 || list[0].Label != want {
+			t.Errorf("project %.40q lists %.200v", name, list)
 		}
-		if got, err := s.Keys.Key(t.Context(), "prj_"+name, "key_"+name); err != nil || got.Label != want {
+		if got, err := find(t.Context(), s, "prj_"+name, "key_"+name); err != nil || got.Label != want {
 			t.Errorf("project %.40q has %.200v, %v", name, got, err)
 		}
 	}
 	for i, name := range names {
 		other := names[(i+1)%len(names)]
-		if _, err := s.Keys.Key(t.Context(), "prj_"+other, "key_"+name); !errors.Is(err, keyring.ErrNoKey) {
+		if _, err := find(t.Context(), s, "prj_"+other, "key_"+name); !errors.Is(err, keyring.ErrNoKey) {
 			t.Errorf("project %.40q has the key %.40q: %v", other, name, err)
 		}
-		_, err := s.Keys.ChangeKey(t.Context(), "prj_"+other, "key_"+name, func(*keyring.Record) error {
+		_, err := s.Keys.ChangeKey(t.Context(), "prj_"+other, "key_"+name, func(*keyring.Record) (*audit.Entry, error) {
 			t.Errorf("project %.40q changes the key %.40q", other, name)
-			return nil
+			return nil, nil
 		})
 		if !errors.Is(err, keyring.ErrNoKey) {
 			t.Errorf("project %.40q changes the key %.40q: %v", other, name, err)
@@ -115,17 +181,17 @@ func zeroByte(t *testing.T, open Open) {
 	establish(t, s)
 	insert(t, s, key("prj_1", "key_a"))
 	for _, id := range []string{"key_a\x00", "key_a\x00b", "\x00key_a"} {
-		if k, err := s.Keys.Key(t.Context(), "prj_1", id); err == nil {
+		if k, err := find(t.Context(), s, "prj_1", id); err == nil {
 			t.Errorf("%q is %q", id, k.ID)
 		}
-		if err := s.Keys.InsertKey(t.Context(), key("prj_1", id)); err != nil {
+		if err := s.Keys.InsertKey(t.Context(), key("prj_1", id), audit.Entry{ID: "made " + id}); err != nil {
 			continue
 		}
-		if k, err := s.Keys.Key(t.Context(), "prj_1", id); err != nil || k.ID != id {
+		if k, err := find(t.Context(), s, "prj_1", id); err != nil || k.ID != id {
 			t.Errorf("%q came back as %q, %v", id, k.ID, err)
 		}
 	}
-	if k, err := s.Keys.Key(t.Context(), "prj_1", "key_a"); err != nil || k.ID != "key_a" {
+	if k, err := find(t.Context(), s, "prj_1", "key_a"); err != nil || k.ID != "key_a" {
 		t.Errorf("found %q, %v", k.ID, err)
 	}
 }
@@ -152,7 +218,7 @@ func keysAreListedInOrder(t *testing.T, open Open) {
 	})
 	for from := range want {
 		for _, limit := range []int{1, 3, 100} {
-			list, err := s.Keys.Keys(t.Context(), "prj_1", true, want[from], limit)
+			list, err := s.Keys.Keys(t.Context(), keyring.Query{Project: "prj_1", Live: true, After: want[from], Limit: limit})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -179,11 +245,10 @@ func liveKeysCanBeLeftOut(t *testing.T, open Open) {
 		k.Mode, k.CreatedAt = mode, start().Add(time.Duration(i)*time.Second)
 		insert(t, s, k)
 	}
-	all, err := s.Keys.Keys(t.Context(), "prj_1", true, keyring.Place{}, 10)
-	if err != nil || len(all) != 5 {
-		t.Fatalf("%d keys, %v; want 5", len(all), err)
+	if n := len(all(t, s, "prj_1", 10)); n != 5 {
+		t.Fatalf("%d keys; want 5", n)
 	}
-	list, err := s.Keys.Keys(t.Context(), "prj_1", false, keyring.Place{}, 2)
+	list, err := s.Keys.Keys(t.Context(), keyring.Query{Project: "prj_1", Limit: 2})
 	if err != nil || len(list) != 2 || list[0].Mode != access.Test || list[1].Mode != access.Test {
 		t.Fatalf("%d keys of test mode, %v; want 2", len(list), err)
 	}
@@ -199,17 +264,14 @@ func changesAreNotLost(t *testing.T, open Open) {
 	const writers, times = 4, 10
 	each(writers, func(int) {
 		for range times {
-			_, err := s.Keys.ChangeKey(t.Context(), "prj_1", k.ID, func(r *keyring.Record) error {
-				r.Label += "x"
-				return nil
-			})
+			_, err := s.Keys.ChangeKey(t.Context(), "prj_1", k.ID, changing(func(r *keyring.Record) { r.Label += "x" }))
 			if err != nil {
 				t.Error(err)
 			}
 		}
 	})
-	if got, err := s.Keys.Key(t.Context(), "prj_1", k.ID); err != nil || len(got.Label) != writers*times {
-		t.Errorf("%d changes are there, %v", len(got.Label), err)
+	if got, err := find(t.Context(), s, "prj_1", k.ID); err != nil || len(got.Label) != writers*times || got.Revision != 1+writers*times {
+		t.Errorf("%d changes are there, and it is of revision %d, %v", len(got.Label), got.Revision, err)
 	}
 }
 
@@ -219,16 +281,24 @@ func refusedChange(t *testing.T, open Open) {
 	establish(t, s)
 	k := key("prj_1", numbered(1))
 	insert(t, s, k)
-	_, err := s.Keys.ChangeKey(t.Context(), "prj_1", k.ID, func(r *keyring.Record) error {
+	_, err := s.Keys.ChangeKey(t.Context(), "prj_1", k.ID, func(r *keyring.Record) (*audit.Entry, error) {
 		r.Label, r.RevokedAt = "changed", start()
-		return ErrFault
+		return &audit.Entry{ID: "refused"}, ErrFault
 	})
 	if !errors.Is(err, ErrFault) {
 		t.Errorf("got %v", err)
 	}
-	if got, err := s.Keys.Key(t.Context(), "prj_1", k.ID); err != nil || !reflect.DeepEqual(got, k) {
-		t.Errorf("it is %+v, %v", got, err)
+	unchanged := func() {
+		t.Helper()
+		if got, err := find(t.Context(), s, "prj_1", k.ID); err != nil || !reflect.DeepEqual(got, k) {
+			t.Errorf("it is %+v, %v", got, err)
+		}
 	}
+	unchanged()
+	if _, err = s.Keys.ChangeKey(t.Context(), "prj_1", k.ID, func(r *keyring.Record) (*audit.Entry, error) { r.Label = "changed"; return nil, nil }); err != nil {
+		t.Errorf("a change that is not audited: %v", err)
+	}
+	unchanged()
 }
 
 // Promise: reading every key stops at the visitor's first error, which comes back as it was, and leaves the store free.
@@ -261,10 +331,10 @@ func cancelledCalls(t *testing.T, open Open) {
 	insert(t, s, k)
 	gone := cancelled(t)
 	for name, call := range map[string]func() error{
-		"InsertKey":     func() error { return s.Keys.InsertKey(gone, key("prj_1", numbered(2))) },
+		"InsertKey":     func() error { return s.Keys.InsertKey(gone, key("prj_1", numbered(2)), audit.Entry{ID: "gone"}) },
 		"InsertProject": func() error { return s.Orgs.InsertProject(gone, project("prj_2", start())) },
 		"Keep":          func() error { return s.Ledger.Keep(gone, batch("w", 1, denial(1))) },
-		"Key":           func() error { _, err := s.Keys.Key(gone, "prj_1", k.ID); return err },
+		"Keys":          func() error { _, err := find(gone, s, "prj_1", k.ID); return err },
 		"ChangeKey":     func() error { return revoke(gone, s, k.ID) },
 	} {
 		if err := call(); !errors.Is(err, context.Canceled) {
@@ -273,16 +343,15 @@ func cancelledCalls(t *testing.T, open Open) {
 	}
 	// Half-way: after the key was read, before it is stored.
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := s.Keys.ChangeKey(ctx, "prj_1", k.ID, func(r *keyring.Record) error {
+	_, err := s.Keys.ChangeKey(ctx, "prj_1", k.ID, changing(func(r *keyring.Record) {
 		r.RevokedAt = start()
 		cancel()
-		return nil
-	})
+	}))
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("half-way: %v", err)
 	}
-	if list, err := s.Keys.Keys(t.Context(), "prj_1", true, keyring.Place{}, 10); err != nil || len(list) != 1 || !reflect.DeepEqual(list[0], k) {
-		t.Errorf("keys are %+v, %v", list, err)
+	if list := all(t, s, "prj_1", 10); len(list) != 1 || !reflect.DeepEqual(list[0], k) {
+		t.Errorf("keys are %+v", list)
 	}
 	if list, err := s.Keys.Projects(t.Context()); err != nil || len(list) != 1 {
 		t.Errorf("projects are %+v, %v", list, err)
@@ -293,9 +362,6 @@ func cancelledCalls(t *testing.T, open Open) {
 }
 
 func revoke(ctx context.Context, s Stores, id string) error {
-	_, err := s.Keys.ChangeKey(ctx, "prj_1", id, func(r *keyring.Record) error {
-		r.RevokedAt = start()
-		return nil
-	})
+	_, err := s.Keys.ChangeKey(ctx, "prj_1", id, changing(func(r *keyring.Record) { r.RevokedAt = start() }))
 	return err
 }

@@ -1,8 +1,11 @@
 package storetest
 
 import (
+	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -30,16 +33,26 @@ type silence struct{}
 func (silence) Deny(gate.Denial) {}
 func (silence) Allow(gate.Use)   {}
 
+// freely is a gate.Limits that has none.
+type freely struct{}
+
+func (freely) Take(context.Context, gate.Charge) gate.Charged    { return gate.Charged{} }
+func (freely) Settle(context.Context, gate.Charge, int64) string { return "" }
+func (freely) Fail(netip.Addr, time.Time) (wait time.Duration)   { return 0 }
+
 // move opens a ring over a store, as a start of the program does.
 func move(t *testing.T, s Stores, at time.Time) *house {
 	t.Helper()
 	h := &house{t: t, stores: s, now: at}
 	now := func() time.Time { return h.now }
-	ring, err := keyring.Open(t.Context(), s.Keys, keyring.Config{Now: now})
+	opened := rand.Text()
+	made := 0
+	id := func() string { made++; return fmt.Sprint(opened, made) }
+	ring, err := keyring.Open(t.Context(), s.Keys, keyring.Config{Now: now, NewID: id})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.ring, h.gate = ring, gate.New(ring, silence{}, now, func() string { return "id" })
+	h.ring, h.gate = ring, gate.New(ring, freely{}, silence{}, now, id)
 	operator, err := ring.Operator("prj_1")
 	if err != nil {
 		t.Fatal(err)
@@ -51,26 +64,33 @@ func move(t *testing.T, s Stores, at time.Time) *house {
 }
 
 func (h *house) ask(text access.Text, action access.Action) (gate.Permit, error) {
-	caller, err := h.gate.Identify(h.t.Context(), gate.Credential{Key: text, Via: access.InHeader}, action)
+	caller, err := h.gate.Identify(h.t.Context(), gate.Credential{Key: text, Circumstances: access.Circumstances{Via: access.InHeader}}, action)
 	if err != nil {
 		return gate.Permit{}, err
 	}
-	return h.gate.Admit(h.t.Context(), caller, access.Attempt{})
+	return h.gate.Admit(h.t.Context(), caller, access.Attempt{}, gate.Cost{})
 }
 
 func (h *house) create() (keyring.Record, access.Text, error) {
-	return h.ring.Create(h.t.Context(), h.permit, keyring.New{
+	rec, secrets, err := h.ring.Create(h.t.Context(), h.permit, keyring.New{
 		Kind: access.Secret, Mode: access.Live, Label: "label", Scopes: access.EventsRead | access.EventsWrite,
 	})
+	return rec, secrets.Key, err
 }
 
 // agree fails unless the snapshot has what the store has.
 func (h *house) agree(when string) {
 	h.t.Helper()
 	err := h.stores.Keys.EachKey(h.t.Context(), func(r keyring.Record) error {
-		k, ok := h.ring.Peek(r.Project, r.ID)
-		if !ok || k.Scopes != r.Scopes || !slices.Equal(k.Environments, r.Environments) || !k.ExpiresAt.Equal(r.ExpiresAt) || !k.RevokedAt.Equal(r.RevokedAt) {
-			return fmt.Errorf("the store has %+v, the snapshot %+v", r, k)
+		lookup, _ := access.LookupOf(r.ID)
+		e, ok := h.ring.Lookup(lookup)
+		if !ok {
+			return fmt.Errorf("the snapshot does not have %+v", r)
+		}
+		k := e.Key
+		if k.Scopes != r.Scopes || k.State != r.State || keyring.WriteSettings(&k.Bounds) != keyring.WriteSettings(&r.Bounds) || !k.RevokedAt.Equal(r.RevokedAt) ||
+			e.Digest != r.Digest || e.Generation != r.Generation || len(e.Former) != len(r.Former) || !k.MintedAt.Equal(r.MintedAt) {
+			return fmt.Errorf("the store has %+v, the snapshot %+v", r, e)
 		}
 		return nil
 	})
@@ -79,7 +99,7 @@ func (h *house) agree(when string) {
 	}
 }
 
-// story makes, narrows and revokes keys, and reports what was confirmed.
+// story makes, narrows, rotates and revokes keys, and reports what was confirmed.
 func (h *house) story(rec keyring.Record, between func(step string)) (narrowed, revoked bool) {
 	h.t.Helper()
 	_, _, _ = h.create()
@@ -87,7 +107,13 @@ func (h *house) story(rec keyring.Record, between func(step string)) (narrowed, 
 	_, err := h.ring.Update(h.t.Context(), h.permit, rec.ID, keyring.Change{Scopes: ptr(access.EventsRead)})
 	narrowed = err == nil
 	between("update")
-	_, err = h.ring.Revoke(h.t.Context(), h.permit, rec.ID)
+	_, _, _ = h.ring.Rotate(h.t.Context(), h.permit, rec.ID, time.Hour, 0)
+	between("rotate")
+	_, _ = h.ring.SetPolicy(h.t.Context(), h.permit, 0, false, func(p *access.Policy) error { p.Limits.Daily.Most++; return nil })
+	between("policy")
+	h.ring.Expose(h.t.Context(), rec.ID, gate.ExposedInURL, h.now)
+	between("expose")
+	_, err = h.ring.Revoke(h.t.Context(), h.permit, rec.ID, 0)
 	between("revoke")
 	return narrowed, err == nil
 }
@@ -234,7 +260,7 @@ func clockSteps(t *testing.T, open Open) {
 		made = append(made, rec.ID)
 		for _, at := range []time.Time{h.now.Add(-time.Hour), time.Unix(0, 0), h.now} {
 			h.now = at
-			if _, err := h.ring.Revoke(t.Context(), h.permit, rec.ID); err != nil {
+			if _, err := h.ring.Revoke(t.Context(), h.permit, rec.ID, 0); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := h.ask(text, access.ReadEvents); problem.Of(err) != problem.KeyNotAccepted {
@@ -247,7 +273,7 @@ func clockSteps(t *testing.T, open Open) {
 	}
 	var listed []string
 	for cursor := ""; ; {
-		page, next, err := h.ring.List(t.Context(), h.permit, cursor, 2)
+		page, next, err := h.ring.List(t.Context(), h.permit, "", cursor, 2)
 		if err != nil {
 			t.Fatal(err)
 		}

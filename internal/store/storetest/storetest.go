@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
 	"github.com/weir-analytics/weir/internal/org"
@@ -46,6 +47,8 @@ func Run(t *testing.T, open Open) {
 		"changes of a key are not lost":      changesAreNotLost,
 		"live keys can be left out":          liveKeysCanBeLeftOut,
 		"a refused change changes nothing":   refusedChange,
+		"policies are kept whole":            policiesAreKeptWhole,
+		"changes of a policy are not lost":   policyChangesAreNotLost,
 		"reading keys stops":                 readingStops,
 		"cancelled calls":                    cancelledCalls,
 		"batches are counted once":           batchesAreCountedOnce,
@@ -121,13 +124,13 @@ func numbered(n int) string { return fmt.Sprintf("key_%012d", n) }
 func key(project, id string) keyring.Record {
 	return keyring.Record{
 		ID: id, Project: project, Kind: access.Secret, Mode: access.Live, Label: "label", Scopes: access.EventsRead,
-		Hint: "sk_live_…", CreatedAt: start(), UpdatedAt: start(), CreatedBy: "operator",
+		Hint: "sk_live_…", Generation: 1, MintedAt: start(), CreatedAt: start(), UpdatedAt: start(), CreatedBy: "operator", Revision: 1,
 	}
 }
 
 func insert(t *testing.T, s Stores, k keyring.Record) {
 	t.Helper()
-	if err := s.Keys.InsertKey(t.Context(), k); err != nil {
+	if err := s.Keys.InsertKey(t.Context(), k, audit.Entry{ID: "made " + k.ID, At: start(), Project: k.Project, Subject: k.ID}); err != nil {
 		t.Fatalf("insert key %.40q: %v", k.ID, err)
 	}
 }
