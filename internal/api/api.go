@@ -106,6 +106,7 @@ func New(cfg Config) (*API, error) {
 	a.open()
 	document := a.document()
 	listsAreLists(a.registry)
+	mayBeNull(a.registry, "Key", "datasets")
 	text, err := json.MarshalIndent(document, "", "  ")
 	if err != nil {
 		return nil, err

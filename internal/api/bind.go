@@ -149,7 +149,7 @@ func (rq *request) readBody(schema *huma.Schema, optional bool, into any, faults
 		return badJSON(text, err)
 	}
 	huma.Validate(rq.a.registry, schema, huma.NewPathBuffer(nil, 0), huma.ModeWriteToServer, loose, faults)
-	refuseNulls(rq.a.registry, schema, loose, faults)
+	refuseNulls(rq.a.registry, schema, huma.NewPathBuffer(nil, 0), loose, faults)
 	if len(faults.Errors) > 0 {
 		return nil
 	}
@@ -164,18 +164,34 @@ func (rq *request) readBody(schema *huma.Schema, optional bool, into any, faults
 	return nil
 }
 
-// refuseNulls finds the members that are null and may not be. The validator takes such a member for one left out; whoever
-// sends it means more than that.
-func refuseNulls(registry huma.Registry, schema *huma.Schema, value any, faults *huma.ValidateResult) {
+// refuseNulls finds the members that are null and may not be, at every depth. The validator takes such a member for one
+// left out; whoever sends it means more than that.
+func refuseNulls(registry huma.Registry, schema *huma.Schema, at *huma.PathBuffer, value any, faults *huma.ValidateResult) {
 	if schema.Ref != "" {
 		schema = registry.SchemaFromRef(schema.Ref)
 	}
-	members, _ := value.(map[string]any)
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		if p := schema.Properties[name]; p != nil && members[name] == nil && p.Type != "" && !p.Nullable {
-			at := huma.NewPathBuffer(nil, 0)
+	switch value := value.(type) {
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(value)) {
+			p := schema.Properties[name]
+			if p == nil {
+				continue
+			}
 			at.Push(name)
-			faults.Add(at, nil, "must not be null; leave it out")
+			if value[name] == nil && (p.Type != "" || p.Ref != "") && !p.Nullable {
+				faults.Add(at, nil, "must not be null; leave it out")
+			}
+			refuseNulls(registry, p, at, value[name], faults)
+			at.Pop()
+		}
+	case []any:
+		for i, item := range value {
+			if schema.Items == nil {
+				return
+			}
+			at.PushIndex(i)
+			refuseNulls(registry, schema.Items, at, item, faults)
+			at.Pop()
 		}
 	}
 }

@@ -21,8 +21,17 @@ func isKeyParameter(name string) bool { return slices.Contains(keyParameters[:],
 
 // credentialOf finds the key of a request: X-API-Key, a bearer token, or a parameter. The same key may stand in several
 // places; two different ones are refused (RFC 6750 section 2). A key that stands in the query string counts as sent
-// there, wherever else it stands.
+// there, wherever else it stands. What came in cleartext is the gate's to refuse, whatever else is wrong with it: the
+// answer does not depend on it.
 func credentialOf(rq *request) (gate.Credential, error) {
+	c, err := readCredential(rq)
+	if code := problem.Of(err); c.Cleartext && (code == problem.TwoCredentials || code == problem.MalformedKey) {
+		c.Key, err = access.SecretText("unreadable"), nil
+	}
+	return c, err
+}
+
+func readCredential(rq *request) (gate.Credential, error) {
 	c := gate.Credential{Circumstances: circumstances(rq), RequestID: rq.id, Client: gate.Client{Agent: clip(access.HideKeysIn(rq.r.UserAgent()), maxAgent)}}
 	key := ""
 	take := func(value string) bool {

@@ -21,6 +21,7 @@ import (
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/signature"
 )
 
 // Promise: every row is in the document with its action, and nothing else is.
@@ -190,14 +191,24 @@ func TestEveryRouteRefusesBadRequests(t *testing.T) {
 		}
 		expect(problem.TwoCredentials, path, nil, "Authorization", "Bearer "+other)
 		expect(problem.InvalidRequest, path+"?limit=%zz", nil)
-		expect(problem.InvalidField, path+unknown, strings.NewReader(`{}`))
-		if op.Method != http.MethodPost && op.Method != http.MethodPatch {
+		var body io.Reader
+		if op.Body {
+			body = strings.NewReader(`{}`)
+		}
+		expect(problem.InvalidField, path+unknown, body)
+		if !op.Body {
+			expect(problem.InvalidRequest, path, strings.NewReader(`{}`))
+			expect(problem.InvalidRequest, path, io.MultiReader(strings.NewReader(`{}`))) // in chunks
 			continue
 		}
 		expect(problem.UnsupportedMediaType, path, strings.NewReader(`<a/>`), "Content-Type", "application/xml")
 		expect(problem.InvalidJSON, path, strings.NewReader(`{"a":`))
 		expect(problem.InvalidJSON, path, strings.NewReader("{\"a\":\"\xff\"}"))
 		expect(problem.InvalidRequest, path, strings.NewReader(" "))
+		expect(problem.DigestUnsupported, path, strings.NewReader(`{}`), "Content-Digest", "md5=:1B2M2Y8AsgTpgAmY7PhCfg==:")
+		expect(problem.DigestInvalid, path, strings.NewReader(`{}`), "Content-Digest", "sha-256=:AAAA:")
+		expect(problem.DigestMismatched, path, strings.NewReader(`{}`), "Content-Digest", signature.ContentDigest([]byte(`[]`)))
+		expect(problem.InvalidRequest, path, strings.NewReader(`{}`), "Content-Digest", "?")
 		expect(problem.BodyTooLarge, path, strings.NewReader(strings.Repeat(" ", 5<<20+1)))
 		expect(problem.InvalidRequest, path, strings.NewReader("\x1f\x8b"), "Content-Encoding", "gzip")
 	}

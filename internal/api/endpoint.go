@@ -2,12 +2,10 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/gate"
@@ -59,6 +57,7 @@ type row struct {
 	status       int
 	doc          doc
 	costs        bool // credits
+	takes        bool // a body
 	serve        func(*request) error
 }
 
@@ -78,6 +77,7 @@ func mount[I, O any](a *API, e endpoint[I, O]) {
 	e.Doc.fill(new(I), new(O))
 	a.add(row{
 		method: e.Method, path: e.Path, action: e.Action, cross: e.Cross, body: e.Body, status: status, doc: e.Doc, costs: e.Cost > 0,
+		takes: e.Doc.takes(),
 		serve: func(rq *request) error {
 			in, permit, attempt, err := admit(a, rq, &e)
 			if err != nil {
@@ -94,6 +94,10 @@ func mount[I, O any](a *API, e endpoint[I, O]) {
 			if err != nil {
 				return rq.interrupted(err)
 			}
+			if err := rq.begin(e.Long); err != nil {
+				drop(out)
+				return err
+			}
 			return write(rq, out)
 		},
 	})
@@ -108,6 +112,9 @@ func admit[I, O any](a *API, rq *request, e *endpoint[I, O]) (in I, permit gate.
 	rq.caller = caller
 	if !wrong {
 		if in, err = e.Read(rq); err != nil {
+			return in, permit, attempt, err
+		}
+		if err = rq.noBody(); err != nil {
 			return in, permit, attempt, err
 		}
 		if caller, err = a.proven(rq, caller); err != nil {
@@ -153,41 +160,6 @@ func drop(out any) {
 	}
 }
 
-// stillEvery is how often it is asked whether a long answer is still allowed.
-const stillEvery = 250 * time.Millisecond
-
-// watch ends a request whose key is revoked, narrowed or expires while it is being answered. The function it gives ends
-// the watch.
-func (a *API) watch(rq *request, permit gate.Permit, attempt access.Attempt) func() {
-	ctx, cancel := context.WithCancelCause(rq.ctx())
-	rq.r = rq.r.WithContext(ctx)
-	go func() {
-		tick := time.NewTicker(stillEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				if err := a.cfg.Gate.Watch(permit, attempt); err != nil {
-					cancel(err)
-					_ = http.NewResponseController(&rq.reply).SetWriteDeadline(a.cfg.Now()) // an answer under way ends too
-					return
-				}
-			}
-		}
-	}()
-	return func() { cancel(context.Canceled) }
-}
-
-// interrupted is the reason why a request was ended, if it was, and else the error that it ended with.
-func (rq *request) interrupted(err error) error {
-	if p, ok := errors.AsType[*problem.Error](context.Cause(rq.ctx())); ok {
-		return p
-	}
-	return err
-}
-
 // mountOpen adds a row that needs no key.
 func mountOpen(a *API, o open) {
 	if o.Action != access.Anyone {
@@ -216,6 +188,7 @@ func (a *API) identify(rq *request, action access.Action) (caller gate.Caller, w
 		return gate.Caller{}, false, err
 	}
 	if caller, err = a.cfg.Gate.Identify(rq.ctx(), credential, action); err != nil {
+		rq.shown = credential.Key
 		return gate.Caller{}, false, err
 	}
 	rq.line.keyID = caller.KeyID()

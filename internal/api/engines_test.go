@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/gate/gatetest"
 	"github.com/weir-analytics/weir/internal/journal/segment"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
@@ -24,6 +26,24 @@ type controlStore interface {
 	org.Store
 	ledger.Store
 	Close() error
+}
+
+// limits is what counts, and is run and closed as the program does.
+type limits interface {
+	gate.Limits
+	Run(context.Context)
+	Close(context.Context) error
+}
+
+// uncounted lets everything through.
+type uncounted struct{ gatetest.Limits }
+
+func (*uncounted) Run(context.Context) {}
+
+func (*uncounted) Close(context.Context) error { return nil }
+
+func openLimits(context.Context, controlStore, func() time.Time, *slog.Logger) (limits, error) {
+	return &uncounted{}, nil
 }
 
 type warehouse interface {

@@ -1,5 +1,12 @@
 package api
 
+const (
+	limitsShown = `"limits":{"rate":{"per_second":1000,"burst":10000,"on_store_failure":"local_share"},` +
+		`"daily":{"most":10000000,"on_store_failure":"local_share"},"credits":{"most":0,"on_store_failure":"deny"}}`
+	publicLimitsShown = `"limits":{"rate":{"per_second":100,"burst":1000,"on_store_failure":"local_share"},` +
+		`"daily":{"most":1000000,"on_store_failure":"local_share"},"credits":{"most":0,"on_store_failure":"deny"}}`
+)
+
 // The examples of the document. A test sends each one and compares what it gets with what is shown here.
 var (
 	trackExample = example{
@@ -38,8 +45,25 @@ var (
 		Name: "secret", Status: 201,
 		Body: `{"kind":"secret","label":"nightly report","steward":"ana@example.com","scopes":["sql:run"],"environments":["production"]}`,
 		Answer: `{"id":"key_3fQ9xT0aLmZk","kind":"secret","mode":"live","label":"nightly report","steward":"ana@example.com","scopes":["sql:run"],` +
-			`"environments":["production"],"prefix":"sk_live_3fQ9","last_four":"a1B2","key":"sk_live_3fQ9xT0aLmZk…","status":"active",` +
-			`"created_at":"2026-01-31T12:00:00Z","created_by":"key_0000000000A1","updated_at":"2026-01-31T12:00:00Z","expires_at":null,"revoked_at":null}`,
+			`"status":"active","prefix":"sk_live_3fQ9","last_four":"a1B2","key":"sk_live_3fQ9xT0aLmZk…","environments":["production"],"networks":[],` +
+			`"domains":[],"events":[],"datasets":null,"signature":false,"not_before":null,"expires_at":null,"observe":[],` + limitsShown +
+			`,"public_keys":[],"generation":1,"minted_at":"2026-01-31T12:00:00Z","former":[],"advice":[],"source":"stored",` +
+			`"created_at":"2026-01-31T12:00:00Z","created_by":"key_0000000000A1","updated_at":"2026-01-31T12:00:00Z","revoked_at":null,"version":1}`,
+	}
+	dryRunExample = example{
+		Name: "dry run", Status: 200,
+		Body: `{"kind":"public","label":"web shop","domains":["https://*.example.com"],"events":["page_viewed","checkout *"],"dry_run":true}`,
+		Answer: `{"id":"","kind":"public","mode":"live","label":"web shop","steward":"","scopes":["events:write","users:write","projects:read","recordings:write"],` +
+			`"status":"active","prefix":"","last_four":"","environments":[],"networks":[],"domains":["https://*.example.com"],` +
+			`"events":["page_viewed","checkout *"],"datasets":null,"signature":false,"not_before":null,"expires_at":null,"observe":[],` + publicLimitsShown +
+			`,"public_keys":[],"generation":0,"minted_at":"2026-01-31T12:00:00Z","former":[],"advice":[],"source":"stored",` +
+			`"created_at":"2026-01-31T12:00:00Z","created_by":"key_0000000000A1","updated_at":"2026-01-31T12:00:00Z","revoked_at":null,"version":1}`,
+	}
+	lockoutExample = example{
+		Name: "lock out", Status: 409, Body: `{"ceilings":{"secret":{"require_networks":true}}}`,
+		Answer: `{"type":"/problems/lockout","title":"The change would lock out the key that makes it","status":409,` +
+			`"detail":"Under this policy the key that asks for it could not ask again (networks_required). Send 'confirm_lockout': true if that is meant.",` +
+			`"code":"lockout","request_id":"req_2W3FQ6DZL4XKYB5RA7TS","errors":[{"field":"confirm_lockout","detail":"must be true to do this"}]}`,
 	}
 	queryExample = example{
 		Name: "count", Status: 200,

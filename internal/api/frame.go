@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"path"
 	"runtime/debug"
 	"strings"
@@ -31,9 +32,12 @@ type request struct {
 	caller gate.Caller  // set before Read, on a row that needs a key
 	signed signed       // what is known of its signature
 	sdk    string       // the library that the body says it was sent with
+	shown  access.Text  // the credential of a request that was refused for it
 	line   line
 	span   trace.Span          // nil when no traces are wanted
 	values map[string][]string // the query, parsed once
+
+	watched watched // of an answer that takes long
 
 	lent     *bytes.Buffer // the body's buffer
 	reserved int64         // of the memory for bodies
@@ -198,7 +202,7 @@ func (rq *request) log() {
 	attrs := make([]slog.Attr, 0, 16)
 	attrs = append(attrs,
 		slog.String("request_id", rq.id), slog.String("method", method), slog.String("route", route), slog.Int("status", l.status),
-		slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.Int("received", l.received), slog.Int64("sent", l.sent), slog.String("address", rq.from.Address.String()))
+		slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.Int("received", l.received), slog.Int64("sent", l.sent), slog.String("address", addressText(rq.from.Address)))
 	if l.items > 0 {
 		attrs = append(attrs, slog.Int("items", l.items), slog.Int("accepted", l.accepted))
 	}
@@ -214,6 +218,14 @@ func (rq *request) log() {
 	record := slog.NewRecord(now, level, "request", 0) // without a place in the source, which is always this one
 	record.AddAttrs(attrs...)
 	_ = handler.Handle(rq.ctx(), record)
+}
+
+// addressText is an address; "unknown" when nobody knows it.
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return "unknown"
+	}
+	return a.String()
 }
 
 func appendIf(attrs []slog.Attr, name, value string) []slog.Attr {

@@ -26,10 +26,12 @@ func FuzzCredential(f *testing.F) {
 	f.Add("", "Bearer", "apiKey=%zz")
 	f.Add("\xff", "", "apiKey=%ff&%ff=1&apikey=b")
 	f.Add("a", "", "apiKey=+a+")
+	f.Add("", "", "token=a&api_key=a&apiKey=b")
+	f.Add("", "IEX-HMAC-SHA256 Credential=a/20260101/iex_request, SignedHeaders=host;x-iex-date, Signature=0", "token=a")
 	f.Fuzz(func(t *testing.T, header, authorization, query string) {
 		r := &http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/track", RawQuery: query}, Header: http.Header{}}
 		r.Header["X-Api-Key"], r.Header["Authorization"] = []string{header}, []string{authorization}
-		rq := &request{r: r, id: "req_1"}
+		rq := &request{a: &API{}, r: r, id: "req_1"}
 		rq.reply = reply{ResponseWriter: httptest.NewRecorder(), rq: rq}
 		c, err := credentialOf(rq)
 
@@ -63,13 +65,15 @@ func FuzzCredential(f *testing.F) {
 // sentKeys are the different keys that a request carries, found in another way: by a list instead of a state.
 func sentKeys(header, authorization, query string) (keys []string, inQuery, parsed bool) {
 	all := []string{header}
-	if fields := strings.SplitN(strings.TrimSpace(authorization), " ", 2); len(fields) == 2 {
+	if fields := strings.SplitN(strings.TrimSpace(authorization), " ", 2); len(fields) == 2 && !strings.EqualFold(fields[0], "IEX-HMAC-SHA256") {
 		all = append(all, fields[1])
 	}
 	values, err := url.ParseQuery(query)
-	for _, value := range values["apiKey"] {
-		inQuery = inQuery || strings.TrimSpace(value) != ""
-		all = append(all, value)
+	for _, name := range []string{"apiKey", "api_key", "token"} {
+		for _, value := range values[name] {
+			inQuery = inQuery || strings.TrimSpace(value) != ""
+			all = append(all, value)
+		}
 	}
 	for _, one := range all {
 		if one = strings.TrimSpace(one); one != "" && !slices.Contains(keys, one) {
@@ -104,7 +108,7 @@ func FuzzParameters(f *testing.F) {
 			t.Fatalf("read what cannot be read: %v", err)
 		}
 		for name, given := range values {
-			if name != keyParameter && (len(given) > 1 || !slices.Contains([]string{"environment", "event", "distinct_id", "after", "before", "limit", "cursor"}, name)) {
+			if !isKeyParameter(name) && (len(given) > 1 || !slices.Contains([]string{"environment", "event", "distinct_id", "after", "before", "limit", "cursor"}, name)) {
 				t.Fatalf("the parameter %q was passed over", name)
 			}
 		}

@@ -55,7 +55,7 @@ func mountKeyLife(a *API) {
 		},
 		Write: writeKey(200),
 		Doc: doc{
-			ID: "rotateKey", Tag: "Keys", Summary: "Give a key a new secret",
+			ID: "rotateKey", Tag: "Keys", Version: true, Summary: "Give a key a new secret",
 			Text: "The id and all settings stay, and so does what was counted. The new secret is in this answer; older ones work for expires_in seconds more. " +
 				"Who still uses an old one is in /v1/keys/{id}/clients. Its answers carry Deprecation and Sunset headers.",
 			Problems: []problem.Code{problem.NotFound, problem.Conflict, problem.GrantTooWide, problem.OverCeiling, problem.PreconditionFailed},
@@ -76,7 +76,7 @@ func mountKeyLife(a *API) {
 			},
 			Write: writeKey(200),
 			Doc: doc{
-				ID: state.id, Tag: "Keys", Summary: state.summary, Text: state.text + " Takes effect before the answer.",
+				ID: state.id, Tag: "Keys", Version: true, Summary: state.summary, Text: state.text + " Takes effect before the answer.",
 				Problems: []problem.Code{problem.NotFound, problem.Conflict, problem.PreconditionFailed},
 			},
 		})
@@ -99,7 +99,7 @@ func mountRestore(a *API) {
 		},
 		Write: writeKey(200),
 		Doc: doc{
-			ID: "restoreKey", Tag: "Keys", Summary: "Switch a key on again",
+			ID: "restoreKey", Tag: "Keys", Version: true, Summary: "Switch a key on again",
 			Text:     "A disabled or quarantined key works again, with the settings it had or with the narrower ones in the body. A revoked key stays revoked.",
 			Problems: []problem.Code{problem.NotFound, problem.Conflict, problem.GrantTooWide, problem.OverCeiling, problem.WouldWiden, problem.PreconditionFailed},
 		},
@@ -118,7 +118,7 @@ func mountSigningSecret(a *API) {
 		},
 		Write: writeKey(200),
 		Doc: doc{
-			ID: "makeSigningSecret", Tag: "Keys", Summary: "Make a signing secret for a key",
+			ID: "makeSigningSecret", Tag: "Keys", Version: true, Summary: "Make a signing secret for a key",
 			Text: "It is in this answer as signing_secret, and never shown again. The one before is wrong from then on. An Ed25519 public key, registered with the " +
 				"key, needs no secret here at all.",
 			Problems: []problem.Code{problem.NotFound, problem.Conflict, problem.GrantTooWide, problem.OverCeiling, problem.PreconditionFailed},

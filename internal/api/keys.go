@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -75,8 +76,8 @@ func (scopeName) Schema(huma.Registry) *huma.Schema {
 	return s
 }
 
-// bounds are what an input says of a key's restrictions and limits; what is left out stays as it is, or is none.
-type bounds struct {
+// Bounds are what an input says of a key's restrictions and limits; what is left out stays as it is, or is none.
+type Bounds struct {
 	Environments *[]string          `json:"environments,omitempty" maxItems:"32" doc:"The environments it is restricted to; an empty list: all of its mode." nullable:"false"`
 	Networks     *[]keyring.Network `json:"networks,omitempty" maxItems:"100" doc:"The networks it may be used from; an empty list: anywhere." nullable:"false"`
 	Domains      *[]string          `json:"domains,omitempty" maxItems:"100" doc:"For a public key: the pages it may be used from; an empty list: any." nullable:"false"`
@@ -115,7 +116,7 @@ type createKey struct {
 		Steward string      `json:"steward,omitzero" maxLength:"200" doc:"Who answers for it."`
 		Scopes  []scopeName `json:"scopes,omitempty" maxItems:"64" doc:"The rights it holds. A public key gets the client-side set by default and cannot hold more; a secret key needs at least one."`
 		DryRun  bool        `json:"dry_run,omitzero" doc:"Says what would be made, and makes nothing."`
-		bounds
+		Bounds
 	}
 	made keyring.New
 }
@@ -125,7 +126,7 @@ type keyChange struct {
 	Label   *string      `json:"label,omitempty" maxLength:"100" nullable:"false"`
 	Steward *string      `json:"steward,omitempty" maxLength:"200" nullable:"false"`
 	Scopes  *[]scopeName `json:"scopes,omitempty" maxItems:"64" nullable:"false"`
-	bounds
+	Bounds
 	ConfirmLockout bool `json:"confirm_lockout,omitzero" doc:"Lets a key lock itself out."`
 }
 
@@ -164,13 +165,17 @@ func mountKeys(a *API) {
 		Wants: func(in createKey) access.Attempt { return access.Attempt{Grants: in.made.Grant()} },
 		Do: func(ctx context.Context, permit gate.Permit, in createKey) (Key, error) {
 			record, secrets, err := ring.Create(ctx, permit, in.made)
+			if in.made.DryRun {
+				record.MintedAt = record.CreatedAt
+			}
 			return a.withSecrets(record, secrets), err
 		},
 		Write: writeKey(201),
 		Doc: doc{
 			ID: "createKey", Tag: "Keys", Summary: "Create a key", Problems: []problem.Code{problem.GrantTooWide, problem.OverCeiling, problem.Unavailable},
-			Text:     "A secret key is shown in this answer and never again. A key can hand on only scopes and bounds it has itself.",
-			Examples: []example{createKeyExample},
+			Text: "A secret key is shown in this answer and never again. A key can hand on only scopes and bounds it has itself. " +
+				"With dry_run, the answer is 200 and shows what would have been made, without an id and a key.",
+			Examples: []example{createKeyExample, dryRunExample}, Version: true, Statuses: map[int]reflect.Type{200: reflect.TypeFor[Key]()},
 		},
 	})
 	mount(a, endpoint[listKeys, KeyPage]{
@@ -197,7 +202,7 @@ func mountKeys(a *API) {
 			return a.keyView(record), err
 		},
 		Write: writeKey(200),
-		Doc:   doc{ID: "readKey", Tag: "Keys", Summary: "Read a key", Problems: []problem.Code{problem.NotFound}},
+		Doc:   doc{ID: "readKey", Tag: "Keys", Summary: "Read a key", Problems: []problem.Code{problem.NotFound}, Version: true},
 	})
 	mount(a, endpoint[updateKey, Key]{
 		Method: "PATCH", Path: "/v1/keys/{id}", Action: access.WriteKeys,
@@ -211,7 +216,7 @@ func mountKeys(a *API) {
 		},
 		Write: writeKey(200),
 		Doc: doc{
-			ID: "updateKey", Tag: "Keys", Summary: "Change a key", Text: "Takes effect before the answer. What is left out stays as it is.",
+			ID: "updateKey", Tag: "Keys", Summary: "Change a key", Version: true, Text: "Takes effect before the answer. What is left out stays as it is.",
 			Problems: []problem.Code{problem.NotFound, problem.Conflict, problem.GrantTooWide, problem.OverCeiling, problem.Lockout, problem.PreconditionFailed},
 		},
 	})
@@ -266,7 +271,7 @@ func readNewKey(a *API) func(*request) (createKey, error) {
 }
 
 // checkTimes refuses the year 1, which to the keyring means never.
-func (b *bounds) checkTimes() (faults []problem.Field) {
+func (b *Bounds) checkTimes() (faults []problem.Field) {
 	if b.ExpiresAt != nil && b.ExpiresAt.IsZero() {
 		faults = append(faults, problem.Field{Name: "expires_at", Detail: "must be in the future"})
 	}
@@ -370,7 +375,7 @@ func (in *keyChange) read(current *access.Key, ifMatch string) (keyring.Change, 
 }
 
 // change reads what an input says of bounds. limits are those there are.
-func (b *bounds) change(limits access.Limits) (c keyring.Change, faults []problem.Field) {
+func (b *Bounds) change(limits access.Limits) (c keyring.Change, faults []problem.Field) {
 	faults = b.checkTimes()
 	c = keyring.Change{Environments: b.Environments, Events: b.Events, Signature: b.Signature, NotBefore: b.NotBefore, ExpiresAt: b.ExpiresAt}
 	if b.NeverExpires {

@@ -130,11 +130,17 @@ func (w *world) strangeLabels() []string {
 	if err == nil && len(families) == 0 {
 		return nil // nothing was asked yet
 	}
-	if err != nil || len(families) != 1 || families[0].GetName() != "weir_http_request_duration_seconds" {
+	names := []string{"weir_forwarded_ignored_total", "weir_http_request_duration_seconds"}
+	if err != nil || len(families) > len(names) {
 		return []string{fmt.Sprint(families, err)}
 	}
 	var strange []string
-	for _, metric := range families[0].GetMetric() {
+	for i, f := range families {
+		if f.GetName() != names[i] {
+			strange = append(strange, "the metric "+f.GetName())
+		}
+	}
+	for _, metric := range families[len(families)-1].GetMetric() {
 		for _, label := range metric.GetLabel() {
 			status, _ := strconv.Atoi(label.GetValue())
 			ok := label.GetName() == "route" && known[label.GetValue()] || label.GetName() == "method" && slices.Contains(methods, label.GetValue()) ||

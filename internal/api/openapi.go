@@ -27,7 +27,8 @@ type doc struct {
 	Types    []string             // content types of a success beside JSON, or instead of it when Out is not set
 	Problems []problem.Code       // beyond those that the frame can answer on any row
 	Status   int                  // of a success of an open row; 0: 200
-	Statuses map[int]reflect.Type // answers beside success that are no problems
+	Statuses map[int]reflect.Type // answers beside the success that are no problems
+	Version  bool                 // the answer has an ETag
 	Examples []example
 }
 
@@ -46,6 +47,15 @@ func (d *doc) fill(in, out any) {
 	if d.Out == nil && out != nil && len(d.Types) == 0 {
 		d.Out = reflect.TypeOf(out).Elem()
 	}
+}
+
+// takes reports whether the request has a body.
+func (d *doc) takes() bool {
+	if d.In == nil {
+		return false
+	}
+	_, ok := d.In.FieldByName("Body")
+	return ok
 }
 
 const problemType = "application/problem+json"
@@ -74,11 +84,11 @@ func (a *API) document() *huma.OpenAPI {
 		Servers: []*huma.Server{{URL: a.serverURL()}},
 		Paths:   map[string]*huma.PathItem{},
 		Components: &huma.Components{
-			Schemas: a.registry,
+			Schemas: a.registry, Headers: headersShown(),
 			SecuritySchemes: map[string]*huma.SecurityScheme{
 				"bearer": {Type: "http", Scheme: "bearer", Description: "The key as a bearer token."},
 				"header": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "The key in a header of its own."},
-				"query":  {Type: "apiKey", In: "query", Name: keyParameter, Description: "A public key in the query string. Secret keys are refused there."},
+				"query":  {Type: "apiKey", In: "query", Name: keyParameter, Description: "A public key in the query string. Secret keys are refused there, unless the project allows it."},
 			},
 		},
 	}
@@ -136,7 +146,7 @@ func security(action access.Action) []map[string][]string {
 		return []map[string][]string{{}}
 	}
 	ways := []map[string][]string{{"bearer": {}}, {"header": {}}}
-	if access.ClientScopes.Has(action.Scope()) {
+	if access.ClientScopes.Has(action.Scope()) && action != access.RevokeSelf {
 		ways = append(ways, map[string][]string{"query": {}})
 	}
 	return ways
@@ -176,7 +186,7 @@ func firstOf(examples []any) any {
 }
 
 func (a *API) describeAnswers(op *huma.Operation, r *row) {
-	success := &huma.Response{Description: http.StatusText(r.status), Content: map[string]*huma.MediaType{}}
+	success := &huma.Response{Description: http.StatusText(r.status), Content: map[string]*huma.MediaType{}, Headers: headersOf(r, r.status)}
 	if r.doc.Out != nil && r.doc.Out != reflect.TypeFor[nothing]() {
 		success.Content["application/json"] = &huma.MediaType{Schema: a.registry.Schema(r.doc.Out, true, "Answer"), Examples: answersShown(r, r.status)}
 	}
@@ -189,7 +199,8 @@ func (a *API) describeAnswers(op *huma.Operation, r *row) {
 	op.Responses[strconv.Itoa(r.status)] = success
 	for status, answer := range r.doc.Statuses {
 		op.Responses[strconv.Itoa(status)] = &huma.Response{
-			Description: http.StatusText(status), Content: map[string]*huma.MediaType{"application/json": {Schema: a.registry.Schema(answer, true, "")}},
+			Description: http.StatusText(status), Headers: headersOf(r, status),
+			Content: map[string]*huma.MediaType{"application/json": {Schema: a.registry.Schema(answer, true, ""), Examples: answersShown(r, status)}},
 		}
 	}
 	a.describeProblems(op, r)
@@ -224,15 +235,13 @@ func (a *API) describeProblems(op *huma.Operation, r *row) {
 			lines = append(lines, "`"+string(row.Code)+"`: "+row.Title+".")
 		}
 		media := &huma.MediaType{Schema: schema, Examples: answersShown(r, status)}
-		response := &huma.Response{Description: strings.Join(lines, "\n"), Content: map[string]*huma.MediaType{problemType: media}}
-		if status == http.StatusUnauthorized {
-			response.Headers = map[string]*huma.Param{"WWW-Authenticate": {Description: "RFC 6750.", Schema: &huma.Schema{Type: "string"}}}
+		op.Responses[strconv.Itoa(status)] = &huma.Response{
+			Description: strings.Join(lines, "\n"), Content: map[string]*huma.MediaType{problemType: media}, Headers: headersOf(r, status),
 		}
-		op.Responses[strconv.Itoa(status)] = response
 	}
 	op.Responses["default"] = &huma.Response{
 		Description: "Any other problem: the request came too slowly (408) or under a host name that is not the server's (421), or the server is at fault (5xx).",
-		Content:     map[string]*huma.MediaType{problemType: {Schema: schema}},
+		Content:     map[string]*huma.MediaType{problemType: {Schema: schema}}, Headers: headersOf(r, http.StatusServiceUnavailable),
 	}
 }
 
@@ -256,10 +265,8 @@ func (a *API) problemsOf(r *row) []problem.Code {
 	if r.action.InEnvironment() {
 		codes = append(codes, problem.EnvironmentNotFound, problem.EnvironmentNotAllowed)
 	}
-	if r.doc.In != nil {
-		if _, ok := r.doc.In.FieldByName("Body"); ok {
-			codes = append(codes, problem.InvalidJSON, problem.BodyTooLarge, problem.UnsupportedMediaType, problem.DigestUnsupported, problem.DigestInvalid, problem.DigestMismatched)
-		}
+	if r.takes {
+		codes = append(codes, problem.InvalidJSON, problem.BodyTooLarge, problem.UnsupportedMediaType, problem.DigestUnsupported, problem.DigestInvalid, problem.DigestMismatched)
 	}
 	slices.Sort(codes)
 	return slices.Compact(codes)
@@ -292,4 +299,12 @@ func listsAreLists(registry huma.Registry) {
 			}
 		}
 	}
+}
+
+// mayBeNull lets a member that is an object be null: tags say so of plain values only.
+func mayBeNull(registry huma.Registry, component, member string) {
+	properties := registry.Map()[component].Properties
+	object := *properties[member]
+	object.Description = ""
+	properties[member] = &huma.Schema{Description: properties[member].Description, OneOf: []*huma.Schema{&object, {Type: "null"}}}
 }

@@ -18,13 +18,40 @@ type ProjectPolicy struct {
 type changePolicy struct {
 	IfMatch string `header:"If-Match" maxLength:"100" doc:"The version that the change is meant for, as in the ETag."`
 	Body    struct {
-		SecretInBrowser *bool             `json:"secret_in_browser,omitempty" nullable:"false" doc:"Whether a secret key may come from a page."`
-		SecretInURL     *bool             `json:"secret_in_url,omitempty" nullable:"false" doc:"Whether a secret key may stand in a query string."`
-		Ceilings        *keyring.Ceilings `json:"ceilings,omitempty" nullable:"false" doc:"What no key goes beyond, when it is made and when it is used."`
-		Limits          *limitChange      `json:"limits,omitempty" nullable:"false" doc:"How much all keys together may be used. What is left out stays as it is."`
-		ConfirmLockout  bool              `json:"confirm_lockout,omitzero" doc:"Lets a key lock itself out."`
+		SecretInBrowser *bool           `json:"secret_in_browser,omitempty" nullable:"false" doc:"Whether a secret key may come from a page."`
+		SecretInURL     *bool           `json:"secret_in_url,omitempty" nullable:"false" doc:"Whether a secret key may stand in a query string."`
+		Ceilings        *ceilingsChange `json:"ceilings,omitempty" nullable:"false" doc:"What no key goes beyond, when it is made and when it is used."`
+		Limits          *limitChange    `json:"limits,omitempty" nullable:"false" doc:"How much all keys together may be used. What is left out stays as it is."`
+		ConfirmLockout  bool            `json:"confirm_lockout,omitzero" doc:"Lets a key lock itself out."`
 	}
 	revision int64
+}
+
+// ceilingsChange has the ceilings that it changes.
+type ceilingsChange struct {
+	Public *ceilingChange `json:"public,omitempty" nullable:"false" doc:"For public keys."`
+	Secret *ceilingChange `json:"secret,omitempty" nullable:"false" doc:"For secret keys."`
+}
+
+// ceilingChange has the parts of a ceiling that it changes.
+type ceilingChange struct {
+	MaxLifetimeDays  *int         `json:"max_lifetime_days,omitempty" minimum:"0" maximum:"36500" nullable:"false" doc:"How old a secret may get, from its making; 0: any age."`
+	Scopes           *[]scopeName `json:"scopes,omitempty" maxItems:"64" nullable:"false" doc:"The scopes that may be held; an empty list: all."`
+	RequireNetworks  *bool        `json:"require_networks,omitempty" nullable:"false" doc:"Whether each key must be restricted to networks."`
+	RequireSignature *bool        `json:"require_signature,omitempty" nullable:"false" doc:"Whether each request must be signed."`
+}
+
+// over puts the change over the ceiling there is.
+func (c *ceilingChange) over(into *keyring.Ceiling) {
+	if c == nil {
+		return
+	}
+	put(&into.MaxLifetimeDays, c.MaxLifetimeDays)
+	put(&into.RequireNetworks, c.RequireNetworks)
+	put(&into.RequireSignature, c.RequireSignature)
+	if c.Scopes != nil {
+		into.Scopes = scopes(*c.Scopes).Names()
+	}
 }
 
 func mountPolicy(a *API) {
@@ -34,7 +61,7 @@ func mountPolicy(a *API) {
 			return policyView(a.cfg.Keys.Policy(ctx, permit))
 		},
 		Write: writePolicy,
-		Doc:   doc{ID: "readPolicy", Tag: "Project", Summary: "Read the project's policy", Text: "What it decides for all its keys."},
+		Doc:   doc{ID: "readPolicy", Tag: "Project", Summary: "Read the project's policy", Text: "What it decides for all its keys.", Version: true},
 	})
 	mount(a, endpoint[changePolicy, ProjectPolicy]{
 		Method: "PATCH", Path: "/v1/project/policy", Action: access.WritePolicy, Read: readPolicyChange(a), Wants: wantsNothing[changePolicy],
@@ -43,7 +70,7 @@ func mountPolicy(a *API) {
 		},
 		Write: writePolicy,
 		Doc: doc{
-			ID: "changePolicy", Tag: "Project", Summary: "Change the project's policy", Problems: []problem.Code{problem.Lockout, problem.PreconditionFailed},
+			ID: "changePolicy", Tag: "Project", Version: true, Summary: "Change the project's policy", Examples: []example{lockoutExample}, Problems: []problem.Code{problem.Lockout, problem.PreconditionFailed},
 			Text: "Takes effect for every key before the answer. What is left out stays as it is.",
 		},
 	})
@@ -74,7 +101,10 @@ func (in changePolicy) apply(p *access.Policy) error {
 	after := keyring.PolicyOf(p)
 	put(&after.SecretInBrowser, in.Body.SecretInBrowser)
 	put(&after.SecretInURL, in.Body.SecretInURL)
-	put(&after.Ceilings, in.Body.Ceilings)
+	if in.Body.Ceilings != nil {
+		in.Body.Ceilings.Public.over(&after.Ceilings.Public)
+		in.Body.Ceilings.Secret.over(&after.Ceilings.Secret)
+	}
 	if in.Body.Limits != nil {
 		after.Limits = in.Body.Limits.over(after.Limits)
 	}

@@ -61,7 +61,7 @@ func (a *API) writeProblem(rq *request, err error) {
 	}
 	switch p.Code {
 	case problem.SignatureRequired, problem.SignatureInvalid:
-		header.Set("Accept-Signature", signature.Challenge(rq.line.keyID))
+		header.Set("Accept-Signature", signature.Challenge(rq.publicName()))
 	case problem.DomainNotAllowed:
 		uncross(header)
 	}
@@ -85,6 +85,18 @@ func (a *API) writeProblem(rq *request, err error) {
 	rq.reply.WriteHeader(p.Status())
 	// A detail repeats names from the request, and somebody may have put a key in the place of one.
 	_, _ = rq.reply.Write(append(access.HideKeys(text), '\n'))
+}
+
+// publicName is that of the key a request was sent with; empty when it is none.
+func (rq *request) publicName() string {
+	if rq.line.keyID != "" {
+		return rq.line.keyID
+	}
+	parsed, err := access.ParseKey(rq.shown.Reveal())
+	if err != nil {
+		return ""
+	}
+	return parsed.Lookup.ID()
 }
 
 // classify finds the problem in an error. A caller who went away is not our fault.

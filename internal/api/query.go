@@ -168,6 +168,9 @@ func writeStream(rq *request, s stream) error {
 	text := []byte(": following\n\n")
 	for {
 		_ = control.SetWriteDeadline(rq.a.cfg.Now().Add(heartbeat))
+		if rq.ctx().Err() != nil { // asked after the deadline is set, so that it cannot come after that of breakOff
+			return nil
+		}
 		if _, err := rq.reply.Write(text); err != nil {
 			return nil
 		}

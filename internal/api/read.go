@@ -92,6 +92,22 @@ func (rq *request) onlyQuery(names ...string) error {
 	return nil
 }
 
+// noBody refuses a body where none is taken, instead of passing over what it might say.
+func (rq *request) noBody() error {
+	if rq.row.takes || rq.r.ContentLength == 0 {
+		return nil
+	}
+	if rq.r.ContentLength < 0 {
+		switch n, err := rq.r.Body.Read(make([]byte, 1)); {
+		case n == 0 && errors.Is(err, io.EOF):
+			return nil
+		case n == 0 && err != nil:
+			return bodyFault(err)
+		}
+	}
+	return problem.New(problem.InvalidRequest, "This address takes no body.").At("body", "must be left out")
+}
+
 // body reads the whole body, unpacked, within the limits. What it returns is lent until the request is answered.
 func (rq *request) body(most size, types ...string) ([]byte, error) {
 	if err := rq.checkType(types); err != nil {

@@ -27,7 +27,7 @@ type WhoAmI struct {
 	Environments []Environment `json:"environments" doc:"The environments it may use; the first is meant by a request that names none."`
 	Scopes       []string      `json:"scopes" doc:"The rights it holds."`
 	ExpiresAt    *time.Time    `json:"expires_at" doc:"When it stops working; null: never."`
-	Address      string        `json:"address" doc:"Where the server sees this request come from."`
+	Address      string        `json:"address" doc:"Where the server sees this request come from; 'unknown' when a proxy does not tell." example:"203.0.113.7"`
 	Hops         []string      `json:"hops" doc:"The trusted proxies it came through, the nearest first."`
 }
 
@@ -55,7 +55,7 @@ type whoami struct {
 }
 
 func readWhoami(rq *request) (whoami, error) {
-	in := whoami{address: rq.from.Address.String(), hops: []string{}}
+	in := whoami{address: addressText(rq.from.Address), hops: []string{}}
 	for _, hop := range rq.from.Hops {
 		in.hops = append(in.hops, hop.String())
 	}

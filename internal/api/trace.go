@@ -34,7 +34,7 @@ func (rq *request) endSpan(method, route string) {
 	rq.span.SetName(method + " " + route)
 	rq.span.SetAttributes(
 		attribute.String("http.request.method", method), attribute.String("http.route", route),
-		attribute.Int("http.response.status_code", rq.line.status), attribute.String("client.address", rq.from.Address.String()),
+		attribute.Int("http.response.status_code", rq.line.status), attribute.String("client.address", addressText(rq.from.Address)),
 		attribute.String("user_agent.original", rq.agent()), attribute.String("weir.request_id", rq.id),
 		attribute.String("weir.key_id", rq.line.keyID), attribute.String("weir.code", string(rq.line.code)),
 	)

@@ -32,7 +32,10 @@ import (
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
 	"github.com/weir-analytics/weir/internal/org"
+	"github.com/weir-analytics/weir/internal/proxy"
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/signature"
+	"github.com/weir-analytics/weir/internal/vault"
 )
 
 // theWorld is the server that the tests of this package share: real parts, a clock of its own, and a project for each
@@ -48,6 +51,7 @@ type world struct {
 	organization org.Organization
 	ring         *keyring.Ring
 	ledger       *ledger.Ledger
+	limits       limits
 	gate         *gate.Gate
 	journal      event.Journal
 	warehouse    warehouse
@@ -58,7 +62,9 @@ type world struct {
 	metrics      *prometheus.Registry
 	contract     *apitest.Contract
 	secrets      *secrets
-	site         *site
+	site         *site // asked directly
+	proxied      *site // asked by a proxy that is trusted, and says in X-Forwarded-For and X-Forwarded-Proto for whom
+	forwarded    *site // the same with Forwarded
 	halt         context.CancelFunc
 	running      sync.WaitGroup
 }
@@ -73,12 +79,12 @@ func openWorld() (w *world, err error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.halt = cancel
-	if err := w.openParts(ctx); err != nil {
+	if err := errors.Join(w.openControl(ctx), w.openEngines(ctx)); err != nil {
 		cancel()
 		return nil, err
 	}
+	w.start(ctx)
 	w.running.Go(func() { w.loader.Run(ctx) })
-	w.running.Go(func() { _ = w.ledger.Run(ctx) })
 	handler, err := api.New(w.config())
 	if err != nil {
 		return nil, err
@@ -87,23 +93,43 @@ func openWorld() (w *world, err error) {
 		return nil, err
 	}
 	w.site = w.serve(handler, nil)
-	return w, nil
+	if w.proxied, err = w.behind(proxy.XForwardedFor); err != nil {
+		return nil, err
+	}
+	w.forwarded, err = w.behind(proxy.Forwarded)
+	return w, err
 }
 
-func (w *world) openParts(ctx context.Context) (err error) {
+// openControl opens what is about who may do what.
+func (w *world) openControl(ctx context.Context) (err error) {
 	if w.store, err = openStore(ctx, w.dir); err != nil {
 		return err
 	}
 	if w.organization, _, _, err = org.Setup(ctx, w.store, org.FirstProject(), w.clock.Now, newSuffix); err != nil {
 		return err
 	}
-	if w.ring, err = keyring.Open(ctx, w.store, keyring.Config{Now: w.clock.Now}); err != nil {
+	master, _, err := vault.NewKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	w.ring, err = keyring.Open(ctx, w.store, keyring.Config{
+		Now: w.clock.Now, NewID: func() string { return "aud_" + rand.Text()[:20] }, Vault: vault.New(master), Log: w.log,
+	})
+	if err != nil {
 		return err
 	}
 	if w.ledger, err = ledger.New(w.store, ledger.Config{Now: w.clock.Now, Log: w.log, Writer: rand.Text()}); err != nil {
 		return err
 	}
-	w.gate = gate.New(w.ring, w.ledger, w.clock.Now, func() string { return "dec_" + rand.Text()[:20] })
+	if w.limits, err = openLimits(ctx, w.store, w.clock.Now, w.log); err != nil {
+		return err
+	}
+	w.gate = gate.New(w.ring, w.limits, w.ledger, w.clock.Now, newDecision)
+	return nil
+}
+
+// openEngines opens what events are kept in.
+func (w *world) openEngines(ctx context.Context) (err error) {
 	if w.journal, err = openJournal(w.dir, w.log, nil); err != nil {
 		return err
 	}
@@ -113,6 +139,14 @@ func (w *world) openParts(ctx context.Context) (err error) {
 	w.loader = event.NewLoader(event.LoaderConfig{Journal: w.journal, Warehouse: w.warehouse, Gather: 20 * time.Millisecond, Log: w.log})
 	return nil
 }
+
+// start runs what works in the background of the control data.
+func (w *world) start(ctx context.Context) {
+	w.running.Go(func() { _ = w.ledger.Run(ctx) })
+	w.running.Go(func() { w.limits.Run(ctx) })
+}
+
+func newDecision() string { return "dec_" + rand.Text()[:20] }
 
 // config is the API over the world's parts, with metrics of its own.
 func (w *world) config() api.Config {
@@ -129,12 +163,63 @@ func (w *world) config() api.Config {
 	}
 }
 
-// close stops everything, the server first.
+// apart is a world of a test's own as far as time and who may do what are concerned: there the clock can be moved by
+// days. What events are kept in is shared.
+func (w *world) apart(t testing.TB) *world {
+	t.Helper()
+	own := &world{
+		dir: t.TempDir(), clock: newClock(), logs: w.logs, log: w.log, journal: w.journal, warehouse: w.warehouse, loader: w.loader, live: w.live,
+		tracing: w.tracing, metrics: prometheus.NewRegistry(), contract: w.contract, secrets: w.secrets,
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	if err := own.openControl(ctx); err != nil {
+		t.Fatal(err)
+	}
+	own.start(ctx)
+	handler, err := api.New(own.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	own.site = own.serve(handler, nil)
+	if own.proxied, err = own.behind(proxy.XForwardedFor); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		own.site.server.Close()
+		own.proxied.server.Close()
+		cancel()
+		own.running.Wait()
+		if err := own.closeControl(); err != nil {
+			t.Error(err)
+		}
+	})
+	return own
+}
+
+// behind is the API as it is behind a proxy on this machine.
+func (w *world) behind(header proxy.Header) (*site, error) {
+	cfg := w.config()
+	cfg.Registry = prometheus.NewRegistry()
+	cfg.Proxy = proxy.New(proxy.Config{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Header: header})
+	handler, err := api.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return w.serve(handler, nil), nil
+}
+
+// close stops everything, the servers first.
 func (w *world) close() error {
-	w.site.server.Close()
+	for _, s := range [...]*site{w.site, w.proxied, w.forwarded} {
+		s.server.Close()
+	}
 	w.halt()
 	w.running.Wait()
-	return errors.Join(w.tracing.Shutdown(context.Background()), w.warehouse.Close(), w.journal.Close(), w.store.Close(), os.RemoveAll(w.dir))
+	return errors.Join(w.tracing.Shutdown(context.Background()), w.warehouse.Close(), w.journal.Close(), w.closeControl(), os.RemoveAll(w.dir))
+}
+
+func (w *world) closeControl() error {
+	return errors.Join(w.limits.Close(context.Background()), w.store.Close())
 }
 
 // site is the API on a port of its own.
@@ -180,115 +265,12 @@ func (w *world) variant(t testing.TB, change func(*api.Config), adjust func(*htt
 	return s
 }
 
-// project is a tenant of a test's own: production and staging are live, development is test.
-type project struct {
-	w    *world
-	t    testing.TB
-	id   string
-	keys map[string]madeKey // by the name a test gave
-}
-
-// madeKey is a key and its public name.
-type madeKey struct{ text, id string }
-
-func (w *world) project(t testing.TB) *project {
-	t.Helper()
-	made, err := org.AddProject(t.Context(), w.store, w.organization.ID, org.FirstProject(), w.clock.Now, newSuffix)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.ring.SetProject(made.Project)
-	return &project{w: w, t: t, id: made.ID, keys: map[string]madeKey{}}
-}
-
-func newSuffix() string { return rand.Text()[:16] }
-
-// key makes a key by its description, such as "secret live events:read sql:run in staging, expired". The scope "all"
-// is every scope there is. "operator" is the key of whoever holds the data folder.
-func (p *project) key(description string) madeKey {
-	p.t.Helper()
-	n, end, err := p.parse(description)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if n.Kind == access.Operator {
-		text, err := p.w.ring.Operator(p.id)
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		return p.w.secrets.add(text)
-	}
-	if end == "expired" {
-		n.ExpiresAt = p.w.clock.Now().Add(time.Second)
-	}
-	permit := p.permit(access.WriteKeys)
-	record, text, err := p.w.ring.Create(p.t.Context(), permit, n)
-	if err != nil {
-		p.t.Fatalf("key %q: %v", description, err)
-	}
-	switch end {
-	case "expired":
-		p.w.clock.Advance(2 * time.Second)
-	case "revoked":
-		if _, err := p.w.ring.Revoke(p.t.Context(), permit, record.ID); err != nil {
-			p.t.Fatal(err)
-		}
-	}
-	return p.w.secrets.add(text)
-}
-
-func (p *project) parse(description string) (n keyring.New, end string, err error) {
-	main, end, _ := strings.Cut(description, ", ")
-	main, environments, _ := strings.Cut(main, " in ")
-	words := strings.Fields(main)
-	kinds := map[string]access.Kind{"public": access.Public, "secret": access.Secret, "operator": access.Operator}
-	n.Kind = kinds[words[0]]
-	if n.Kind == access.Operator {
-		return n, "", nil
-	}
-	n.Environments = strings.Fields(environments)
-	mode, ok := access.ParseMode(words[1])
-	if n.Mode = mode; !ok || n.Kind == 0 {
-		return n, "", fmt.Errorf("a key is KIND MODE SCOPE... in ENVIRONMENT..., expired or revoked; not %q", description)
-	}
-	for _, word := range words[2:] {
-		if word == "all" {
-			n.Scopes |= access.AllScopes
-			continue
-		}
-		scope, err := access.ParseScope(word)
-		if err != nil {
-			return n, "", err
-		}
-		n.Scopes |= scope
-	}
-	return n, end, nil
-}
-
-// permit is a permit of the project's operator.
-func (p *project) permit(action access.Action) gate.Permit {
-	p.t.Helper()
-	text, err := p.w.ring.Operator(p.id)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	credential := gate.Credential{Key: text, Via: access.InHeader, Address: netip.MustParseAddr("127.0.0.1"), RequestID: "req_test"}
-	caller, err := p.w.gate.Identify(p.t.Context(), credential, action)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	permit, err := p.w.gate.Admit(p.t.Context(), caller, access.Attempt{})
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return permit
-}
-
 // secrets are all keys that were ever made, to be looked for where they must not be.
 type secrets struct {
-	mu     sync.Mutex
-	texts  []string
-	leaked []string
+	mu      sync.Mutex
+	texts   []string
+	signing []string
+	leaked  []string
 }
 
 func (s *secrets) add(text access.Text) madeKey {
@@ -300,17 +282,34 @@ func (s *secrets) add(text access.Text) madeKey {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.texts = append(s.texts, plain)
-	return madeKey{plain, parsed.Lookup.ID()}
+	return madeKey{text: plain, id: parsed.Lookup.ID()}
+}
+
+// addSigning takes note of a signing secret, which is one more that must be nowhere.
+func (s *secrets) addSigning(secret signature.Secret) signature.Secret {
+	if !secret.Empty() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.signing = append(s.signing, secret.Reveal())
+	}
+	return secret
 }
 
 // learn takes note of the keys that the API makes itself.
 func (s *secrets) learn(e apitest.Exchange) {
-	if e.Status == http.StatusCreated {
+	if e.Status < 300 && strings.HasPrefix(e.Request.URL.Path, "/v1/keys") {
 		for _, text := range wholeKey.FindAllString(string(e.Answered), -1) {
 			s.add(access.SecretText(text))
 		}
+		for _, text := range signingSecret.FindAllString(string(e.Answered), -1) {
+			if secret, err := signature.ParseSecret(text); err == nil {
+				s.addSigning(secret)
+			}
+		}
 	}
 }
+
+var signingSecret = regexp.MustCompile(`ss_[0-9A-Za-z_-]{43}`)
 
 var wholeKey = regexp.MustCompile(`(pk|sk)_(live|test)_[0-9A-Za-z]{45}`)
 
@@ -338,6 +337,11 @@ func (s *secrets) in(text string) string {
 	for _, key := range s.texts {
 		if secret := key[len("pk_live_")+access.LookupLength:][:access.SecretLength]; strings.Contains(text, secret) {
 			return key
+		}
+	}
+	for _, secret := range s.signing {
+		if strings.Contains(text, secret) {
+			return secret
 		}
 	}
 	return ""

@@ -21,7 +21,7 @@ type Settings struct {
 	Networks     []Network  `json:"networks" doc:"The networks it may be used from; empty: anywhere."`
 	Domains      []string   `json:"domains" doc:"The pages it may be used from; empty: any." example:"[\"https://*.example.com\"]"`
 	Events       []string   `json:"events" doc:"The events it may send, each a name or the beginning of one and a *; empty: all."`
-	Datasets     *Datasets  `json:"datasets" doc:"The datasets it may use; null: all, as its scopes say." nullable:"true"`
+	Datasets     *Datasets  `json:"datasets" doc:"The datasets it may use; null: all, as its scopes say."`
 	Signature    bool       `json:"signature" doc:"Whether its requests must be signed."`
 	NotBefore    *time.Time `json:"not_before" doc:"When it begins to work; null: it has begun." nullable:"true"`
 	ExpiresAt    *time.Time `json:"expires_at" doc:"When it stops working; null: never." nullable:"true"`

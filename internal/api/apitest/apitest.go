@@ -43,6 +43,7 @@ type Operation struct {
 	ID, Method, Path string
 	Action           string // x-weir-action
 	Statuses         []int
+	Body             bool // it takes one
 	Examples         []Example
 }
 
@@ -74,7 +75,7 @@ type parameter struct {
 
 type answer struct {
 	description string
-	headers     []string
+	headers     map[string]bool // those it may have, and whether it must
 	content     map[string]*jsonschema.Schema
 }
 
@@ -92,10 +93,13 @@ type (
 			Content map[string]media `json:"content"`
 		} `json:"requestBody"`
 		Responses map[string]struct {
-			Description string                     `json:"description"`
-			Headers     map[string]json.RawMessage `json:"headers"`
-			Content     map[string]media           `json:"content"`
+			Description string            `json:"description"`
+			Headers     map[string]header `json:"headers"`
+			Content     map[string]media  `json:"content"`
 		} `json:"responses"`
+	}
+	header struct {
+		Required bool `json:"required"`
 	}
 	media struct {
 		Schema   json.RawMessage `json:"schema"`
@@ -159,7 +163,10 @@ func load(compiler *jsonschema.Compiler, path, method string, raw json.RawMessag
 		return nil, err
 	}
 	for status, response := range text.Responses {
-		a := answer{description: response.Description, headers: slices.Sorted(maps.Keys(response.Headers))}
+		a := answer{description: response.Description, headers: map[string]bool{}}
+		for name, h := range response.Headers {
+			a.headers[http.CanonicalHeaderKey(name)] = h.Required
+		}
 		if a.content, err = contents(compiler, at+"/responses/"+status+"/content/", response.Content); err != nil {
 			return nil, err
 		}
@@ -169,7 +176,7 @@ func load(compiler *jsonschema.Compiler, path, method string, raw json.RawMessag
 		}
 	}
 	slices.Sort(op.Statuses)
-	op.Examples = examples(text)
+	op.Examples, op.Body = examples(text), len(op.body) > 0
 	return op, nil
 }
 

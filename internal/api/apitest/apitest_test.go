@@ -15,7 +15,7 @@ const document = `{"openapi":"3.1.0","paths":{
   "/things":{"post":{"operationId":"make","x-weir-action":"write","parameters":[{"name":"n","in":"query","schema":{"type":"integer"}}],
     "requestBody":{"content":{"application/json":{"schema":{"$ref":"#/components/schemas/Thing"},"examples":{"one":{"value":{"name":"a"}}}}}},
     "responses":{"200":{"description":"OK","content":{"application/json":{"schema":{"$ref":"#/components/schemas/Thing"},"examples":{"one":{"value":{"name":"b"}}}}}},
-      "401":{"description":"` + "`missing_credential`: No API key was sent." + `","headers":{"WWW-Authenticate":{}},"content":{"application/problem+json":{"schema":{"$ref":"#/components/schemas/Problem"}}}},
+      "401":{"description":"` + "`missing_credential`: No API key was sent." + `","headers":{"WWW-Authenticate":{"required":true},"Retry-After":{"$ref":"#/components/headers/Later"}},"content":{"application/problem+json":{"schema":{"$ref":"#/components/schemas/Problem"}}}},
       "default":{"description":"Any other.","content":{"application/problem+json":{"schema":{"$ref":"#/components/schemas/Problem"}}}}}}},
   "/things/{id}":{"delete":{"operationId":"end","responses":{"204":{"description":"No Content"}}}}},
  "components":{"schemas":{
@@ -29,6 +29,8 @@ func TestFindsWhatIsNotAsDocumented(t *testing.T) {
 	const (
 		json    = "application/json"
 		problem = "application/problem+json"
+		full    = `{"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Too many requests","status":429,"code":"rate_limited"}`
+		page    = `{"type":"/problems/rate_limited","title":"Too many requests","status":429,"code":"rate_limited"}`
 		noKey   = `{"type":"/problems/missing_credential","title":"No API key was sent","status":401,"code":"missing_credential"}`
 		typo    = `{"type":"/problems/malformed_key","title":"The API key is mistyped","status":401,"code":"malformed_key"}`
 		broken  = `{"type":"/problems/internal","title":"Something went wrong on our side","status":500,"code":"internal"}`
@@ -52,12 +54,15 @@ func TestFindsWhatIsNotAsDocumented(t *testing.T) {
 		{"a member too many", "POST", "/things", `{"name":"a"}`, 200, json, `{"name":"b","x":1}`, false, "'x' not allowed"},
 		{"no JSON", "POST", "/things", `{"name":"a"}`, 200, json, `{"name":`, false, "the body is not as documented"},
 		{"a body", "DELETE", "/things/1", "", 204, "", "x", false, "none is documented"},
-		{"a header", "POST", "/things", "", 401, problem, noKey, false, "WWW-Authenticate is missing"},
+		{"a header", "POST", "/things", "", 401, problem, noKey, false, "Www-Authenticate is missing"},
+		{"a header too many", "POST", "/things", `{"name":"a"}`, 200, json, `{"name":"b"}`, true, "the header Www-Authenticate is not documented"},
 		{"a code", "POST", "/things", "", 401, problem, typo, true, `"malformed_key" is not documented`},
 		{"a code of another status", "POST", "/things", "", 500, problem, noKey, false, "is not the catalogue's"},
 		{"a request", "POST", "/things", `{"name":1}`, 200, json, `{"name":"b"}`, false, "got number, want string"},
 		{"a parameter", "POST", "/things?n=many", `{"name":"a"}`, 200, json, `{"name":"b"}`, false, "the parameter n"},
 		{"an address", "GET", "/elsewhere", "", 200, json, `{}`, false, "outside the document answered 200"},
+		{"a registered type", "GET", "/elsewhere", "", 429, problem, full, false, ""},
+		{"a page instead of a registered type", "GET", "/elsewhere", "", 429, problem, page, false, "is not registered"},
 		{"a plain refusal", "GET", "/elsewhere", "", 404, "text/plain", "404", false, "answered 404 as text/plain"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -138,6 +138,12 @@ func (c *Contract) checkStranger(e Exchange, partial bool) {
 	}
 }
 
+// ofNote are the headers that a success has only where the document says so.
+var ofNote = [...]string{
+	"Accept-Signature", "Deprecation", "Etag", "Ratelimit", "Ratelimit-Fallback", "Ratelimit-Policy", "Retry-After", "Sunset", "Want-Content-Digest",
+	"Www-Authenticate", "X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset",
+}
+
 // anywhere reports whether a status may come without being documented for the operation: it is about the connection,
 // the host or the server.
 func anywhere(status int) bool {
@@ -152,9 +158,14 @@ func (op *operation) faults(e Exchange, partial bool) []string {
 		return []string{"the status is not documented: " + clip(e.Answered)}
 	}
 	var faults []string
-	for _, name := range a.headers {
-		if e.Header.Get(name) == "" {
+	for _, name := range slices.Sorted(maps.Keys(a.headers)) {
+		if a.headers[name] && e.Header.Get(name) == "" {
 			faults = append(faults, "the documented header "+name+" is missing")
+		}
+	}
+	for _, name := range ofNote {
+		if _, known := a.headers[name]; !known && e.Header.Get(name) != "" && e.Status < 300 && op.Action != "anyone" {
+			faults = append(faults, "the header "+name+" is not documented")
 		}
 	}
 	kind := mediaOf(e.Header)
@@ -201,8 +212,8 @@ func catalogued(e Exchange, description string) error {
 	switch {
 	case row.Code != body.Code || row.Status != e.Status || body.Status != e.Status || body.Title != row.Title:
 		return fmt.Errorf("the problem %q is not the catalogue's", body.Code)
-	case !strings.HasSuffix(body.Type, "/problems/"+string(body.Code)):
-		return fmt.Errorf("the type %q does not lead to the problem's page", body.Type)
+	case !strings.HasSuffix(body.Type, body.Code.Type("/problems/")):
+		return fmt.Errorf("the type %q is not registered, nor does it lead to the problem's page", body.Type)
 	case description != "" && !strings.Contains(description, "`"+string(body.Code)+"`"):
 		return fmt.Errorf("the problem %q is not documented for the status", body.Code)
 	}
