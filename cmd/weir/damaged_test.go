@@ -18,6 +18,7 @@ import (
 // taken away what the journal has of it is loaded, once.
 func TestOneDamagedFile(t *testing.T) {
 	in := install(t)
+	in.unlimit()
 	r := in.serve()
 	if err := r.sync("staging", "s"); err != nil {
 		t.Fatal(err)

@@ -24,6 +24,7 @@ func TestTortureKilledUnderLoad(t *testing.T) {
 		rounds = n
 	}
 	in := install(t)
+	in.unlimit()
 	book := &book{sent: map[string]bool{}, accepted: map[string]bool{}}
 	for round := range rounds {
 		r := in.serve()
