@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -81,6 +82,7 @@ func unquote(v jsontext.Value) []byte {
 // with them.
 type fields struct {
 	values  [endOfMembers]jsontext.Value
+	texts   strings.Builder // the texts that the event has of them, in one piece of memory
 	problem *problem.Error
 }
 
@@ -91,6 +93,7 @@ func (f *fields) item(kind Kind, size int) Item {
 		return Item{Problem: problem.New(problem.EventTooLarge, "The event is %d bytes of JSON; at most %d are accepted.", size, MaxEventBytes)}
 	}
 	e := Event{Kind: kind}
+	f.texts.Grow(f.room())
 	f.text(environment, &e.Environment, MaxIDBytes)
 	f.time(&e.Timestamp)
 	f.id(distinctID, &e.DistinctID)
@@ -114,6 +117,17 @@ func (f *fields) item(kind Kind, size int) Item {
 		f.require(newUserID, e.NewUserID)
 	}
 	return Item{Event: e, Problem: f.problem}
+}
+
+// room is how much the texts take at the most.
+func (f *fields) room() int {
+	n := 0
+	for m := environment; m < endOfMembers; m++ {
+		if size := len(f.values[m]); m != timestamp && m != properties && m != traits && size <= 2*MaxNameBytes {
+			n += size
+		}
+	}
+	return n
 }
 
 // given is the first of a member and its aliases that has a value, and the member when none has.
@@ -186,7 +200,9 @@ func (f *fields) take(m member, text []byte, into *string, limit int) {
 	case bytes.IndexByte(text, 0) >= 0:
 		f.bad(m, "must not contain a NUL character")
 	default:
-		*into = string(text)
+		start := f.texts.Len()
+		f.texts.Write(text)
+		*into = f.texts.String()[start:]
 	}
 }
 

@@ -106,7 +106,7 @@ func (s *Service) stamp(permit gate.Permit, shape Shape, events []*Event) (strin
 	now := permit.At().UTC().Truncate(time.Microsecond)
 	for i, e := range events {
 		if e.ID == "" {
-			e.ID = uuid(now, i, ids[16*i:])
+			e.ID = uuid("", now, i, ids[16*i:])
 		}
 		if e.Timestamp.IsZero() {
 			e.Timestamp = now
@@ -120,7 +120,7 @@ func (s *Service) stamp(permit gate.Permit, shape Shape, events []*Event) (strin
 		}
 		e.Project, e.Environment, e.KeyID, e.ReceivedAt, e.Source = permit.Project(), space, permit.Key().ID, now, shape.Source
 	}
-	return "task-" + uuid(now, 0, ids[16*len(events):]), nil
+	return uuid("task-", now, 0, ids[16*len(events):]), nil
 }
 
 // encode writes the events one after another into one buffer.
@@ -138,21 +138,22 @@ func encode(events []*Event) [][]byte {
 	return records
 }
 
-// uuid is a version 7 UUID (RFC 9562 section 5.7) of a time and 16 random bytes, which it overwrites. Ids of one time
-// sort by their number, of which 12 bits count; 62 bits stay random.
-func uuid(t time.Time, number int, b []byte) string {
+// uuid is a version 7 UUID (RFC 9562 section 5.7) of a time and 16 random bytes, which it overwrites, behind a prefix of
+// at most 12 bytes. Ids of one time sort by their number, of which 12 bits count; 62 bits stay random.
+func uuid(prefix string, t time.Time, number int, b []byte) string {
 	b = b[:16]
 	milli := uint64(t.UnixMilli())
 	binary.BigEndian.PutUint16(b[0:], uint16(milli>>32))
 	binary.BigEndian.PutUint32(b[2:], uint32(milli))
 	binary.BigEndian.PutUint16(b[6:], 0x7000|uint16(number)&0x0fff)
 	b[8] = b[8]&0x3f | 0x80
-	var text [36]byte
+	var whole [48]byte
+	text := whole[copy(whole[:12], prefix):][:36]
 	hex.Encode(text[0:8], b[0:4])
 	hex.Encode(text[9:13], b[4:6])
 	hex.Encode(text[14:18], b[6:8])
 	hex.Encode(text[19:23], b[8:10])
 	hex.Encode(text[24:36], b[10:16])
 	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
-	return string(text[:])
+	return string(whole[:len(prefix)+36])
 }
