@@ -81,6 +81,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.writeProblem(rq, err)
 		return
 	}
+	if s := a.plain[rq.r.URL.Path]; s != nil && rq.r.URL.RawPath == "" { // an escaped slash is not a slash
+		s.ServeHTTP(&rq.reply, rq.r)
+		return
+	}
 	a.mux.ServeHTTP(&rq.reply, rq.r)
 }
 
