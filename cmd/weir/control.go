@@ -144,11 +144,5 @@ func (c *control) close(ctx context.Context) error {
 	return errors.Join(c.ledger.Flush(ctx), c.limits.Close(ctx), c.store.Close())
 }
 
-// newSuffix, newID and newDecisionID make names that were never given before.
+// newSuffix makes a name that was never given before.
 func newSuffix() string { return rand.Text()[:16] }
-
-func newID() string { return "req_" + rand.Text()[:20] }
-
-func newAuditID() string { return "aud_" + rand.Text()[:20] }
-
-func newDecisionID() string { return "dec_" + rand.Text()[:20] }
