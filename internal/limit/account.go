@@ -3,6 +3,7 @@ package limit
 import (
 	"hash/maphash"
 	"iter"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -24,6 +25,7 @@ type account struct {
 	known   bool   // the bucket has what the store knew
 	guessed bool   // it was filled without the store
 	until   int64  // the rate is leased until then, in nanoseconds of the wall clock
+	wanted  int64  // for when a lease was asked for last, likewise
 
 	tallies []*tally // of the days it was used on lately, the one used last at the end
 	purse   *purse   // of the month it was used in last
@@ -79,6 +81,9 @@ func (a *account) tally(day int64) *tally {
 			a.tallies[i], a.tallies[last] = a.tallies[last], t
 			return t
 		}
+	}
+	if a.flight == nil {
+		a.tallies = slices.DeleteFunc(a.tallies, func(t *tally) bool { return t.taken == t.used })
 	}
 	if len(a.tallies) >= maxTallies {
 		return nil

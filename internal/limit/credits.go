@@ -182,7 +182,7 @@ func (l *Limiter) Settle(ctx context.Context, c gate.Charge, credits int64) (ove
 		return "" // nobody counts
 	}
 	q.credits, q.alone = max(credits, 0), l.queue.down.Load()
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(l.bounds.patience)
 	defer timer.Stop()
 	r, mine, cycle := l.settle(&q, &c)
 	for r == nil {

@@ -50,6 +50,13 @@ func (m *memory) fail(plan func(call int) failure) {
 	m.plan, m.calls = plan, 0
 }
 
+// hangs lets calls wait until the channel is closed; nil lets them through.
+func (m *memory) hangs(until chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hang = until
+}
+
 func always(f failure) func(int) failure { return func(int) failure { return f } }
 
 // call runs one call.

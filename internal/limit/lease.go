@@ -53,10 +53,11 @@ func (l *Limiter) begin() (*cycle, *plan) {
 	p := &plan{cycle: c, at: l.cfg.Now(), reservations: c.reservations}
 	for _, r := range c.reservations {
 		r.cycle = nil
-		if r.released {
-			p.batch.Released = append(p.batch.Released, r.Request)
-		} else {
+		switch again := l.credits.find(r.Request); {
+		case !r.released:
 			p.batch.Reservations = append(p.batch.Reservations, r.Reservation)
+		case again == nil: // otherwise the new one takes its place
+			p.batch.Released = append(p.batch.Released, r.Request)
 		}
 	}
 	for _, purse := range c.purses {
@@ -201,6 +202,9 @@ func (l *Limiter) planAccount(p *plan, a *account) {
 		})
 	case a.pace.perSecond > 0 && a.known:
 		until := p.at.Add(useTime)
+		if a.wanted > p.at.UnixNano() { // the clock was set back since it was asked for
+			until = time.Unix(0, a.wanted).Add(useTime)
+		}
 		planned.until = until.UnixNano()
 		p.batch.Rates = append(p.batch.Rates, Rate{Account: a.name, Debt: Full, At: until, PerSecond: a.pace.perSecond})
 	}
@@ -210,10 +214,12 @@ func (l *Limiter) planAccount(p *plan, a *account) {
 		}
 		tp := tallyPlan{tally: t}
 		switch {
+		case !a.releasing && t.demand > 0:
+			tp.taken, tp.lease = t.more(a.limits.Daily.Most, now)
 		case a.releasing || now-t.touched > int64(staleTime):
-			t.taken, t.demand = t.used, 0
+			t.taken = t.used
 			tp.taken = t.used
-		case t.demand > 0 || t.low(a.limits.Daily.Most):
+		case t.low(a.limits.Daily.Most):
 			tp.taken, tp.lease = t.more(a.limits.Daily.Most, now)
 		default:
 			continue

@@ -142,8 +142,9 @@ const (
 	keepRequests = time.Hour // settled ones, for whoever settles them again
 )
 
-// bounds is how much is held in memory, at most.
+// bounds is how much is held in memory, at most, and how long a request waits.
 type bounds struct {
+	patience     time.Duration
 	accounts     int // with limits, and used lately
 	reservations int // open, and settled but not stored yet
 	settled      int // settled and stored
@@ -188,7 +189,7 @@ func Open(ctx context.Context, store Store, cfg Config) (*Limiter, error) {
 	}
 	l := &Limiter{
 		store: store, cfg: cfg, base: cfg.Now(), seed: maphash.MakeSeed(), seen: new(recent), crowded: make(chan struct{}, 1),
-		bounds: bounds{accounts: 200_000, reservations: 50_000, settled: 10_000, cycle: 1_000},
+		bounds: bounds{patience: patience, accounts: 200_000, reservations: 50_000, settled: 10_000, cycle: 1_000},
 	}
 	l.keys.prefix, l.projects.prefix = "key/", "project/"
 	l.queue.worker, l.queue.closing = make(chan struct{}, 1), make(chan struct{})

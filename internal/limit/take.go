@@ -32,7 +32,8 @@ type asked struct {
 	held     *reservation // its credits, when they are set aside already
 
 	alone   bool             // the store cannot be reached: do without
-	refused bool             // what the request waited for did not come, and it must not pass without
+	lost    bool             // what the request waited for did not come
+	refused bool             // and it must not pass without
 	missed  bool             // it would need the store
 	lenient access.OnFailure // what is done instead
 }
@@ -91,11 +92,11 @@ func (l *Limiter) Take(ctx context.Context, c gate.Charge) gate.Charged {
 	if wait == (pending{}) {
 		return charged
 	}
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(l.bounds.patience)
 	defer timer.Stop()
 	for wait != (pending{}) {
 		if !l.await(ctx, wait, timer.C) {
-			q.alone = true
+			q.alone, q.lost = true, true
 			q.refused = ctx.Err() != nil || wait.same != nil || q.held != nil && insists(&c)
 		}
 		charged, wait = l.attempt(&q, &c)
@@ -131,6 +132,10 @@ func (l *Limiter) attempt(q *asked, c *gate.Charge) (gate.Charged, pending) {
 	sides := [...]side{{first: rate, limits: c.Key.Limits}, {first: ofProject, limits: c.Project.Limits}}
 	l.enter(q, c, &sides)
 	defer l.leave(q, &sides)
+	if q.lost && q.held != nil { // what is not in writing is set aside again, as is done without the store
+		l.drop(q.held)
+		q.held = nil
+	}
 	if counted, same := l.counted(q, c); same != nil {
 		return gate.Charged{}, pending{same: same}
 	} else if counted {
@@ -378,6 +383,7 @@ func (l *Limiter) request(q *asked, sides *[2]side) (last *cycle) {
 			continue
 		}
 		if s.lacksLease(q) {
+			s.account.wanted = q.wall
 			last = later(last, l.lease(s.account, s.tally, q.requests))
 		}
 		if s.purse != nil && !s.purse.known {
