@@ -285,7 +285,7 @@ func TestRecordAgreesWithANaiveModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := newHouse(t)
 		only := rapid.SampledFrom([][]string{nil, {"production"}, {"staging"}, {"staging", "production"}, {"development"}, {"moon"}}).Draw(rt, "key")
-		key := h.Mint(access.Key{Kind: access.Public, Scopes: access.EventsWrite, Environments: only})
+		key := h.Mint(access.Key{Kind: access.Public, Scopes: access.EventsWrite, Bounds: access.Bounds{Environments: only}})
 		environments := rapid.SliceOfN(rapid.SampledFrom([]string{"bad", "", "production", "staging", "development", "moon"}), 1, 12).Draw(rt, "items")
 		var bodies, accepted, rejected []string
 		for i, environment := range environments {
