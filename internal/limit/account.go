@@ -197,9 +197,9 @@ func (r *registry) all() iter.Seq[*account] {
 	}
 }
 
-// recent remembers which requests were counted, some 65,536 of the last, so that none is counted twice.
+// recent remembers which requests were counted, some 16,384 of the last, so that none is counted twice.
 type recent struct {
-	marks [1 << 16]atomic.Uint64
+	marks [1 << 14]atomic.Uint64
 }
 
 // mark is the mark of a request, never 0.
@@ -208,7 +208,7 @@ func mark(seed maphash.Seed, request string, key uint64) uint64 {
 }
 
 func (r *recent) has(mark uint64) bool {
-	return r.marks[mark>>48].Load() == mark
+	return r.marks[mark>>50].Load() == mark
 }
 
-func (r *recent) add(mark uint64) { r.marks[mark>>48].Store(mark) }
+func (r *recent) add(mark uint64) { r.marks[mark>>50].Store(mark) }

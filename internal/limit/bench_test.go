@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,6 +49,9 @@ func BenchmarkTake(b *testing.B) {
 				}
 				b.ReportAllocs()
 				b.SetParallelism(max(goroutines/2, 1))
+				b.ResetTimer()
+				before := cpu()
+				defer func() { b.ReportMetric(float64(cpu()-before)/float64(b.N), "cpu-ns/op") }()
 				if goroutines == 1 {
 					for n := 0; b.Loop(); n++ {
 						one(n)
@@ -65,4 +69,10 @@ func BenchmarkTake(b *testing.B) {
 			})
 		}
 	}
+}
+
+func cpu() time.Duration {
+	var u syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

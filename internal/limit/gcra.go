@@ -22,6 +22,7 @@ const (
 type pace struct {
 	perSecond int64 // units paid back in a nanosecond
 	burst     int64 // the highest debt, in units
+	window    int64 // in which a whole burst is paid back, in nanoseconds
 }
 
 // paceOf is the pace of a rate limit. A burst of less than one request is one.
@@ -33,11 +34,10 @@ func paceOf(r access.Rate) pace {
 	if r.PerSecond < maxBurst/maxRecovery {
 		most = r.PerSecond * maxRecovery
 	}
-	return pace{perSecond: r.PerSecond, burst: min(max(r.Burst, 1), most) * unit}
+	p := pace{perSecond: r.PerSecond, burst: min(max(r.Burst, 1), most) * unit}
+	p.window = ceil(p.burst, p.perSecond)
+	return p
 }
-
-// window is how long a whole burst takes to be paid back.
-func (p pace) window() time.Duration { return time.Duration(ceil(p.burst, p.perSecond)) }
 
 // bucket is the state of the generic cell rate algorithm (ITU-T I.371), in its form of a leaking bucket: what was let
 // through is a debt that is paid back at the pace, and never grows over the burst. The theoretical arrival time of the

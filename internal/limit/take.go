@@ -25,6 +25,7 @@ type asked struct {
 	now      int64 // at, steady
 	wall     int64 // at, in nanoseconds since 1970
 	day      int64
+	dayLeft  int64 // until its end, in nanoseconds
 	month    int64
 	requests int64
 	credits  int64
@@ -81,14 +82,14 @@ type pending struct {
 // Wait is exact: the same request passes then, and not a nanosecond earlier, unless others come in between. It is 0 for a
 // request that never passes, because it costs more than the limit allows at all.
 //
-// Of the last 65,536 requests or so it is known that they were counted; of requests with credits, for longer. A request
+// Of the last 16,384 requests or so it is known that they were counted; of requests with credits, for longer. A request
 // that was denied is counted when it comes again.
-func (l *Limiter) Take(ctx context.Context, c gate.Charge) gate.Charged {
+func (l *Limiter) Take(ctx context.Context, c gate.Charge) (charged gate.Charged) {
 	if c.Key.Limits == (access.Limits{}) && c.Project.Limits == (access.Limits{}) {
 		return gate.Charged{}
 	}
 	q := l.ask(&c)
-	charged, wait := l.attempt(&q, &c)
+	wait := l.attempt(&q, &c, &charged)
 	if wait == (pending{}) {
 		return charged
 	}
@@ -99,7 +100,7 @@ func (l *Limiter) Take(ctx context.Context, c gate.Charge) gate.Charged {
 			q.alone, q.lost = true, true
 			q.refused = ctx.Err() != nil || wait.same != nil || q.held != nil && insists(&c)
 		}
-		charged, wait = l.attempt(&q, &c)
+		wait = l.attempt(&q, &c, &charged)
 	}
 	return charged
 }
@@ -109,6 +110,7 @@ func (l *Limiter) ask(c *gate.Charge) asked {
 		at: c.At, now: l.steady(c.At), wall: c.At.UnixNano(), day: dayOf(c.At),
 		requests: max(c.Requests, 0), credits: max(c.Credits, 0),
 	}
+	q.dayLeft = ((q.day+1)*secondsOfDay-c.At.Unix())*int64(time.Second) - int64(c.At.Nanosecond())
 	if c.Key.Limits.Credits.Most > 0 || c.Project.Limits.Credits.Most > 0 {
 		q.month = monthOf(c.At)
 	} else {
@@ -127,8 +129,8 @@ func insists(c *gate.Charge) bool {
 	return false
 }
 
-// attempt decides on a request by what is known, or says what it has to wait for.
-func (l *Limiter) attempt(q *asked, c *gate.Charge) (gate.Charged, pending) {
+// attempt decides on a request by what is known, and writes the answer; or it says what to wait for.
+func (l *Limiter) attempt(q *asked, c *gate.Charge, charged *gate.Charged) pending {
 	sides := [...]side{{first: rate, limits: c.Key.Limits}, {first: ofProject, limits: c.Project.Limits}}
 	l.enter(q, c, &sides)
 	defer l.leave(q, &sides)
@@ -137,19 +139,21 @@ func (l *Limiter) attempt(q *asked, c *gate.Charge) (gate.Charged, pending) {
 		q.held = nil
 	}
 	if counted, same := l.counted(q, c); same != nil {
-		return gate.Charged{}, pending{same: same}
+		return pending{same: same}
 	} else if counted {
-		return tell(q, &sides, verdict{}), pending{}
+		tell(q, &sides, verdict{}, charged)
+		return pending{}
 	}
 	v, cycle := l.decide(q, &sides)
 	if cycle == nil && v.finding == passes && q.credits > 0 && q.held == nil {
 		v, cycle = l.setAside(q, c, &sides)
 	}
 	if cycle != nil {
-		return gate.Charged{}, pending{cycle: cycle}
+		return pending{cycle: cycle}
 	}
 	l.conclude(q, &sides, v)
-	return tell(q, &sides, v), pending{}
+	tell(q, &sides, v, charged)
+	return pending{}
 }
 
 // enter finds and locks the accounts of a request: the key's, the project's, then the credits.
@@ -304,14 +308,14 @@ func (s *side) askRate(q *asked) (finding, int64) {
 	if a == nil {
 		return q.noRoom(how), 0
 	}
-	leased := a.known && q.wall < a.until
+	leased := a.known && q.wall < a.until || q.alone && q.requests == 0
 	if !leased && q.alone {
 		if f := q.without(how); f != passes || how == access.FailAllow {
 			return f, 0
 		}
 		a.guess(q.now)
 	}
-	if a.known || q.alone {
+	if q.requests > 0 && (a.known || q.alone) {
 		if wait := a.bucket.wait(q.now, q.requests, a.pace); wait != 0 {
 			return over, wait
 		}
@@ -337,12 +341,15 @@ func (s *side) askDaily(q *asked) (finding, int64) {
 		return over, never
 	case t == nil:
 		return q.noRoom(quota.OnFailure), 0
-	case t.known && t.used > quota.Most-n:
-		return over, int64(endOfDay(q.day).Sub(q.at))
-	case t.known && t.taken-t.used >= n:
+	case t.known && n > 0 && t.used > quota.Most-n:
+		return over, q.dayLeft
+	case t.known && (n == 0 || t.taken-t.used >= n):
 		return passes, 0
 	case !q.alone:
 		return unknown, 0
+	}
+	if n == 0 {
+		return passes, 0
 	}
 	f := q.without(quota.OnFailure)
 	if quota.OnFailure == access.FailLocalShare && t.used-t.taken > share(quota.Most)-n {
@@ -396,7 +403,7 @@ func (l *Limiter) request(q *asked, sides *[2]side) (last *cycle) {
 func (s *side) lacksLease(q *asked) bool {
 	a, t := s.account, s.tally
 	return s.limits.Rate.PerSecond > 0 && (!a.known || q.wall >= a.until) ||
-		t != nil && (!t.known || t.taken-t.used < q.requests)
+		t != nil && (!t.known || q.requests > 0 && t.taken-t.used < q.requests)
 }
 
 // lease asks for a lease that allows for n more requests.

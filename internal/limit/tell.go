@@ -8,30 +8,28 @@ import (
 	"github.com/weir-analytics/weir/internal/gate"
 )
 
-// told gathers the counters for an answer, the shortest window first.
-type told struct {
-	charged *gate.Charged
-	count   int
-	next    int   // which would deny next
-	lasts   int64 // so many more requests pass it
-}
-
-// tell is the answer to a request: the state of all limits after it.
-func tell(q *asked, sides *[2]side, v verdict) (c gate.Charged) {
-	t := told{charged: &c, next: -1}
+// tell writes the answer to a request: the state of all limits after it, the shortest window first.
+func tell(q *asked, sides *[2]side, v verdict, c *gate.Charged) {
+	*c = gate.Charged{}
+	t := told{all: &c.All, next: -1}
 	for i := range sides {
 		if s := &sides[i]; s.limits.Rate.PerSecond > 0 {
-			t.add(s.rateCounter(q), q.requests)
+			p := s.pace()
+			s.tellRate(q, p, t.place(time.Duration(p.window)))
+			t.weigh(q.requests)
 		}
 	}
 	for i := range sides {
 		if s := &sides[i]; s.limits.Daily.Most > 0 {
-			t.add(s.dailyCounter(q), q.requests)
+			s.tellDaily(q, t.place(secondsOfDay*time.Second))
+			t.weigh(q.requests)
 		}
 	}
 	for i := range sides {
 		if s := &sides[i]; s.limits.Credits.Most > 0 {
-			t.add(s.creditsCounter(q), q.credits)
+			begin, end := startOfMonth(q.month), startOfMonth(q.month+1)
+			s.tellCredits(end.Sub(q.at), t.place(end.Sub(begin)))
+			t.weigh(q.credits)
 		}
 	}
 	if q.missed {
@@ -41,7 +39,7 @@ func tell(q *asked, sides *[2]side, v verdict) (c gate.Charged) {
 		if t.next >= 0 {
 			c.Next = c.All[t.next]
 		}
-		return c
+		return
 	}
 	for i := range c.All {
 		if c.All[i].Name == names[v.limit] {
@@ -56,7 +54,6 @@ func tell(q *asked, sides *[2]side, v verdict) (c gate.Charged) {
 	case v.wait != never:
 		c.Wait = time.Duration(v.wait)
 	}
-	return c
 }
 
 // denies is what the limit does that denies for want of the store.
@@ -69,50 +66,69 @@ func denies(q *asked, sides *[2]side, limit int) access.OnFailure {
 	return how
 }
 
-// add puts a counter in its place. Next is the one that fewest further requests like this one pass, and of equals the
-// one that lasts longest.
-func (t *told) add(c gate.Counter, cost int64) {
+// told is the counters of an answer while they are put together.
+type told struct {
+	all   *[6]gate.Counter
+	count int
+	at    int   // of the last one
+	next  int   // which would deny next
+	lasts int64 // so many more requests pass it
+}
+
+// place makes room for a counter behind those of no longer window.
+func (t *told) place(window time.Duration) *gate.Counter {
 	at := t.count
-	for ; at > 0 && t.charged.All[at-1].Window > c.Window; at-- {
-		t.charged.All[at] = t.charged.All[at-1]
+	for ; at > 0 && t.all[at-1].Window > window; at-- {
+		t.all[at] = t.all[at-1]
 		if t.next == at-1 {
 			t.next = at
 		}
 	}
-	t.charged.All[at] = c
+	t.at = at
 	t.count++
-	lasts := int64(math.MaxInt64)
-	if cost > 0 {
+	t.all[at].Window = window
+	return &t.all[at]
+}
+
+// weigh compares the last counter with the others. The next is the one that fewest further requests like this one pass,
+// and of equals the one that lasts longest.
+func (t *told) weigh(cost int64) {
+	c, lasts := &t.all[t.at], int64(math.MaxInt64)
+	switch {
+	case cost == 1:
+		lasts = c.Left
+	case cost > 1:
 		lasts = c.Left / cost
 	}
-	if t.next < 0 || lasts < t.lasts || lasts == t.lasts && c.Window > t.charged.All[t.next].Window {
-		t.next, t.lasts = at, lasts
+	if t.next < 0 || lasts < t.lasts || lasts == t.lasts && c.Window > t.all[t.next].Window {
+		t.next, t.lasts = t.at, lasts
 	}
 }
 
-func (s *side) rateCounter(q *asked) gate.Counter {
-	p := paceOf(s.limits.Rate)
-	c := gate.Counter{Name: names[s.first+rate], Most: p.burst / unit, Left: p.burst / unit, Window: p.window()}
+func (s *side) pace() pace {
 	if s.account != nil {
+		return s.account.pace
+	}
+	return paceOf(s.limits.Rate)
+}
+
+func (s *side) tellRate(q *asked, p pace, c *gate.Counter) {
+	c.Name, c.Most = names[s.first+rate], p.burst/unit
+	if c.Left, c.Reset = c.Most, 0; s.account != nil {
 		c.Left, c.Reset = s.account.bucket.left(q.now, p)
 	}
-	return c
 }
 
-func (s *side) dailyCounter(q *asked) gate.Counter {
-	most := s.limits.Daily.Most
-	c := gate.Counter{Name: names[s.first+daily], Most: most, Left: most, Window: secondsOfDay * time.Second, Reset: endOfDay(q.day).Sub(q.at)}
-	if s.tally != nil {
-		c.Left = max(most-s.tally.used, 0)
+func (s *side) tellDaily(q *asked, c *gate.Counter) {
+	c.Name, c.Most, c.Reset = names[s.first+daily], s.limits.Daily.Most, time.Duration(q.dayLeft)
+	if c.Left = c.Most; s.tally != nil {
+		c.Left = max(c.Most-s.tally.used, 0)
 	}
-	return c
 }
 
-func (s *side) creditsCounter(q *asked) gate.Counter {
-	most, end := s.limits.Credits.Most, startOfMonth(q.month+1)
-	c := gate.Counter{Name: names[s.first+credit], Most: most, Left: most, Window: end.Sub(startOfMonth(q.month)), Reset: end.Sub(q.at)}
-	if s.purse != nil {
-		c.Left = max(s.purse.left(most), 0)
+func (s *side) tellCredits(left time.Duration, c *gate.Counter) {
+	c.Name, c.Most, c.Reset = names[s.first+credit], s.limits.Credits.Most, left
+	if c.Left = c.Most; s.purse != nil {
+		c.Left = max(s.purse.left(c.Most), 0)
 	}
-	return c
 }
