@@ -144,6 +144,9 @@ func (l *Limiter) learn(p *plan, written Written) {
 	for _, a := range p.rates {
 		a.mu.Lock()
 		stored, found := rates[a.name]
+		if stored.Debt < 0 && stored.At.After(l.base) {
+			stored.At = l.base // whoever used it was gone when we began
+		}
 		a.learn(stored, found, p.at, l.steady(p.at))
 		a.mu.Unlock()
 	}
