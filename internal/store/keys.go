@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/audit"
@@ -26,7 +27,7 @@ func (s *Store) InsertKey(ctx context.Context, key keyring.Record, entry audit.E
 			key.ID, key.Project, key.Kind.String(), key.Mode.String(), key.Label, key.Steward,
 			writeList(key.Scopes.Names()), writeList(key.Environments), key.Hint, key.Public, hex.EncodeToString(key.Digest[:]),
 			key.CreatedAt.UnixMicro(), key.UpdatedAt.UnixMicro(), optional(key.ExpiresAt), optional(key.RevokedAt), key.CreatedBy,
-			keyring.WriteSettings(&key.Bounds), key.State.String(), key.Generation, key.MintedAt.UnixMicro(), writeFormer(key.Former), writeSigning(key.Signing),
+			writeSettings(key.Bounds), key.State.String(), key.Generation, key.MintedAt.UnixMicro(), writeFormer(key.Former), writeSigning(key.Signing),
 			string(key.Exposed), optional(key.ExposedAt))
 		if err != nil {
 			return err
@@ -53,6 +54,27 @@ func (s *Store) EachKey(ctx context.Context, visit func(keyring.Record) error) e
 		return fmt.Errorf("store: read keys: %w", err)
 	}
 	return eachKey(rows, visit)
+}
+
+// readTexts remembers what texts of rows stand for: most keys of a million have the same few settings. The zero
+// readTexts remembers nothing.
+type readTexts struct {
+	bounds map[string]access.Bounds
+	scopes map[string]access.Scopes
+}
+
+// mostTexts bounds what is remembered.
+const mostTexts = 1000
+
+func remember[V any](known map[string]V, text string, read func(string) (V, error)) (V, error) {
+	if value, ok := known[text]; ok {
+		return value, nil
+	}
+	value, err := read(text)
+	if err == nil && known != nil && len(known) < mostTexts {
+		known[text] = value
+	}
+	return value, err
 }
 
 // flag is a boolean as it is stored and compared.
@@ -93,7 +115,7 @@ type querier interface {
 
 func findKey(ctx context.Context, from querier, project, id string) (keyring.Record, error) {
 	row := from.QueryRowContext(ctx, `SELECT `+keyColumns+` FROM keys WHERE project_id = $1 AND id = $2`, project, id)
-	key, err := scanKey(row)
+	key, err := scanKey(row, readTexts{})
 	if errors.Is(err, sql.ErrNoRows) {
 		return keyring.Record{}, keyring.ErrNoKey
 	}
@@ -139,7 +161,7 @@ func changeKey(ctx context.Context, tx *sql.Tx, project, id string, change func(
 		exposed = $14, exposed_at = $15, hint = $16, public_text = $17, digest = $18, revision = revision + 1
 		WHERE project_id = $19 AND id = $20 AND revision = $21`,
 		key.Label, key.Steward, writeList(key.Scopes.Names()), writeList(key.Environments),
-		key.UpdatedAt.UnixMicro(), optional(key.ExpiresAt), optional(key.RevokedAt), keyring.WriteSettings(&key.Bounds), key.State.String(), key.Generation,
+		key.UpdatedAt.UnixMicro(), optional(key.ExpiresAt), optional(key.RevokedAt), writeSettings(key.Bounds), key.State.String(), key.Generation,
 		key.MintedAt.UnixMicro(), writeFormer(key.Former), writeSigning(key.Signing), string(key.Exposed), optional(key.ExposedAt), key.Hint, key.Public,
 		hex.EncodeToString(key.Digest[:]), project, id, key.Revision)
 	if err != nil {
@@ -155,8 +177,9 @@ func changeKey(ctx context.Context, tx *sql.Tx, project, id string, change func(
 
 func eachKey(rows *sql.Rows, visit func(keyring.Record) error) error {
 	defer func() { _ = rows.Close() }() // its error is that of Err
+	known := readTexts{bounds: map[string]access.Bounds{}, scopes: map[string]access.Scopes{}}
 	for rows.Next() {
-		key, err := scanKey(rows)
+		key, err := scanKey(rows, known)
 		if err != nil {
 			return fmt.Errorf("store: read a key: %w", err)
 		}
@@ -172,7 +195,7 @@ func eachKey(rows *sql.Rows, visit func(keyring.Record) error) error {
 
 type scanner interface{ Scan(into ...any) error }
 
-func scanKey(row scanner) (key keyring.Record, err error) {
+func scanKey(row scanner, texts readTexts) (key keyring.Record, err error) {
 	var (
 		kind, mode, scopes, environments, digest  string
 		settings, state, former, signing, exposed string
@@ -198,11 +221,9 @@ func scanKey(row scanner) (key keyring.Record, err error) {
 	if key.State, known = access.ParseState(state); !known {
 		key.State = access.Disabled
 	}
-	names, err := readList(scopes)
-	if err != nil {
+	if key.Scopes, err = remember(texts.scopes, scopes, readScopes); err != nil {
 		return key, fmt.Errorf("key %s: scopes: %w", key.ID, err)
 	}
-	key.Scopes = access.ScopesOf(names)
 	if n, err := hex.Decode(key.Digest[:], []byte(digest)); err != nil || n != len(key.Digest) {
 		return key, fmt.Errorf("key %s: its digest is not one", key.ID)
 	}
@@ -213,15 +234,27 @@ func scanKey(row scanner) (key keyring.Record, err error) {
 		return key, fmt.Errorf("key %s: signing: %w", key.ID, err)
 	}
 	if settings != "" {
-		key.Bounds, err = keyring.ReadSettings(settings)
+		key.Bounds, err = remember(texts.bounds, settings, keyring.ReadSettings)
 	} else {
-		key.ExpiresAt, key.Limits = fromOptional(expires), access.DefaultLimits(key.Kind)
+		key.Limits = access.DefaultLimits(key.Kind)
 		key.Environments, err = readList(environments)
 	}
 	if err != nil {
 		return key, fmt.Errorf("key %s: settings: %w", key.ID, err)
 	}
+	key.ExpiresAt = fromOptional(expires)
 	return key, nil
+}
+
+func readScopes(text string) (access.Scopes, error) {
+	names, err := readList(text)
+	return access.ScopesOf(names), err
+}
+
+// writeSettings writes bounds but for their end, which has a column of its own.
+func writeSettings(b access.Bounds) string {
+	b.ExpiresAt = time.Time{}
+	return keyring.WriteSettings(&b)
 }
 
 // writeJSON writes a value that always marshals; an empty one is the empty text.
