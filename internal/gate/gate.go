@@ -29,9 +29,9 @@ import (
 // same whatever the number of keys. The entry is meaningless when found is false.
 type Keys interface {
 	Lookup(access.Lookup) (entry Entry, found bool)
-	// Expose notes that a good secret was seen where others may have seen it too. It never fails; what could not be
-	// noted is noted the next time.
-	Expose(ctx context.Context, id string, how Exposure, at time.Time)
+	// Expose notes that a secret of a key was seen where others may have seen it too; generation says which secret. It never
+	// fails, and waits a second at the most; what could not be noted is noted the next time.
+	Expose(ctx context.Context, id string, generation int, how Exposure, at time.Time)
 }
 
 // Entry is a key with what is needed to know it again. It is shared and must not be changed.
@@ -321,7 +321,7 @@ func (g *Gate) carriedBadly(ctx context.Context, caller Caller, unknown string, 
 // expose notes that a secret was seen where it should not be. What is public cannot be exposed.
 func (g *Gate) expose(ctx context.Context, caller Caller, how Exposure) {
 	if caller.entry.Key.Kind == access.Secret {
-		g.keys.Expose(ctx, caller.entry.Key.ID, how, g.now())
+		g.keys.Expose(ctx, caller.entry.Key.ID, caller.generation, how, g.now())
 	}
 }
 

@@ -58,7 +58,7 @@ func (h *house) story(t *testing.T, rec keyring.Record, when string) (revoked bo
 	h.agree(t, when+", update")
 	_, _, _ = h.ring.Rotate(t.Context(), h.one, rec.ID, time.Hour, 0)
 	h.agree(t, when+", rotate")
-	h.ring.Expose(t.Context(), rec.ID, gate.ExposedInURL, h.clock.now())
+	h.ring.Expose(t.Context(), rec.ID, h.generation(rec.ID), gate.ExposedInURL, h.clock.now())
 	h.agree(t, when+", expose")
 	_, _ = h.ring.Disable(t.Context(), h.one, rec.ID, 0)
 	h.agree(t, when+", disable")

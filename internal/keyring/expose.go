@@ -15,16 +15,18 @@ const noteTime = time.Second
 
 // sighting is a secret that was seen where it should not be.
 type sighting struct {
-	lookup access.Lookup
-	how    gate.Exposure
+	lookup     access.Lookup
+	generation int
+	how        gate.Exposure
 }
 
-// Expose implements gate.Keys: it notes where the present secret of a key was seen, the first time, and ends it if that is
-// what the operator wants of secrets in cleartext. Of many requests at the same time one does it, and waits for the store
-// a second at the most; a note that failed is made the next time.
-func (r *Ring) Expose(ctx context.Context, id string, how gate.Exposure, at time.Time) {
+// Expose implements gate.Keys: it notes where the present secret of a key was seen, the first time, and ends a secret if
+// that is what the operator wants of those in cleartext: with the present secret the key, and one that was replaced by
+// itself. Of many requests at the same time one does it, and waits for the store a second at the most; a note that failed
+// is made the next time.
+func (r *Ring) Expose(ctx context.Context, id string, generation int, how gate.Exposure, at time.Time) {
 	lookup, ok := access.LookupOf(id)
-	seen := sighting{lookup, how}
+	seen := sighting{lookup, generation, how}
 	ignored := r.cfg.IgnoreCleartext && how == gate.ExposedInCleartext
 	if !ok || ignored || !r.news(seen) {
 		return
@@ -35,12 +37,11 @@ func (r *Ring) Expose(ctx context.Context, id string, how gate.Exposure, at time
 	defer r.noting.Delete(seen)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime) // the request may be over before the store answers
 	defer cancel()
-	end := r.ends(how)
-	if err := r.note(ctx, seen, end, at); err != nil {
+	if err := r.note(ctx, seen, at); err != nil {
 		r.cfg.Log.Error("that a secret was exposed could not be noted", "key_id", id, "how", string(how), "error", err)
 		return
 	}
-	r.cfg.Log.Warn("a secret was seen where others may have seen it: replace it", "key_id", id, "how", string(how), "revoked", end)
+	r.cfg.Log.Warn("a secret was seen where others may have seen it: replace it", "key_id", id, "how", string(how), "ended", r.ends(how))
 }
 
 // ends reports whether a secret that was seen there is to be ended.
@@ -51,10 +52,17 @@ func (r *Ring) ends(how gate.Exposure) bool {
 // news reports whether there is anything to do about a sighting.
 func (r *Ring) news(seen sighting) bool {
 	e, found := r.live.Load().find(seen.lookup)
-	return found && (!e.exposed || r.ends(seen.how)) && e.Key.RevokedAt.IsZero() && e.Key.Kind != access.Operator
+	if !found || !e.Key.RevokedAt.IsZero() || e.Key.Kind == access.Operator {
+		return false
+	}
+	if seen.generation == e.Generation {
+		return !e.exposed || r.ends(seen.how)
+	}
+	now := r.cfg.Now()
+	return r.ends(seen.how) && slices.ContainsFunc(e.Former, func(f gate.Former) bool { return f.Generation == seen.generation && f.Until.After(now) })
 }
 
-func (r *Ring) note(ctx context.Context, seen sighting, end bool, at time.Time) error {
+func (r *Ring) note(ctx context.Context, seen sighting, at time.Time) error {
 	if err := r.beginOwn(ctx); err != nil {
 		return err
 	}
@@ -65,33 +73,42 @@ func (r *Ring) note(ctx context.Context, seen sighting, end bool, at time.Time) 
 	e, _ := r.live.Load().find(seen.lookup)
 	id, project := e.Key.ID, e.Key.Project
 	if _, declared := r.declaredKey(project.ID, id); declared {
-		r.noteDeclared(seen, end, at)
+		r.noteDeclared(seen, at)
 		return nil
 	}
 	by := func(before, after view) audit.Entry {
 		return audit.Own(at, project.Organization, project.ID, r.cfg.NewID(), "key.exposed", id, before, after)
 	}
 	_, err := r.changeNow(ctx, project.ID, id, 0, by, func(rec *Record, _ *access.Project, now time.Time) error {
-		if rec.Exposed != "" && !end {
-			return errUnchanged
-		}
-		if rec.Exposed == "" {
-			rec.Exposed, rec.ExposedAt = seen.how, micros(at)
-		}
-		if end {
-			rec.RevokedAt = now
-		}
-		return nil
+		return rec.expose(seen, r.ends(seen.how), at, now)
 	})
 	return err
 }
 
+func (r *Record) expose(seen sighting, end bool, at, now time.Time) error {
+	former := slices.IndexFunc(r.Former, func(f Former) bool { return f.Generation == seen.generation })
+	switch {
+	case seen.generation == r.Generation && (r.Exposed == "" || end):
+		if r.Exposed == "" {
+			r.Exposed, r.ExposedAt = seen.how, micros(at)
+		}
+		if end {
+			r.RevokedAt = now
+		}
+	case end && former >= 0:
+		r.Former = slices.Delete(slices.Clone(r.Former), former, former+1)
+	default:
+		return errUnchanged
+	}
+	return nil
+}
+
 // noteDeclared is note for a key of the configuration: until the next start, since it is not stored.
-func (r *Ring) noteDeclared(seen sighting, end bool, at time.Time) {
+func (r *Ring) noteDeclared(seen sighting, at time.Time) {
 	live := r.live.Load()
 	e, _ := live.find(seen.lookup)
 	key := *e.Key
-	if end {
+	if r.ends(seen.how) {
 		key.RevokedAt = micros(r.cfg.Now())
 	}
 	e.Key, e.exposed = &key, true

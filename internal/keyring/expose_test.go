@@ -83,11 +83,11 @@ func TestAnExposureIsNotedOnce(t *testing.T) {
 		}
 		calls := h.shelf.calls
 		for range 100 {
-			h.ring.Expose(t.Context(), rec.ID, gate.ExposedInURL, seen)
+			h.ring.Expose(t.Context(), rec.ID, 1, gate.ExposedInURL, seen)
 		}
 		h.open()
 		before := h.shelf.calls
-		h.ring.Expose(t.Context(), rec.ID, gate.ExposedInURL, seen)
+		h.ring.Expose(t.Context(), rec.ID, 1, gate.ExposedInURL, seen)
 		if calls != before-2 || h.shelf.calls != before {
 			t.Errorf("%s: a key that is known to be exposed costs calls of the store", c.want)
 		}
@@ -120,7 +120,7 @@ func TestWhatIsNoSecretIsNotExposed(t *testing.T) {
 	}
 	_ = h.sent(operator, inURL)
 	for _, id := range []string{"", "key_", "key_000000000000", "key_zzzzzzzzzzzz", h.one.Key().ID} {
-		h.ring.Expose(t.Context(), id, gate.ExposedInURL, h.clock.now())
+		h.ring.Expose(t.Context(), id, 1, gate.ExposedInURL, h.clock.now())
 	}
 	if len(h.shelf.entries) != 2 {
 		t.Errorf("%d entries", len(h.shelf.entries))
@@ -156,6 +156,36 @@ func TestASecretInCleartextCanBeEnded(t *testing.T) {
 			t.Errorf("known %v: %+v", known, got)
 		}
 		h.agree(t, "cleartext")
+	}
+}
+
+// Promise: an older secret that is seen says nothing of the present one, nor ends it: while it is still good it is noted
+// nowhere, or ended by itself where the operator wants that, and after its end it means nothing at all.
+func TestAnOldSecretExposesNoNewOne(t *testing.T) {
+	t.Parallel()
+	for _, end := range []bool{false, true} {
+		h := with(t, keyring.Config{RevokeInCleartext: end})
+		rec, first := h.create(h.one, secretKey())
+		_, second := h.rotate(rec.ID, time.Hour)
+		_, third := h.rotate(rec.ID, time.Minute)
+		_ = h.sent(second, inURL)
+		_ = h.sent(second, inCleartext)
+		if got := h.shelf.key(rec.ID); got.Exposed != "" || !got.RevokedAt.IsZero() || h.works(second) == end || !h.works(third) || !h.works(first) {
+			t.Errorf("%v: it is %+v", end, got)
+		}
+		if actions := h.shelf.audited(rec.ID); (actions[len(actions)-1] == "key.exposed") != end {
+			t.Errorf("%v: audited %v", end, actions)
+		}
+		h.clock.advance(time.Hour)
+		revision := h.shelf.key(rec.ID).Revision
+		_ = h.sent(first, inCleartext)
+		h.rotate(rec.ID, 0)
+		_ = h.sent(first, inCleartext)
+		_ = h.sent(third, inCleartext)
+		if got := h.shelf.key(rec.ID); got.Exposed != "" || !got.RevokedAt.IsZero() || got.Revision != revision+1 {
+			t.Errorf("%v: ended secrets did something: %+v", end, got)
+		}
+		h.agree(t, "at the end")
 	}
 }
 
@@ -241,7 +271,7 @@ func TestANoteOutlivesItsRequest(t *testing.T) {
 	rec, _ := h.create(h.one, secretKey())
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	h.ring.Expose(gone, rec.ID, gate.ExposedInBrowser, h.clock.now())
+	h.ring.Expose(gone, rec.ID, 1, gate.ExposedInBrowser, h.clock.now())
 	if got := h.shelf.key(rec.ID); got.Exposed != gate.ExposedInBrowser {
 		t.Errorf("noted %+v", got)
 	}

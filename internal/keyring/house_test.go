@@ -347,6 +347,13 @@ func (h *house) create(permit gate.Permit, n keyring.New) (keyring.Record, acces
 	return rec, secrets.Key
 }
 
+// generation is that of a key's present secret.
+func (h *house) generation(id string) int {
+	lookup, _ := access.LookupOf(id)
+	e, _ := h.ring.Lookup(lookup)
+	return e.Generation
+}
+
 // basis is a key as Peek gives it.
 func (h *house) basis(id string) *access.Key {
 	h.t.Helper()
@@ -425,7 +432,12 @@ func (v *vault) Open(sealed, about string) ([]byte, error) {
 }
 
 func (v *vault) Stale(sealed string) bool {
-	return !strings.HasPrefix(sealed, fmt.Sprintf("%d.", v.keys[len(v.keys)-1]))
+	for _, former := range v.keys[:len(v.keys)-1] {
+		if strings.HasPrefix(sealed, fmt.Sprintf("%d.", former)) {
+			return true
+		}
+	}
+	return false
 }
 
 var errVault = errors.New("the vault does not open")

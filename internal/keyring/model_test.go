@@ -267,7 +267,8 @@ func TestEveryHistoryIsSafe(t *testing.T) {
 			}),
 			"expose": h.step(func(rt *rapid.T) error {
 				how := rapid.SampledFrom([]gate.Exposure{gate.ExposedInURL, gate.ExposedInCleartext}).Draw(rt, "how")
-				h.ring.Expose(ctx, h.draw(rt), how, h.clock.now())
+				id := h.draw(rt)
+				h.ring.Expose(ctx, id, max(1, h.generation(id)-rapid.IntRange(0, 2).Draw(rt, "secrets ago")), how, h.clock.now())
 				return errUnsaid
 			}),
 			"signing secret": h.step(func(rt *rapid.T) error {

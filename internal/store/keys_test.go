@@ -218,7 +218,7 @@ func TestAChangeAndItsEntryAreOne(t *testing.T) {
 			return err
 		},
 		"rotate": func(int) error { _, _, err := ring.Rotate(t.Context(), permit, rec.ID, 0, 0); return err },
-		"expose": func(int) error { ring.Expose(t.Context(), rec.ID, gate.ExposedInURL, now()); return nil },
+		"expose": func(int) error { ring.Expose(t.Context(), rec.ID, 1, gate.ExposedInURL, now()); return nil },
 		"policy": func(n int) error {
 			_, err := ring.SetPolicy(t.Context(), permit, 0, false, func(p *access.Policy) error { p.Limits.Daily.Most = int64(n); return nil })
 			return err

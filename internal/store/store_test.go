@@ -209,7 +209,7 @@ func TestNoSecretIsOnDisk(t *testing.T) {
 // liveOn takes a key through its life, which ends differently from key to key, and gives the secrets that were made.
 func liveOn(t *testing.T, ring *keyring.Ring, permit gate.Permit, id string, n int) (made []keyring.Secrets) {
 	t.Helper()
-	ring.Expose(t.Context(), id, gate.ExposedInURL, now())
+	ring.Expose(t.Context(), id, 1, gate.ExposedInURL, now())
 	for _, overlap := range []time.Duration{time.Hour, time.Duration(n%2) * time.Hour} {
 		_, secrets, err := ring.Rotate(t.Context(), permit, id, overlap, 0)
 		if err != nil {

@@ -145,7 +145,7 @@ func (k *Keys) Lookup(lookup access.Lookup) (gate.Entry, bool) {
 }
 
 // Expose remembers where a secret was seen, as gate.Keys says.
-func (k *Keys) Expose(_ context.Context, id string, how gate.Exposure, _ time.Time) {
+func (k *Keys) Expose(_ context.Context, id string, _ int, how gate.Exposure, _ time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.Exposed = append(k.Exposed, id+" in "+string(how))
