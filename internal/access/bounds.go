@@ -237,8 +237,9 @@ func restricts(b *Bounds, r Restriction) bool {
 		return b.Datasets != nil
 	case BySignature:
 		return b.Signature
+	default:
+		return !b.ExpiresAt.IsZero()
 	}
-	return !b.ExpiresAt.IsZero()
 }
 
 // notAll reports whether a list is empty, so that it restricts nothing, or has something that no entry of outer covers.

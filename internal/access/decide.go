@@ -115,11 +115,9 @@ func (d *Decision) ask(rules []rule, key *Key, attempt *Attempt) bool {
 // askOfTargets judges what the attempt touches.
 func (d *Decision) askOfTargets(key *Key, attempt *Attempt) {
 	targets := attempt.Targets
-	if len(targets) == 0 {
-		if attempt.Action.touches() {
-			d.Reason, d.Rule = d.askOf(key, attempt, &implied, -1)
-		}
-		return
+	if len(targets) == 0 && attempt.Action.touches() {
+		none := implied[:]
+		d.Reason, d.Rule = d.askOf(key, attempt, &none[0], -1)
 	}
 	for i := range targets {
 		reason, name := d.askOf(key, attempt, &targets[i], i)
@@ -128,17 +126,16 @@ func (d *Decision) askOfTargets(key *Key, attempt *Attempt) {
 		}
 		d.Refused = append(d.Refused, Refusal{Index: i, Reason: reason, Rule: name})
 		if !attempt.Each {
-			d.Reason, d.Rule = reason, name
-			return
+			break
 		}
 	}
-	if len(d.Refused) == len(targets) {
+	if n := len(d.Refused); n > 0 && (n == len(targets) || !attempt.Each) {
 		d.Reason, d.Rule = d.Refused[0].Reason, d.Refused[0].Rule
 	}
 }
 
 // implied is what is touched by an attempt that names nothing.
-var implied Target
+var implied = [...]Target{{}}
 
 // askOf asks the rules about one target, up to the first no. What was noted of a target that is refused is forgotten.
 func (d *Decision) askOf(key *Key, attempt *Attempt, t *Target, index int) (Reason, string) {

@@ -32,18 +32,12 @@ type Remedy struct {
 
 // Explain runs the rules that Decide runs and lists every verdict.
 func Explain(key *Key, attempt *Attempt) Explanation {
-	e := explainer{key: key, attempt: attempt, mendable: true}
 	targets, index := attempt.Targets, 0
 	if len(targets) == 0 && attempt.Action.touches() {
-		targets, index = []Target{implied}, -1
+		targets, index = implied[:], -1
 	}
-	e.steps = make([]Step, 0, len(carriageRules)+len(earlyRules)+len(lateRules)+len(targetRules)*len(targets))
-	for _, rules := range [...][]rule{carriageRules[:], earlyRules[:], lateRules[:]} {
-		for i := range rules {
-			r := &rules[i]
-			e.step(r.name, r.of, -1, nil, r.judge(key, attempt))
-		}
-	}
+	e := newExplainer(key, attempt, len(targets))
+	e.ask(lateRules[:])
 	remedies, mendable := e.remedies, e.mendable
 	open := len(targets) == 0 // there is a target that may be touched, or could be
 	for n := range targets {
@@ -66,6 +60,17 @@ func Explain(key *Key, attempt *Attempt) Explanation {
 	return ex
 }
 
+// ExplainScreen runs the rules that Screen runs and lists every verdict. What the others would say is not known yet: they
+// need the body.
+func ExplainScreen(key *Key, attempt *Attempt) Explanation {
+	e := newExplainer(key, attempt, 0)
+	ex := Explanation{Decision: Screen(key, attempt), Steps: e.steps}
+	if e.mendable {
+		ex.Remedies = distinct(e.remedies)
+	}
+	return ex
+}
+
 // explainer gathers the steps of an explanation, and the remedies of what is at hand.
 type explainer struct {
 	key      *Key
@@ -73,6 +78,22 @@ type explainer struct {
 	steps    []Step
 	remedies []Remedy
 	mendable bool // the remedies take away all that is wrong
+}
+
+// newExplainer makes an explainer that has asked the rules that need no body, with room for the others.
+func newExplainer(key *Key, attempt *Attempt, targets int) explainer {
+	e := explainer{key: key, attempt: attempt, mendable: true}
+	e.steps = make([]Step, 0, len(carriageRules)+len(earlyRules)+len(lateRules)+len(targetRules)*targets)
+	e.ask(carriageRules[:])
+	e.ask(earlyRules[:])
+	return e
+}
+
+func (e *explainer) ask(rules []rule) {
+	for i := range rules {
+		r := &rules[i]
+		e.step(r.name, r.of, -1, nil, r.judge(e.key, e.attempt))
+	}
 }
 
 func (e *explainer) step(rule string, of Restriction, index int, t *Target, reason Reason) {
@@ -139,8 +160,9 @@ func mend(reason Reason, k *Key, a *Attempt, t *Target) ([]Remedy, bool) {
 		return one("request", "signature", "set", "a right one"), true
 	case ScopeMissing, ScopeOverCeiling:
 		return mendScope(reason, k, a)
+	default:
+		return mendTarget(reason, k, t)
 	}
-	return mendTarget(reason, k, t)
 }
 
 func one(of, field, do, value string) []Remedy { return []Remedy{{of, field, do, value}} }

@@ -132,17 +132,16 @@ type Key struct {
 	RevokedAt time.Time // zero: not revoked
 }
 
-var noCeiling Ceiling
-
 // ceiling is what the project sets for keys of the kind. Nobody sets any for whoever holds the data folder.
-func (p *Project) ceiling(kind Kind) *Ceiling {
+func (p *Project) ceiling(kind Kind) Ceiling {
 	switch kind {
 	case Public:
-		return &p.Policy.Public
+		return p.Policy.Public
 	case Operator:
-		return &noCeiling
+		return Ceiling{}
+	default:
+		return p.Policy.Secret
 	}
-	return &p.Policy.Secret
 }
 
 // Default is the environment a request that names none is about: the first one the key may use. Clients of ingestion

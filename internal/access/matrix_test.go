@@ -223,6 +223,11 @@ func disagreement(key *access.Key, attempt *access.Attempt) string {
 	if s.Allowed() && !d.Allowed() && !d.Reason.NeedsBody() {
 		return "Screen lets pass what needs no body: " + d.Reason.String()
 	}
+	if x := access.ExplainScreen(key, attempt); !reflect.DeepEqual(x.Decision, s) || !slices.Equal(x.Steps, e.Steps[:len(x.Steps)]) {
+		return "ExplainScreen decides otherwise than Screen, or Explain"
+	} else if want := conclude(x.Steps, &access.Attempt{}); !reflect.DeepEqual(s, want) {
+		return "ExplainScreen's steps come to " + want.Reason.String() + ", Screen to " + s.Reason.String()
+	}
 	want := conclude(e.Steps, attempt)
 	want.Data = d.Data
 	if !reflect.DeepEqual(d, want) {

@@ -41,7 +41,7 @@ func narrowings(k *access.Key) []narrowing {
 		k.Project = &project
 	})
 	list = append(list, restrictions(k)...)
-	return append(list, ceilings(k)...)
+	return append(list, ceilings()...)
 }
 
 // restrictions are the narrowings of a key's lists. Where a project requires networks, having them is no narrowing.
@@ -95,7 +95,7 @@ func restrictions(k *access.Key) []narrowing {
 }
 
 // ceilings are the narrowings of what the project allows.
-func ceilings(k *access.Key) []narrowing {
+func ceilings() []narrowing {
 	change := func(name string, edit func(draw, *access.Policy, *access.Ceiling)) narrowing {
 		return narrowing{"project: " + name, func(d draw, k *access.Key) {
 			project := *k.Project

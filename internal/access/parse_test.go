@@ -205,6 +205,7 @@ func checkNetwork(t fataler, text string, prefix netip.Prefix, masked bool) {
 	}
 }
 
+// Promise: whatever is read as a domain is written so that it reads back, means its own pages and none of a host that only looks like it.
 func FuzzParseDomain(f *testing.F) {
 	for _, text := range append(domains, "https://*.Example.com:8443/a*", "[::1]:80", "null:1", "*.7", "a\x00b", "www.example.com/a?b") {
 		f.Add(text)
@@ -221,6 +222,7 @@ func FuzzParseDomain(f *testing.F) {
 	})
 }
 
+// Promise: whatever is read as a page is written so that it reads back, and the Referer adds at most the path of the very same origin.
 func FuzzParseOrigin(f *testing.F) {
 	for i, origin := range origins {
 		f.Add(origin, referers[i%len(referers)])
@@ -249,6 +251,7 @@ func FuzzParseOrigin(f *testing.F) {
 	})
 }
 
+// Promise: whatever is read as a network reads back, is masked, and has the addresses that the older reader of the standard library says.
 func FuzzParseNetwork(f *testing.F) {
 	for _, text := range append(networks, "10.1.2.3/8", "::ffff:10.1.2.3/104", "fe80::1%eth0/64", "::ffff:0:0/95", "1.2.3.4/33") {
 		f.Add(text)
@@ -265,7 +268,7 @@ func FuzzParseNetwork(f *testing.F) {
 	})
 }
 
-// FuzzNetworkAllowed compares the check of an address with the standard library's.
+// Promise: an address is in a network exactly when the older reader of the standard library says so.
 func FuzzNetworkAllowed(f *testing.F) {
 	for i, text := range networks {
 		f.Add(text, addresses[i%len(addresses)])
@@ -291,7 +294,7 @@ func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
-// FuzzEventPattern compares the check of an event with a regular expression's.
+// Promise: an event is allowed by a pattern exactly when it is that name, or begins as the pattern does before its last *.
 func FuzzEventPattern(f *testing.F) {
 	for i, pattern := range patterns {
 		f.Add(pattern, events[i%len(events)])

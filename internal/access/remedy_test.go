@@ -18,6 +18,12 @@ func TestRemediesMend(t *testing.T) {
 	met := tally{}
 	rapid.Check(t, func(t *rapid.T) {
 		p := drawPair(t)
+		if x := access.ExplainScreen(p.key, p.attempt); x.Remedies != nil {
+			if key, attempt := mended(p, x.Remedies); !access.Screen(key, attempt).Allowed() {
+				t.Fatalf("screened: %s, and after %+v still %s", x.Decision.Reason, x.Remedies, access.Screen(key, attempt).Reason)
+			}
+			met["screened"]++
+		}
 		e := access.Explain(p.key, p.attempt)
 		switch {
 		case e.Decision.Allowed() && len(e.Decision.Refused) == 0:
@@ -43,7 +49,7 @@ func TestRemediesMend(t *testing.T) {
 			met[e.Decision.Reason.String()]++
 		}
 	})
-	met.check(t, "yes", "sent_in_cleartext", "key_disabled", "key_quarantined", "secret_replaced", "key_not_yet_valid", "key_expired",
+	met.check(t, "yes", "screened", "sent_in_cleartext", "key_disabled", "key_quarantined", "secret_replaced", "key_not_yet_valid", "key_expired",
 		"secret_too_old", "secret_in_url", "secret_in_browser", "network_not_allowed", "networks_required", "domain_not_allowed", "scope_missing",
 		"scope_over_ceiling", "signature_missing", "signature_required", "signature_invalid", "environment_not_allowed", "event_not_allowed",
 		"dataset_not_allowed", "hopeless: key_revoked", "hopeless: grant_too_wide", "hopeless: not_visible", "hopeless: environment_unknown",
@@ -146,7 +152,7 @@ func mendKey(k *access.Key, a *access.Attempt, r access.Remedy) {
 			panic("an unknown remedy: " + r.Field)
 		}
 		var rights access.Rights
-		for _, right := range strings.Fields(r.Value) {
+		for right := range strings.FieldsSeq(r.Value) {
 			one, _ := access.ParseRight(right)
 			rights |= one
 		}

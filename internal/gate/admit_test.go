@@ -1,8 +1,10 @@
 package gate_test
 
 import (
+	"net/netip"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -42,9 +44,15 @@ func TestPermit(t *testing.T) {
 			t.Errorf("space %q is within reach", name)
 		}
 	}
-	want := gate.Use{At: w.Clock.Now(), Project: "prj_1", KeyID: "key_000000000001", Action: access.WriteEvents, Environment: "staging", Items: 1}
-	if denials, uses := w.Ledger.Take(); len(denials) != 0 || len(uses) != 1 || uses[0] != want {
+	want := gate.Use{
+		At: w.Clock.Now(), Project: "prj_1", KeyID: "key_000000000001", Generation: 1, Action: access.WriteEvents, Environment: "staging", Items: 1,
+		Targets: targets("staging"), Sender: sender(w.Credential("")),
+	}
+	if denials, uses := w.Ledger.Take(); len(denials) != 0 || len(uses) != 1 || !reflect.DeepEqual(uses[0], want) {
 		t.Errorf("recorded %+v and %+v", denials, uses)
+	}
+	if got := permit.Sender(); got != want.Sender {
+		t.Errorf("sender %+v", got)
 	}
 }
 
@@ -72,9 +80,19 @@ func TestZeroPermitPanics(t *testing.T) {
 func TestAdmitNeedsIdentify(t *testing.T) {
 	t.Parallel()
 	w := gatetest.New(t)
-	said := panics(func() { _, _ = w.Gate.Admit(t.Context(), gate.Caller{}, access.Attempt{Action: access.HoldKey}) })
+	said := panics(func() {
+		_, _ = w.Gate.Admit(t.Context(), gate.Caller{}, access.Attempt{Action: access.HoldKey}, gate.Cost{})
+	})
 	if said != "gate: Admit without a caller from Identify" {
 		t.Errorf("%v", said)
+	}
+	for name, f := range map[string]func(){
+		"Watch":  func() { _ = w.Gate.Watch(gate.Permit{}, access.Attempt{Action: access.HoldKey}) },
+		"Settle": func() { _ = w.Gate.Settle(t.Context(), gate.Permit{}, 1) },
+	} {
+		if said := panics(f); said != "gate: a Permit that no Admit gave" {
+			t.Errorf("%s of the zero Permit: %v", name, said)
+		}
 	}
 	if denials, uses := w.Ledger.Take(); denials != nil || uses != nil {
 		t.Errorf("recorded %+v and %+v", denials, uses)
@@ -87,8 +105,8 @@ func panics(f func()) (said any) {
 	return nil
 }
 
-// Promise: what was identified is what is admitted. The attempt cannot bring another action, another time or another
-// place of its credential.
+// Promise: what was identified is what is admitted. The attempt cannot bring another action, another time or other
+// circumstances.
 func TestAttemptCannotSayWhoAsks(t *testing.T) {
 	t.Parallel()
 	w := gatetest.New(t)
@@ -97,7 +115,8 @@ func TestAttemptCannotSayWhoAsks(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Clock.Advance(time.Second)
-	permit, err := w.Gate.Admit(t.Context(), caller, access.Attempt{Action: access.ReadKeys, At: time.Unix(0, 0), Via: access.InQuery})
+	other := access.Circumstances{Via: access.InQuery, Cleartext: true, Browser: true, Signed: access.SignatureWrong, SecretUntil: time.Unix(0, 0)}
+	permit, err := w.Gate.Admit(t.Context(), caller, access.Attempt{Action: access.ReadKeys, At: time.Unix(0, 0), Circumstances: other}, gate.Cost{})
 	if err != nil || !permit.At().Equal(w.Clock.Now()) {
 		t.Fatalf("%v at %v", err, permit.At())
 	}
@@ -123,17 +142,33 @@ func TestKeysThatChangeOnTheWay(t *testing.T) {
 		"narrowed": {func(w *gatetest.World, text string) {
 			w.Keys.Change(text, func(k *access.Key) { k.Scopes = 0 })
 		}, problem.MissingScope, "scope_missing"},
+		"disabled": {func(w *gatetest.World, text string) {
+			w.Keys.Change(text, func(k *access.Key) { k.State = access.Disabled })
+		}, problem.KeyNotAccepted, "key_disabled"},
+		"quarantined": {func(w *gatetest.World, text string) {
+			w.Keys.Change(text, func(k *access.Key) { k.State = access.Quarantined })
+		}, problem.KeyQuarantined, "key_quarantined"},
+		"moved away": {func(w *gatetest.World, text string) {
+			w.Keys.Change(text, func(k *access.Key) { k.Networks = networks("203.0.113.0/24") })
+		}, problem.NetworkNotAllowed, "network_not_allowed"},
+		"made to sign": {func(w *gatetest.World, text string) {
+			w.Keys.Change(text, func(k *access.Key) { k.Signature = true })
+		}, problem.SignatureRequired, "signature_missing"},
+		"replaced": {func(w *gatetest.World, text string) { rotate(w, text, 2, w.Clock.Now()) }, problem.KeyNotAccepted, "secret_replaced"},
+		"replaced and forgotten": {func(w *gatetest.World, text string) {
+			w.Keys.Edit(text, func(e *gate.Entry) { e.Generation, e.Digest = 2, access.Digest{} })
+		}, problem.KeyNotAccepted, "unknown_key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := gatetest.New(t)
-			text := w.Mint(access.Key{Scopes: access.EventsWrite, ExpiresAt: w.Clock.Now().Add(time.Minute)})
+			text := w.Mint(access.Key{Scopes: access.EventsWrite, Bounds: access.Bounds{ExpiresAt: w.Clock.Now().Add(time.Minute)}})
 			caller, err := w.Gate.Identify(t.Context(), w.Credential(text), access.WriteEvents)
 			if err != nil {
 				t.Fatal(err)
 			}
 			c.change(w, text)
-			_, err = w.Gate.Admit(t.Context(), caller, access.Attempt{Targets: targets("production")})
+			_, err = w.Gate.Admit(t.Context(), caller, access.Attempt{Targets: targets("production")}, gate.Cost{Requests: 1, Credits: 1})
 			if problem.Of(err) != c.code {
 				t.Errorf("%v, want %s", err, c.code)
 			}
@@ -141,11 +176,38 @@ func TestKeysThatChangeOnTheWay(t *testing.T) {
 			if len(uses) != 0 || len(denials) != 1 || denials[0].Reason != c.reason || denials[0].KeyID != "key_000000000001" {
 				t.Errorf("recorded %+v and %+v", denials, uses)
 			}
+			if w.Limits.Charges != nil || w.Limits.Failed != nil {
+				t.Errorf("charged %+v, counted as failed %v", w.Limits.Charges, w.Limits.Failed)
+			}
 		})
 	}
 }
 
 func restrict(k *access.Key) { k.Environments = []string{"staging"} }
+
+// networks are ranges by their texts.
+func networks(texts ...string) []access.Network {
+	var list []access.Network
+	for _, text := range texts {
+		list = append(list, access.Network{Prefix: netip.MustParsePrefix(text)})
+	}
+	return list
+}
+
+// rotate gives the key of a text another secret, of that generation. The present one is good until then.
+func rotate(w *gatetest.World, text string, generation int, until time.Time) (fresh string) {
+	fresh = access.WriteKey(access.Secret, access.Live, text[8:8+access.LookupLength], strings.Repeat(strconv.Itoa(generation), access.SecretLength))
+	w.Keys.Edit(text, func(e *gate.Entry) {
+		e.Former = append(slices.Clone(e.Former), gate.Former{Digest: e.Digest, Generation: e.Generation, Until: until})
+		e.Digest, e.Generation = gatetest.Parse(fresh).Digest, generation
+	})
+	return fresh
+}
+
+// sender is what the ledger has of a credential.
+func sender(c gate.Credential) gate.Sender {
+	return gate.Sender{Address: c.Address, Origin: c.Origin.String(), Via: c.Via, Signed: c.Signed, Client: c.Client, RequestID: c.RequestID}
+}
 
 // Promise: the items of a request that are refused while others are allowed are recorded once for each reason,
 // environment and event name, with how many they are; the use counts the others.
@@ -252,14 +314,14 @@ func TestLedgerComesFirst(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := gatetest.New(t)
 				ledger := &slowLedger{entered: make(chan string), release: make(chan struct{})}
-				door := gate.New(w.Keys, ledger, w.Clock.Now, func() string { return "id" })
+				door := gate.New(w.Keys, w.Limits, ledger, w.Clock.Now, func() string { return "id" })
 				caller, err := door.Identify(t.Context(), w.Credential(w.Key(access.Secret, access.EventsWrite)), access.WriteEvents)
 				if err != nil {
 					t.Fatal(err)
 				}
 				answered := make(chan error, 1)
 				go func() {
-					_, err := door.Admit(t.Context(), caller, access.Attempt{Each: true, Targets: c.targets})
+					_, err := door.Admit(t.Context(), caller, access.Attempt{Each: true, Targets: c.targets}, gate.Cost{Requests: 1})
 					answered <- err
 				}()
 				for _, want := range c.writes {

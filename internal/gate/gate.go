@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
@@ -243,24 +244,22 @@ func (g *Gate) Identify(ctx context.Context, c Credential, action access.Action)
 		return Caller{}, g.stranger(c, action, "", noCredential, problem.New(problem.MissingCredential,
 			"This address needs an API key: send it as 'X-API-Key: KEY' or 'Authorization: Bearer KEY'."))
 	}
-	attempt := access.Attempt{Action: action, At: g.now(), Circumstances: c.Circumstances}
+	if c.SecretUntil = (time.Time{}); c.Signed != access.Unsigned {
+		c.Signed = access.SignatureClaimed // nobody can have checked it without the key
+	}
 	caller, reason := g.find(c, action)
+	attempt := access.Attempt{Action: action, At: g.now(), Circumstances: caller.credential.Circumstances}
+	if reason == "" {
+		g.expose(ctx, caller)
+	}
 	if d := access.ScreenCarriage(&attempt); !d.Allowed() {
-		return Caller{}, g.carriedBadly(ctx, caller, reason, &attempt, d)
+		return Caller{}, g.carriedBadly(caller, reason, &attempt, d)
 	}
 	if reason != "" {
 		return Caller{}, g.notFound(caller, reason)
 	}
-	attempt.SecretUntil = caller.credential.SecretUntil
-	d := access.Screen(caller.entry.Key, &attempt)
-	if c.Via == access.InQuery {
-		g.expose(ctx, caller, ExposedInURL)
-	}
-	if !d.Allowed() {
-		if d.Reason == access.SecretInBrowser {
-			g.expose(ctx, caller, ExposedInBrowser)
-		}
-		return Caller{}, g.tooMany(c, g.deny(caller, &attempt, d))
+	if d := access.Screen(caller.entry.Key, &attempt); !d.Allowed() {
+		return Caller{}, g.tooMany(c, g.deny(caller, &attempt, d, access.ExplainScreen))
 	}
 	return caller, nil
 }
@@ -305,23 +304,38 @@ func malformed(err error) *problem.Error {
 	return problem.New(problem.MalformedKey, "What was sent as an API key is not one: %s.", err)
 }
 
-// carriedBadly answers a credential that was sent in cleartext: the same, be it good or not.
-func (g *Gate) carriedBadly(ctx context.Context, caller Caller, unknown string, attempt *access.Attempt, d access.Decision) error {
-	p := Problem(d.Reason, nil, attempt, nil)
-	if unknown != "" {
-		return g.refuse(caller.credential, caller.action, "", d.Reason.String(), p)
+// carriedBadly answers a credential that was sent in cleartext: the same, be it good or not, and with the same work.
+func (g *Gate) carriedBadly(caller Caller, unknown string, attempt *access.Attempt, d access.Decision) error {
+	if unknown == "" {
+		return g.deny(caller, attempt, d, access.ExplainScreen)
 	}
-	g.expose(ctx, caller, ExposedInCleartext)
-	entry := g.denial(caller, attempt, d.Reason, d.Rule)
-	p.DecisionID = entry.ID
-	g.ledger.Deny(entry)
-	return p
+	access.ExplainScreen(&access.Key{Kind: access.Secret, Project: &access.Project{}}, attempt)
+	claimed := ""
+	if caller.lookup != (access.Lookup{}) {
+		claimed = caller.lookup.ID()
+	}
+	return g.refuse(caller.credential, caller.action, claimed, d.Reason.String(), Problem(d.Reason, nil, attempt, nil))
 }
 
-// expose notes that a secret was seen where it should not be. What is public cannot be exposed.
-func (g *Gate) expose(ctx context.Context, caller Caller, how Exposure) {
-	if caller.entry.Key.Kind == access.Secret {
-		g.keys.Expose(ctx, caller.entry.Key.ID, caller.generation, how, g.now())
+// expose notes that a secret was seen where it should not be, whatever becomes of the request. What is public cannot be
+// exposed, nor what was replaced and has ended. A URL is in logs on its way also where the project takes secrets from one; what a project lets its own pages
+// hold is its own affair.
+func (g *Gate) expose(ctx context.Context, caller Caller) {
+	key, c, now := caller.entry.Key, &caller.credential, g.now()
+	if key.Kind != access.Secret || !c.SecretUntil.IsZero() && !now.Before(c.SecretUntil) {
+		return
+	}
+	for _, seen := range [...]struct {
+		how Exposure
+		so  bool
+	}{
+		{ExposedInCleartext, c.Cleartext},
+		{ExposedInURL, c.Via == access.InQuery},
+		{ExposedInBrowser, c.Browser && !key.Project.Policy.SecretInBrowser},
+	} {
+		if seen.so {
+			g.keys.Expose(ctx, key.ID, caller.generation, seen.how, now)
+		}
 	}
 }
 
@@ -340,7 +354,7 @@ func (g *Gate) Admit(ctx context.Context, caller Caller, attempt access.Attempt,
 	attempt.Action, attempt.Circumstances, attempt.At = caller.action, caller.credential.Circumstances, g.now()
 	d := access.Decide(key, &attempt)
 	if !d.Allowed() {
-		return Permit{}, g.deny(caller, &attempt, d)
+		return Permit{}, g.deny(caller, &attempt, d, access.Explain)
 	}
 	charge := Charge{
 		RequestID: caller.credential.RequestID, At: attempt.At, Requests: cost.Requests, Credits: cost.Credits,
@@ -371,6 +385,7 @@ func (g *Gate) again(caller Caller) (Caller, bool) {
 	}
 	caller.entry = entry
 	if caller.generation == entry.Generation {
+		caller.credential.SecretUntil = time.Time{}
 		return caller, true
 	}
 	for i := range entry.Former {
@@ -393,21 +408,33 @@ func (g *Gate) Settle(ctx context.Context, p Permit, credits int64) error {
 	if over == "" {
 		return nil
 	}
-	charged := Charged{Over: over, Next: p.charged.Next}
+	charged := Charged{Over: over, Next: p.charged.counter(over), All: p.charged.All, Down: p.charged.Down}
 	attempt := access.Attempt{Action: p.caller.action, At: g.now(), Circumstances: p.caller.credential.Circumstances}
 	return g.limit(p.caller, &attempt, charged)
 }
 
 // Watch reports whether what was permitted would still be: the key may have been revoked, narrowed or have expired since.
-// It is for answers that take long, and records nothing for a yes.
+// The attempt is the one that was admitted. It is for answers that take long, and records nothing for a yes.
 func (g *Gate) Watch(p Permit, attempt access.Attempt) error {
+	p.must()
 	caller, found := g.again(p.caller)
 	if !found {
 		return g.refuse(caller.credential, caller.action, caller.lookup.ID(), unknownKey, notAccepted())
 	}
 	attempt.Action, attempt.Circumstances, attempt.At = caller.action, caller.credential.Circumstances, g.now()
-	if d := access.Decide(caller.entry.Key, &attempt); !d.Allowed() {
-		return g.deny(caller, &attempt, d)
+	attempt.Targets = p.named(attempt.Targets)
+	d := access.Decide(caller.entry.Key, &attempt)
+	if d.Allowed() && d.Data.Environment != p.data.Environment { // named by nobody, and the default is another by now
+		attempt.Targets = []access.Target{{Environment: p.data.Environment}}
+		d = access.Decide(caller.entry.Key, &attempt)
+	}
+	for _, r := range d.Refused {
+		if d.Allowed() && !slices.ContainsFunc(p.refused, func(before access.Refusal) bool { return before.Index == r.Index }) {
+			d.Reason, d.Rule, d.Refused = r.Reason, r.Rule, []access.Refusal{r}
+		}
+	}
+	if !d.Allowed() {
+		return g.deny(caller, &attempt, d, access.Explain)
 	}
 	return nil
 }
@@ -429,10 +456,13 @@ func (g *Gate) stranger(c Credential, action access.Action, keyID, reason string
 }
 
 // tooMany counts a failed authentication, and tells a network that has too many of them to wait. A key that is no longer
-// accepted counts like one that never was, since the answers must not tell them apart.
+// accepted counts like one that never was, since the answers must not tell them apart. Whoever has shown a good key, and
+// used it wrongly, is told what is wrong.
 func (g *Gate) tooMany(c Credential, err error) error {
 	p := problem.From(err)
-	if p.Status() != unauthorized {
+	switch p.Code {
+	case problem.MissingCredential, problem.MalformedKey, problem.KeyNotAccepted:
+	default:
 		return err
 	}
 	wait := g.limits.Fail(c.Address, g.now())
@@ -444,8 +474,6 @@ func (g *Gate) tooMany(c Credential, err error) error {
 	return many
 }
 
-const unauthorized = 401
-
 // refuse records a denial for which the policy was not asked, because there is no key.
 func (g *Gate) refuse(c Credential, action access.Action, keyID, reason string, p *problem.Error) error {
 	p.DecisionID = g.newID()
@@ -455,10 +483,14 @@ func (g *Gate) refuse(c Credential, action access.Action, keyID, reason string, 
 	return p
 }
 
-func (g *Gate) deny(caller Caller, attempt *access.Attempt, d access.Decision) error {
+// explainer is Explain, or ExplainScreen where the body has not been read.
+type explainer func(*access.Key, *access.Attempt) access.Explanation
+
+func (g *Gate) deny(caller Caller, attempt *access.Attempt, d access.Decision, explain explainer) error {
 	t := firstRefused(attempt, d)
 	p := Problem(d.Reason, caller.entry.Key, attempt, t)
-	entry := g.denial(caller, attempt, d.Reason, d.Rule)
+	entry := g.entry(caller, attempt, d.Reason.String(), d.Rule)
+	entry.explain(caller.entry.Key, attempt, d.Refused, explain)
 	if t != nil {
 		entry.Environment, entry.Event = t.Environment, t.Event
 	}
@@ -486,7 +518,8 @@ func (g *Gate) recordItems(caller Caller, attempt *access.Attempt, items []acces
 			s.target = attempt.Targets[r.Index]
 		}
 		if entries[s] == nil {
-			d := g.denial(caller, attempt, r.Reason, r.Rule)
+			d := g.entry(caller, attempt, r.Reason.String(), r.Rule)
+			d.explain(caller.entry.Key, attempt, []access.Refusal{r}, access.Explain)
 			d.Environment, d.Event, d.Count, d.Observed = s.target.Environment, s.target.Event, 0, observed
 			entries[s] = &d
 			order = append(order, &d)
@@ -498,16 +531,49 @@ func (g *Gate) recordItems(caller Caller, attempt *access.Attempt, items []acces
 	}
 }
 
-func (g *Gate) denial(caller Caller, attempt *access.Attempt, reason access.Reason, rule string) Denial {
-	d := g.entry(caller, attempt, reason.String(), rule)
-	e := access.Explain(caller.entry.Key, attempt)
-	for _, step := range e.Steps {
-		if step.Reason != access.Allowed && len(d.Failed) < maxSteps {
-			d.Failed = append(d.Failed, step)
+// explain adds every rule that said no, and what would have made it a yes.
+func (d *Denial) explain(key *access.Key, attempt *access.Attempt, faults []access.Refusal, explain explainer) {
+	asked, index := *attempt, questionable(attempt, faults)
+	if len(index) < len(attempt.Targets) {
+		asked.Targets = make([]access.Target, len(index))
+		for n, i := range index {
+			asked.Targets[n] = attempt.Targets[i]
 		}
 	}
-	d.Remedies = e.Remedies[:min(len(e.Remedies), maxSteps)]
-	return d
+	e := explain(key, &asked)
+	general := len(faults) == 1 && faults[0].Index < 0
+	for _, step := range e.Steps {
+		if step.Reason == access.Allowed || general && step.Target >= 0 || len(d.Failed) == maxSteps {
+			continue
+		}
+		if step.Target >= 0 {
+			step.Target = index[step.Target]
+		}
+		d.Failed = append(d.Failed, step)
+	}
+	if len(e.Remedies) <= maxSteps && (attempt.Each || len(index) == len(attempt.Targets)) {
+		d.Remedies = e.Remedies
+	}
+}
+
+// questionable are the targets that an explanation asks about, no more than are kept: of a batch those at fault, and of a
+// request that is judged whole all. Of a batch some are enough to know what would let it in; what is judged whole is told
+// nothing about its remedies when it has more.
+func questionable(attempt *access.Attempt, faults []access.Refusal) []int {
+	var index []int
+	for _, r := range faults {
+		if r.Index >= 0 && len(index) < maxSteps {
+			index = append(index, r.Index)
+		}
+	}
+	if len(index) > 0 && (attempt.Each || len(attempt.Targets) > maxSteps) {
+		return index
+	}
+	index = make([]int, min(len(attempt.Targets), maxSteps))
+	for i := range index {
+		index[i] = i
+	}
+	return index
 }
 
 // maxSteps bounds what is kept of an explanation: a batch can fail in as many ways as it has items.

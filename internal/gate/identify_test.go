@@ -17,9 +17,9 @@ import (
 type outcome struct {
 	name   string
 	text   func(*gatetest.World) string
-	via    access.Via    // the header, if not said
-	action access.Action // write_events, if not said
-	code   problem.Code  // empty: identified
+	came   func(*access.Circumstances) // how it came, if not plainly in a header
+	action access.Action               // write_events, if not said
+	code   problem.Code                // empty: identified
 	status int
 	reason string // in the ledger
 	known  bool   // the ledger knows whose key it is
@@ -31,6 +31,15 @@ func outcomes() []outcome {
 		k.Scopes |= access.EventsWrite
 		return func(w *gatetest.World) string { return w.Mint(k) }
 	}
+	policy := func(k access.Key, p access.Policy) func(*gatetest.World) string {
+		return func(w *gatetest.World) string {
+			w.Project.Policy = p
+			return key(k)(w)
+		}
+	}
+	inQuery := func(c *access.Circumstances) { c.Via = access.InQuery }
+	inBrowser := func(c *access.Circumstances) { c.Browser = true }
+	inCleartext := func(c *access.Circumstances) { c.Cleartext = true }
 	altered := func(alter func(string) string) func(*gatetest.World) string {
 		return func(w *gatetest.World) string { return alter(w.Key(access.Secret, access.EventsWrite)) }
 	}
@@ -41,8 +50,15 @@ func outcomes() []outcome {
 		{name: "secret key", text: key(access.Key{})},
 		{name: "test key", text: key(access.Key{Mode: access.Test})},
 		{name: "public key", text: key(access.Key{Kind: access.Public})},
-		{name: "public key in the URL", text: key(access.Key{Kind: access.Public}), via: access.InQuery},
-		{name: "not yet expired", text: key(access.Key{ExpiresAt: noon.Add(time.Nanosecond)})},
+		{name: "public key in the URL", text: key(access.Key{Kind: access.Public}), came: inQuery},
+		{name: "public key in a browser", text: key(access.Key{Kind: access.Public}), came: inBrowser},
+		{name: "not yet expired", text: key(access.Key{Bounds: access.Bounds{ExpiresAt: noon.Add(time.Nanosecond)}})},
+		{name: "just begun", text: key(access.Key{Bounds: access.Bounds{NotBefore: noon}})},
+		{name: "from its network", text: key(access.Key{Bounds: access.Bounds{Networks: networks("192.0.2.0/24")}})},
+		{name: "with a signature to check", text: key(access.Key{Bounds: access.Bounds{Signature: true}}),
+			came: func(c *access.Circumstances) { c.Signed = access.SignatureClaimed }},
+		{name: "secret key in the URL, where that is allowed", text: policy(access.Key{}, access.Policy{SecretInURL: true}), came: inQuery},
+		{name: "secret key in a browser, where that is allowed", text: policy(access.Key{}, access.Policy{SecretInBrowser: true}), came: inBrowser},
 
 		{name: "nothing", text: altered(func(string) string { return "" }),
 			code: problem.MissingCredential, status: 401, reason: "no_credential"},
@@ -68,19 +84,51 @@ func outcomes() []outcome {
 			code: problem.KeyNotAccepted, status: 401, reason: "unknown_key", keyID: first},
 		{name: "revoked", text: key(access.Key{RevokedAt: past}),
 			code: problem.KeyNotAccepted, status: 401, reason: "key_revoked", known: true, keyID: first},
-		{name: "revoked, in the URL", text: key(access.Key{RevokedAt: past}), via: access.InQuery,
+		{name: "revoked, in the URL", text: key(access.Key{RevokedAt: past}), came: inQuery,
 			code: problem.KeyNotAccepted, status: 401, reason: "key_revoked", known: true, keyID: first},
-		{name: "expired", text: key(access.Key{ExpiresAt: past}),
+		{name: "expired", text: key(access.Key{Bounds: access.Bounds{ExpiresAt: past}}),
 			code: problem.KeyNotAccepted, status: 401, reason: "key_expired", known: true, keyID: first},
-		{name: "expiring now", text: key(access.Key{ExpiresAt: noon}),
+		{name: "expiring now", text: key(access.Key{Bounds: access.Bounds{ExpiresAt: noon}}),
 			code: problem.KeyNotAccepted, status: 401, reason: "key_expired", known: true, keyID: first},
+		{name: "not yet valid", text: key(access.Key{Bounds: access.Bounds{NotBefore: noon.Add(time.Nanosecond)}}),
+			code: problem.KeyNotAccepted, status: 401, reason: "key_not_yet_valid", known: true, keyID: first},
+		{name: "disabled", text: key(access.Key{State: access.Disabled}),
+			code: problem.KeyNotAccepted, status: 401, reason: "key_disabled", known: true, keyID: first},
+		{name: "replaced", text: func(w *gatetest.World) string {
+			text := w.Key(access.Secret, access.EventsWrite)
+			rotate(w, text, 2, w.Clock.Now())
+			return text
+		}, code: problem.KeyNotAccepted, status: 401, reason: "secret_replaced", known: true, keyID: first},
+		{name: "older than the project allows", text: policy(access.Key{MintedAt: past}, access.Policy{Secret: access.Ceiling{MaxLifetime: time.Hour}}),
+			code: problem.KeyNotAccepted, status: 401, reason: "secret_too_old", known: true, keyID: first},
 		{name: "of no kind", text: key(access.Key{Kind: 9}),
 			code: problem.KeyNotAccepted, status: 401, reason: "key_kind_unknown", known: true, keyID: first},
 		{name: "for no action", text: key(access.Key{}), action: 200,
 			code: problem.KeyNotAccepted, status: 401, reason: "action_undeclared", known: true, keyID: first},
 
-		{name: "secret key in the URL", text: key(access.Key{}), via: access.InQuery,
+		{name: "secret key in the URL", text: key(access.Key{}), came: inQuery,
 			code: problem.SecretKeyInURL, status: 401, reason: "secret_in_url", known: true, keyID: first},
+		{name: "secret key in a browser", text: key(access.Key{}), came: inBrowser,
+			code: problem.SecretKeyInBrowser, status: 403, reason: "secret_in_browser", known: true, keyID: first},
+		{name: "in quarantine", text: key(access.Key{State: access.Quarantined}),
+			code: problem.KeyQuarantined, status: 403, reason: "key_quarantined", known: true, keyID: first},
+		{name: "from another network", text: key(access.Key{Bounds: access.Bounds{Networks: networks("203.0.113.0/24")}}),
+			code: problem.NetworkNotAllowed, status: 403, reason: "network_not_allowed", known: true, keyID: first},
+		{name: "without the networks the project requires", text: policy(access.Key{}, access.Policy{Secret: access.Ceiling{RequireNetworks: true}}),
+			code: problem.ProjectCeiling, status: 403, reason: "networks_required", known: true, keyID: first},
+		{name: "from another page", text: key(access.Key{Kind: access.Public, Bounds: access.Bounds{Domains: []access.Domain{{Host: "www.example.com"}}}}),
+			came: func(c *access.Circumstances) { c.Origin = access.ParseOrigin("https://evil.org", "") },
+			code: problem.DomainNotAllowed, status: 403, reason: "domain_not_allowed", known: true, keyID: first},
+		{name: "over the project's scopes", text: policy(access.Key{}, access.Policy{Secret: access.Ceiling{Scopes: access.EventsRead}}),
+			code: problem.ProjectCeiling, status: 403, reason: "scope_over_ceiling", known: true, keyID: first},
+		{name: "public key where it is not enough", text: key(access.Key{Kind: access.Public}), action: access.RevokeSelf,
+			code: problem.PublicKeyNotEnough, status: 403, reason: "public_key_used", known: true, keyID: first},
+		{name: "unsigned", text: key(access.Key{Bounds: access.Bounds{Signature: true}}),
+			code: problem.SignatureRequired, status: 401, reason: "signature_missing", known: true, keyID: first},
+		{name: "unsigned, by the project", text: policy(access.Key{}, access.Policy{Secret: access.Ceiling{RequireSignature: true}}),
+			code: problem.SignatureRequired, status: 401, reason: "signature_required", known: true, keyID: first},
+		{name: "in cleartext", text: key(access.Key{}), came: inCleartext,
+			code: problem.CleartextCredential, status: 403, reason: "sent_in_cleartext", known: true, keyID: first},
 		{name: "without the scope", text: key(access.Key{}), action: access.ReadEvents,
 			code: problem.MissingScope, status: 403, reason: "scope_missing", known: true, keyID: first},
 	}
@@ -91,12 +139,17 @@ func (o outcome) identify(t *testing.T) (w *gatetest.World, text string, caller 
 	t.Helper()
 	w = gatetest.New(t)
 	text = o.text(w)
-	c := w.Credential(text)
-	if o.via != 0 {
-		c.Via = o.via
-	}
-	caller, err = w.Gate.Identify(t.Context(), c, o.actionOf())
+	caller, err = w.Gate.Identify(t.Context(), o.credential(w, text), o.actionOf())
 	return w, text, caller, err
+}
+
+func (o outcome) credential(w *gatetest.World, text string) gate.Credential {
+	c := w.Credential(text)
+	c.Client = gate.Client{Agent: "curl/8", SDK: "weir-go/1"}
+	if o.came != nil {
+		o.came(&c.Circumstances)
+	}
+	return c
 }
 
 func (o outcome) actionOf() access.Action {
@@ -130,20 +183,27 @@ func TestIdentify(t *testing.T) {
 			}
 			want := gate.Denial{
 				ID: "dec_1", At: w.Clock.Now(), KeyID: o.keyID, Action: o.actionOf(), Reason: o.reason, Count: 1,
-				Address: w.Credential("").Address, RequestID: "req_1",
+				Sender: sender(o.credential(w, text)),
 			}
 			if o.known {
-				want.Organization, want.Project = "org_1", "prj_1"
+				want.Organization, want.Project, want.Generation = "org_1", "prj_1", 1
 			}
 			if len(denials) != 1 {
 				t.Fatalf("recorded %d times", len(denials))
 			}
-			if known := denials[0].Rule != ""; known != o.known {
-				t.Errorf("the rule is %q", denials[0].Rule)
+			got := denials[0]
+			if known := got.Rule != ""; known != o.known {
+				t.Errorf("the rule is %q", got.Rule)
 			}
-			want.Rule = denials[0].Rule
-			if denials[0] != want {
-				t.Errorf("recorded %+v\nwant     %+v", denials[0], want)
+			if o.known && (len(got.Failed) == 0 || got.Failed[0].Rule != got.Rule || got.Failed[0].Reason.String() != o.reason) {
+				t.Errorf("failed %+v", got.Failed)
+			}
+			want.Rule, want.Failed, want.Remedies = got.Rule, got.Failed, got.Remedies
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("recorded %+v\nwant     %+v", got, want)
+			}
+			if charges := w.Limits.Charges; charges != nil {
+				t.Errorf("charged %+v", charges)
 			}
 			if p.DecisionID != denials[0].ID {
 				t.Errorf("the answer names %q", p.DecisionID)
@@ -177,7 +237,9 @@ func TestRefusedKeysLookAlike(t *testing.T) {
 		denials, _ := w.Ledger.Take()
 		reasons[denials[0].Reason]++
 	}
-	for _, reason := range []string{"unknown_key", "key_revoked", "key_expired"} {
+	for _, reason := range []string{
+		"unknown_key", "key_revoked", "key_expired", "key_not_yet_valid", "key_disabled", "secret_replaced", "secret_too_old", "key_kind_unknown",
+	} {
 		if reasons[reason] == 0 {
 			t.Errorf("no entry of the ledger says %s: %v", reason, reasons)
 		}
@@ -207,9 +269,9 @@ func TestTenantsShareAGate(t *testing.T) {
 // unsure finds no key, and says the digest of the one that was asked for.
 type unsure struct{ *gatetest.Keys }
 
-func (u unsure) Lookup(l access.Lookup) (*access.Key, access.Digest, bool) {
-	key, digest, _ := u.Keys.Lookup(l)
-	return key, digest, false
+func (u unsure) Lookup(l access.Lookup) (gate.Entry, bool) {
+	entry, _ := u.Keys.Lookup(l)
+	return entry, false
 }
 
 // Promise: what was not found is not let in, whatever else the keys say of it.
@@ -217,8 +279,13 @@ func TestNotFoundIsNotFound(t *testing.T) {
 	t.Parallel()
 	w := gatetest.New(t)
 	text := w.Key(access.Secret, access.EventsWrite)
-	door := gate.New(unsure{w.Keys}, w.Ledger, w.Clock.Now, func() string { return "id" })
-	if _, err := door.Identify(t.Context(), w.Credential(text), access.WriteEvents); problem.Of(err) != problem.KeyNotAccepted {
-		t.Errorf("%v", err)
+	door := gate.New(unsure{w.Keys}, w.Limits, w.Ledger, w.Clock.Now, func() string { return "id" })
+	for _, c := range []gate.Credential{w.Credential(text), inURL(w.Credential(text))} {
+		if _, err := door.Identify(t.Context(), c, access.WriteEvents); problem.Of(err) != problem.KeyNotAccepted {
+			t.Errorf("%v", err)
+		}
+	}
+	if w.Keys.Exposed != nil {
+		t.Errorf("exposed %v", w.Keys.Exposed)
 	}
 }

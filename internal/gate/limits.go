@@ -39,10 +39,23 @@ const (
 	LimitsDown     = "limits_unavailable" // the counters cannot be reached, and the limit denies then
 )
 
+// counter is the state of a limit by its name.
+func (c *Charged) counter(name string) Counter {
+	for _, have := range c.All {
+		if have.Name == name {
+			return have
+		}
+	}
+	return Counter{Name: name}
+}
+
 // limit records a denial by a limit.
 func (g *Gate) limit(caller Caller, attempt *access.Attempt, charged Charged) error {
 	p := overLimit(charged)
 	entry := g.entry(caller, attempt, charged.Over, "limit "+charged.Over)
+	if len(attempt.Targets) > 0 {
+		entry.Environment, entry.Event = attempt.Targets[0].Environment, attempt.Targets[0].Event
+	}
 	p.DecisionID = entry.ID
 	g.ledger.Deny(entry)
 	return &Limited{Charged: charged, problem: p}
@@ -53,14 +66,15 @@ func overLimit(c Charged) *problem.Error {
 	switch c.Over {
 	case LimitsDown:
 		p = problem.New(problem.LimitsUnavailable, "The limits cannot be counted just now, and nothing is let through uncounted.")
+		c.Wait = max(c.Wait, time.Second)
 	case KeyCredits, ProjectCredits:
 		p = problem.New(problem.CreditsExhausted, "The request needs more credits than are left of %d this month (limit %s).", c.Next.Most, c.Over)
 	default:
 		p = problem.New(problem.RateLimited, "The limit %s of %d in %s is reached.", c.Over, c.Next.Most, c.Next.Window)
 		p.Violated = []string{c.Over}
 	}
-	if c.Wait > 0 && p.Code != problem.CreditsExhausted {
-		p.RetryAfter = max(c.Wait, time.Nanosecond)
+	if p.Code != problem.CreditsExhausted {
+		p.RetryAfter = max(c.Wait, 0)
 	}
 	return p
 }

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"slices"
 	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
@@ -56,6 +57,18 @@ func (p Permit) Space(name string) (string, bool) {
 	p.must()
 	env, reason := p.caller.entry.Key.Resolve(name)
 	return env.Name, reason == access.Allowed
+}
+
+// named are targets with the default environment, as it was when the permit was given, named.
+func (p Permit) named(targets []access.Target) []access.Target {
+	env, _ := p.caller.entry.Key.Default()
+	targets = slices.Clone(targets)
+	for i := range targets {
+		if targets[i].Environment == "" {
+			targets[i].Environment = env.Name
+		}
+	}
+	return targets
 }
 
 func (p Permit) must() {

@@ -20,7 +20,7 @@ func Problem(reason access.Reason, key *access.Key, attempt *access.Attempt, tar
 		p.Scope = scope
 		return p
 	case access.EnvironmentUnknown:
-		return problem.New(problem.EnvironmentNotFound, "The project has no environment %s.", quote(name(target))).
+		return problem.New(problem.EnvironmentNotFound, "The project has no environment %s.", quote(of(target).Environment)).
 			At("environment", "no such environment")
 	case access.EnvironmentNotAllowed:
 		return environmentNotAllowed(key, target)
@@ -31,15 +31,35 @@ func Problem(reason access.Reason, key *access.Key, attempt *access.Attempt, tar
 	case access.PublicGrantTooWide:
 		return problem.Invalid("scopes", "a public key can hold only %s", access.ClientScopes)
 	case access.GrantOverCeiling:
-		field := key.Project.OverCeiling(attempt.Grants, attempt.At)
-		return problem.New(problem.OverCeiling, "The project's ceiling for %s keys does not allow this: %s.", attempt.Grants.Kind, field).
-			At(field, "goes beyond the project's ceiling")
+		return overCeiling(key, attempt)
 	case access.EventNotAllowed:
-		return problem.New(problem.EventNotAllowed, "The key may not send the event %s.", quote(event(target))).At("event", "not allowed for this key")
+		return problem.New(problem.EventNotAllowed, "The key may not send the event %s.", quote(of(target).Event)).At("event", "not allowed for this key")
 	case access.DatasetNotAllowed:
-		return problem.New(problem.DatasetNotAllowed, "The key may not do this with the dataset.").At("dataset", "not allowed for this key")
+		return datasetNotAllowed(of(target))
+	default:
+		return carriage(reason, attempt)
 	}
-	return carriage(reason, attempt)
+}
+
+func overCeiling(key *access.Key, attempt *access.Attempt) *problem.Error {
+	if attempt.Grants == nil {
+		return problem.New(problem.OverCeiling, "The project's ceiling does not allow this.")
+	}
+	field := key.Project.OverCeiling(attempt.Grants, attempt.At)
+	return problem.New(problem.OverCeiling, "The project's ceiling for %s keys does not allow this: %s.", attempt.Grants.Kind, field).
+		At(field, "goes beyond the project's ceiling")
+}
+
+func datasetNotAllowed(t access.Target) *problem.Error {
+	if t.Dataset == "" {
+		return problem.New(problem.DatasetNotAllowed, "The request names no dataset, and the key may use only some.").At("dataset", "missing")
+	}
+	if t.Right == 0 {
+		return problem.New(problem.DatasetNotAllowed, "The key does not have every right to the dataset %s.", quote(t.Dataset)).
+			At("dataset", "not allowed for this key")
+	}
+	return problem.New(problem.DatasetNotAllowed, "The key does not have the right to %s the dataset %s.",
+		strings.Join(t.Right.Names(), " and "), quote(t.Dataset)).At("dataset", "not allowed for this key")
 }
 
 // carriage is what is told of a request that came in the wrong way.
@@ -86,7 +106,8 @@ func notAccepted() *problem.Error {
 }
 
 func environmentNotAllowed(key *access.Key, target *access.Target) *problem.Error {
-	if name(target) == "" {
+	t := of(target)
+	if t.Environment == "" {
 		return problem.New(problem.EnvironmentNotAllowed, "The request names no environment, and there is none this key may use.").
 			At("environment", "none that this key may use")
 	}
@@ -98,7 +119,7 @@ func environmentNotAllowed(key *access.Key, target *access.Target) *problem.Erro
 		names = []string{"none"}
 	}
 	return problem.New(problem.EnvironmentNotAllowed, "This %s key may not use the environment %s; it may use: %s.",
-		key.Mode, quote(name(target)), strings.Join(names, ", ")).At("environment", "not allowed for this key")
+		key.Mode, quote(t.Environment), strings.Join(names, ", ")).At("environment", "not allowed for this key")
 }
 
 func scopesHeld(key *access.Key) string {
@@ -108,18 +129,12 @@ func scopesHeld(key *access.Key) string {
 	return key.Scopes.String()
 }
 
-func event(target *access.Target) string {
+// of is a target, and the zero one where the request was refused as a whole.
+func of(target *access.Target) access.Target {
 	if target == nil {
-		return ""
+		return access.Target{}
 	}
-	return target.Event
-}
-
-func name(target *access.Target) string {
-	if target == nil {
-		return ""
-	}
-	return target.Environment
+	return *target
 }
 
 // quote shows a name that came from outside, at most 64 bytes of it, as valid UTF-8.

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/weir-analytics/weir/internal/access"
@@ -12,21 +13,44 @@ import (
 	"github.com/weir-analytics/weir/internal/problem"
 )
 
-// codes is what the sender is told of each reason.
-func codes() map[access.Reason]problem.Code {
-	return map[access.Reason]problem.Code{
-		access.ActionUndeclared:      problem.KeyNotAccepted,
-		access.KeyRevoked:            problem.KeyNotAccepted,
-		access.KeyExpired:            problem.KeyNotAccepted,
-		access.KeyKindUnknown:        problem.KeyNotAccepted,
-		access.SecretInURL:           problem.SecretKeyInURL,
-		access.ScopeMissing:          problem.MissingScope,
-		access.EnvironmentUnknown:    problem.EnvironmentNotFound,
-		access.EnvironmentNotAllowed: problem.EnvironmentNotAllowed,
-		access.NotVisible:            problem.NotFound,
-		access.GrantTooWide:          problem.GrantTooWide,
-		access.PublicGrantTooWide:    problem.InvalidField,
+// codes is what the sender is told of each reason, and with which status.
+func codes() map[access.Reason]told {
+	return map[access.Reason]told{
+		access.ActionUndeclared:      {problem.KeyNotAccepted, 401},
+		access.SentInCleartext:       {problem.CleartextCredential, 403},
+		access.KeyRevoked:            {problem.KeyNotAccepted, 401},
+		access.KeyDisabled:           {problem.KeyNotAccepted, 401},
+		access.SecretReplaced:        {problem.KeyNotAccepted, 401},
+		access.KeyNotYetValid:        {problem.KeyNotAccepted, 401},
+		access.KeyExpired:            {problem.KeyNotAccepted, 401},
+		access.SecretTooOld:          {problem.KeyNotAccepted, 401},
+		access.KeyKindUnknown:        {problem.KeyNotAccepted, 401},
+		access.KeyQuarantined:        {problem.KeyQuarantined, 403},
+		access.SecretInURL:           {problem.SecretKeyInURL, 401},
+		access.SecretInBrowser:       {problem.SecretKeyInBrowser, 403},
+		access.NetworkNotAllowed:     {problem.NetworkNotAllowed, 403},
+		access.NetworksRequired:      {problem.ProjectCeiling, 403},
+		access.DomainNotAllowed:      {problem.DomainNotAllowed, 403},
+		access.ScopeMissing:          {problem.MissingScope, 403},
+		access.ScopeOverCeiling:      {problem.ProjectCeiling, 403},
+		access.PublicKeyUsed:         {problem.PublicKeyNotEnough, 403},
+		access.SignatureMissing:      {problem.SignatureRequired, 401},
+		access.SignatureRequired:     {problem.SignatureRequired, 401},
+		access.SignatureInvalid:      {problem.SignatureInvalid, 401},
+		access.NotVisible:            {problem.NotFound, 404},
+		access.GrantTooWide:          {problem.GrantTooWide, 403},
+		access.PublicGrantTooWide:    {problem.InvalidField, 422},
+		access.GrantOverCeiling:      {problem.OverCeiling, 409},
+		access.EnvironmentUnknown:    {problem.EnvironmentNotFound, 422},
+		access.EnvironmentNotAllowed: {problem.EnvironmentNotAllowed, 403},
+		access.EventNotAllowed:       {problem.EventNotAllowed, 403},
+		access.DatasetNotAllowed:     {problem.DatasetNotAllowed, 403},
 	}
+}
+
+type told struct {
+	code   problem.Code
+	status int
 }
 
 // Promise: every reason of the policy has its problem, a reason added later too, with or without a target.
@@ -42,10 +66,10 @@ func TestEveryReasonHasAProblem(t *testing.T) {
 		if !mapped {
 			t.Errorf("reason %s has no problem", reason)
 		}
-		for _, target := range []*access.Target{nil, {}, {Environment: "moon", Event: "signup"}} {
+		for _, target := range []*access.Target{nil, {}, {Environment: "moon", Event: "signup"}, {Dataset: "quotes", Right: access.ReadRecords}} {
 			p := gate.Problem(reason, key, attempt, target)
-			if p.Code != want || len(p.Detail) < 20 || p.Detail[len(p.Detail)-1] == ' ' || strings.Contains(p.Detail, "%!") {
-				t.Errorf("%s of %+v: %v, want %s", reason, target, p, want)
+			if p.Code != want.code || p.Status() != want.status || len(p.Detail) < 20 || p.Detail[len(p.Detail)-1] == ' ' || strings.Contains(p.Detail, "%!") {
+				t.Errorf("%s of %+v: %v, want %+v", reason, target, p, want)
 			}
 		}
 	}
@@ -62,25 +86,58 @@ func TestEveryReasonHasAProblem(t *testing.T) {
 // Promise: the answer says what to mend: the scope that is missing, the environments the key may use, what it may grant.
 func TestDetailsSayWhatToMend(t *testing.T) {
 	t.Parallel()
+	minted := gatetest.New(t).Clock.Now()
 	for name, c := range map[string]struct {
 		key     access.Key
 		attempt access.Attempt
 		detail  string
 		scope   string
-		field   string
+		field   string // "" none
 	}{
+		"network": {access.Key{Bounds: access.Bounds{Networks: networks("203.0.113.0/24")}}, access.Attempt{Action: access.HoldKey},
+			"The key may not be used from the address 192.0.2.1.", "", ""},
+		"page": {access.Key{Bounds: access.Bounds{Domains: []access.Domain{{Host: "www.example.com"}}}}, access.Attempt{Action: access.HoldKey},
+			"The key may not be used from the page the request names.", "", ""},
+		"signature": {access.Key{Bounds: access.Bounds{Signature: true}}, access.Attempt{Action: access.HoldKey},
+			"The request is not signed, and the key takes signed requests only.", "", ""},
+		"quarantine": {access.Key{State: access.Quarantined}, access.Attempt{Action: access.HoldKey},
+			"The key is in quarantine: it may do nothing until an admin restores it.", "", ""},
+		"ceiling of networks": {access.Key{MintedAt: minted, Project: ceilings()}, access.Attempt{Action: access.HoldKey},
+			"The project requires its keys to be restricted to networks, and this one is not.", "", ""},
+		"ceiling of scopes": {access.Key{MintedAt: minted, Project: ceilings(), Scopes: access.AllScopes, Bounds: access.Bounds{Networks: networks("192.0.2.0/24")}}, access.Attempt{Action: access.RunSQL},
+			"The project's ceiling does not allow sql:run to any key of this kind.", "", ""},
+		"public key": {access.Key{Kind: access.Public}, access.Attempt{Action: access.RevokeSelf},
+			"Everybody can have the public key. Use a secret key.", "", ""},
+		"event": {access.Key{Scopes: access.EventsWrite, Bounds: access.Bounds{Events: []string{"signup"}}},
+			access.Attempt{Action: access.WriteEvents, Targets: []access.Target{{Event: "login"}}}, "The key may not send the event 'login'.", "", "event"},
+		"dataset": {access.Key{Scopes: access.DatasetsWrite, Bounds: access.Bounds{Datasets: &access.Datasets{}}},
+			access.Attempt{Action: access.WriteDatasets, Targets: []access.Target{{Dataset: "quotes", Right: access.ReadRecords | access.WriteRecords}}},
+			"The key does not have the right to read and write the dataset 'quotes'.", "", "dataset"},
+		"dataset without a right": {access.Key{Scopes: access.DatasetsRead, Bounds: access.Bounds{Datasets: &access.Datasets{}}},
+			access.Attempt{Action: access.ReadDatasets, Targets: []access.Target{{Dataset: "quotes"}}}, "The key does not have every right to the dataset 'quotes'.", "", "dataset"},
+		"no dataset": {access.Key{Scopes: access.DatasetsRead, Bounds: access.Bounds{Datasets: &access.Datasets{}}}, access.Attempt{Action: access.ReadDatasets},
+			"The request names no dataset, and the key may use only some.", "", "dataset"},
+		"grant over networks": {access.Key{Scopes: access.KeysWrite, Bounds: access.Bounds{Networks: networks("192.0.2.0/24")}},
+			access.Attempt{Action: access.WriteKeys, Grants: &access.Grant{Kind: access.Secret, Mode: access.Live}},
+			"The key that asks cannot hand on more than it has itself: networks reaches further than its own.", "", "networks"},
+		"grant over limits": {access.Key{Scopes: access.KeysWrite, Bounds: access.Bounds{Limits: access.Limits{Daily: access.Quota{Most: 9}}}},
+			access.Attempt{Action: access.WriteKeys, Grants: &access.Grant{Kind: access.Secret, Mode: access.Live}},
+			"The key that asks cannot hand on more than it has itself: limits.daily reaches further than its own.", "", "limits.daily"},
+		"grant over the ceiling": {access.Key{MintedAt: minted, Project: ceilings(), Scopes: access.KeysWrite, Bounds: access.Bounds{Networks: networks("192.0.2.0/24")}},
+			access.Attempt{Action: access.WriteKeys, Grants: &access.Grant{Kind: access.Secret, Mode: access.Live, Bounds: access.Bounds{Networks: networks("192.0.2.0/24")}}},
+			"The project's ceiling for secret keys does not allow this: expires_at.", "", "expires_at"},
 		"scope": {access.Key{}, access.Attempt{Action: access.RunSQL},
 			"This needs the scope sql:run, which the key does not hold.", "sql:run", ""},
 		"environment unknown": {access.Key{Scopes: access.EventsRead}, access.Attempt{Action: access.ReadEvents, Targets: targets("moon")},
 			"The project has no environment 'moon'.", "", "environment"},
 		"environment of the other mode": {access.Key{Scopes: access.EventsRead}, access.Attempt{Action: access.ReadEvents, Targets: targets("development")},
 			"This live key may not use the environment 'development'; it may use: production, staging.", "", "environment"},
-		"environment it is not restricted to": {access.Key{Scopes: access.EventsRead, Environments: []string{"staging"}},
+		"environment it is not restricted to": {access.Key{Scopes: access.EventsRead, Bounds: access.Bounds{Environments: []string{"staging"}}},
 			access.Attempt{Action: access.ReadEvents, Targets: targets("production")},
 			"This live key may not use the environment 'production'; it may use: staging.", "", "environment"},
-		"no environment at all": {access.Key{Scopes: access.EventsRead, Environments: []string{"moon"}}, access.Attempt{Action: access.ReadEvents},
+		"no environment at all": {access.Key{Scopes: access.EventsRead, Bounds: access.Bounds{Environments: []string{"moon"}}}, access.Attempt{Action: access.ReadEvents},
 			"The request names no environment, and there is none this key may use.", "", "environment"},
-		"none that it may use": {access.Key{Scopes: access.EventsRead, Environments: []string{"moon"}},
+		"none that it may use": {access.Key{Scopes: access.EventsRead, Bounds: access.Bounds{Environments: []string{"moon"}}},
 			access.Attempt{Action: access.ReadEvents, Targets: targets("production")},
 			"This live key may not use the environment 'production'; it may use: none.", "", "environment"},
 		"grant": {access.Key{Scopes: access.KeysWrite, Mode: access.Test},
@@ -108,6 +165,13 @@ func TestDetailsSayWhatToMend(t *testing.T) {
 	}
 }
 
+// ceilings is a project with ceilings.
+func ceilings() *access.Project {
+	p := gatetest.NewProject("org_1", "prj_1")
+	p.Policy.Secret = access.Ceiling{Scopes: access.KeysWrite, RequireNetworks: true, MaxLifetime: time.Hour}
+	return p
+}
+
 // Promise: a thing of another tenant, a live thing for a test key and a thing that does not exist get one and the same
 // answer.
 func TestInvisibleThingsLookAlike(t *testing.T) {
@@ -133,12 +197,20 @@ func TestRefusalOfAnItem(t *testing.T) {
 	t.Parallel()
 	w := gatetest.New(t)
 	permit := w.Permit(access.Attempt{Action: access.WriteEvents, Each: true, Targets: targets("production", "moon", "development")})
+	login := access.Target{Event: "login"}
+	_, err := w.Ask(w.Mint(access.Key{Scopes: access.EventsWrite, Bounds: access.Bounds{Events: []string{"signup"}}}),
+		access.Attempt{Action: access.WriteEvents, Targets: []access.Target{login}})
+	whole := *problem.From(err)
+	whole.DecisionID = ""
+	if item := permit.Refusal(login, access.EventNotAllowed); !reflect.DeepEqual(*item, whole) {
+		t.Errorf("login: %+v, and whole %+v", *item, whole)
+	}
 	for i, r := range permit.Refused() {
 		name := []string{"moon", "development"}[i]
 		_, err := w.Ask(w.Key(access.Secret, access.EventsWrite), access.Attempt{Action: access.WriteEvents, Targets: targets(name)})
 		whole := *problem.From(err)
 		whole.DecisionID = ""
-		if item := permit.Refusal(name, r.Reason); !reflect.DeepEqual(*item, whole) {
+		if item := permit.Refusal(access.Target{Environment: name}, r.Reason); !reflect.DeepEqual(*item, whole) {
 			t.Errorf("%s: %+v, and whole %+v", name, *item, whole)
 		}
 	}
@@ -164,7 +236,7 @@ func TestQuotedNamesAreCut(t *testing.T) {
 			w := gatetest.New(t)
 			project := gatetest.NewProject("org_1", "prj_1")
 			project.Environments = append(project.Environments, access.Environment{Name: "test " + name, Mode: access.Test})
-			text := w.Mint(access.Key{Project: project, Scopes: access.EventsWrite, Environments: environments})
+			text := w.Mint(access.Key{Project: project, Scopes: access.EventsWrite, Bounds: access.Bounds{Environments: environments}})
 			_, err := w.Ask(text, access.Attempt{Action: access.WriteEvents, Targets: targets(name)})
 			p := problem.From(err)
 			if p.Code != problem.EnvironmentNotFound || !utf8.ValidString(p.Detail) || !strings.HasSuffix(p.Detail, " "+want+".") {
