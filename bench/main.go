@@ -125,7 +125,7 @@ func (t table) String() string {
 
 // measure starts a server, warms it up, loads it, and stops it.
 func (b *bench) measure(v variant) (result, error) {
-	s, err := v.start(b)
+	s, err := b.startServer(v)
 	if err != nil {
 		return result{}, err
 	}
@@ -133,11 +133,7 @@ func (b *bench) measure(v variant) (result, error) {
 	if err := s.await(); err != nil {
 		return result{}, err
 	}
-	key, err := v.key(s)
-	if err != nil {
-		return result{}, err
-	}
-	head := func() header { return v.head(key) }
+	head := func() header { return v.head(s.key) }
 	if _, err := b.load(s, head, time.Second); err != nil {
 		return result{}, err
 	}

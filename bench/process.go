@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,10 +21,7 @@ type server struct {
 	cmd     *exec.Cmd
 	url     string
 	profile string // address of its CPU profile; empty: it has none
-	made    struct {
-		PublicKey string `json:"public_key"`
-		SecretKey string `json:"secret_key"`
-	}
+	key     made
 }
 
 func (s *server) stop() {
@@ -85,6 +81,14 @@ func (b *bench) start(name string, args ...string) (*exec.Cmd, error) {
 	return c, c.Start()
 }
 
+// startServer starts what a variant is measured on.
+func (b *bench) startServer(v variant) (*server, error) {
+	if v.key == nil {
+		return b.startFloor()
+	}
+	return b.startWeir(v)
+}
+
 func (b *bench) startFloor() (*server, error) {
 	address, err := freeAddress()
 	if err != nil {
@@ -94,20 +98,20 @@ func (b *bench) startFloor() (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &server{cmd: c, url: "http://" + address}, nil
+	return &server{cmd: c, url: "http://" + address, key: made{Key: "none"}}, nil
 }
 
-func (b *bench) startWeir() (*server, error) {
+func (b *bench) startWeir(v variant) (*server, error) {
 	b.folders++
 	data := filepath.Join(b.folder, fmt.Sprint("data", b.folders))
-	out, err := exec.Command(filepath.Join(b.folder, "weir"), "init", "--data", data, "--json").Output()
-	if err != nil {
-		return nil, fmt.Errorf("init: %w", err)
+	if out, err := exec.Command(filepath.Join(b.folder, "weir"), "init", "--data", data, "--json").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("init: %w: %s", err, out)
 	}
-	s := &server{}
-	if err := json.Unmarshal(out, &s.made); err != nil {
+	key, err := b.makeKey(data, v)
+	if err != nil {
 		return nil, err
 	}
+	s := &server{key: key}
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err

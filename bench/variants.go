@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
-	"time"
+	"os/exec"
+	"path/filepath"
 )
 
 // event is the body of every request: about 300 bytes.
@@ -15,33 +12,27 @@ const event = `{"environment":"production","event":"Button Clicked","distinct_id
 	`"session_id":"session-0191b3a2","device_id":"device-77aa","timestamp":"2026-11-22T03:38:30.319Z",` +
 	`"properties":{"page":"pricing","plan":"pro","$lib":"bench","$url":"https://example.com/pricing","value":12.5}}`
 
-// variant is one way to serve the same requests. A new one is a row in variants.
+// variant is one key that the same requests are sent with. A new one is a row in variants.
 type variant struct {
-	name  string
-	start func(*bench) (*server, error) // starts the server
-	key   func(*server) (string, error) // makes the key of the requests, or finds it
-	head  func(key string) header       // dresses the requests of one connection
+	name string
+	key  []string              // arguments of 'weir keys create' that make it; nil: the bare handler
+	head func(key made) header // dresses the requests of one connection
 }
 
-// header gives the lines, each with its end, that carry the key of the next request with the body event.
-type header func() string
-
-// variants are what is measured beside the floor.
+// variants are what is measured beside the floor. Their limits are counted and never reached.
 func variants() []variant {
 	return []variant{
-		{name: "public key", start: (*bench).startWeir, key: publicKey, head: inHeader},
-		{name: "narrow key", start: (*bench).startWeir, key: narrowKey, head: inHeader},
+		{name: "public key", key: []string{"--kind", "public", "--rate", "1000000:1000000000"}, head: inHeader},
+		{name: "restricted key", key: []string{
+			"--kind", "secret", "--scopes", "events:write", "--environments", "staging,production", "--networks", "192.0.2.0/24", "--networks", "127.0.0.0/8",
+			"--events", "Page Viewed", "--events", "Button *", "--not-before", "2026-01-01T00:00:00Z", "--expires", "24h",
+			"--rate", "1000000:1000000000", "--daily", "1000000000000", "--credits", "1000000000000",
+		}, head: inHeader},
 	}
 }
 
 // bare is the floor: the least that a server in net/http can do with the requests.
-func bare() variant {
-	return variant{
-		name: "bare handler", start: (*bench).startFloor,
-		key:  func(*server) (string, error) { return "none", nil },
-		head: inHeader,
-	}
-}
+func bare() variant { return variant{name: "bare handler", head: inHeader} }
 
 func names() []string {
 	var all []string
@@ -51,49 +42,31 @@ func names() []string {
 	return all
 }
 
+// made is what 'weir keys create' prints of a key.
+type made struct {
+	ID            string `json:"id"`
+	Key           string `json:"key"`
+	SigningSecret string `json:"signing_secret"`
+}
+
+// makeKey makes a variant's key in a data folder that no server uses yet: there it is the operator who asks.
+func (b *bench) makeKey(data string, v variant) (key made, err error) {
+	args := append([]string{"keys", "create", "--data", data, "--json"}, v.key...)
+	out, err := exec.Command(filepath.Join(b.folder, "weir"), args...).CombinedOutput()
+	if err == nil {
+		err = json.Unmarshal(out, &key)
+	}
+	if err != nil {
+		return key, fmt.Errorf("making the key: %w: %s", err, out)
+	}
+	return key, nil
+}
+
+// header gives the lines, each with its end, that carry the key of the next request with the body event.
+type header func() string
+
 // inHeader sends the key in X-API-Key, the same in every request.
-func inHeader(key string) header {
-	line := "X-API-Key: " + key + "\r\n"
+func inHeader(key made) header {
+	line := "X-API-Key: " + key.Key + "\r\n"
 	return func() string { return line }
-}
-
-// publicKey is the key of the first start.
-func publicKey(s *server) (string, error) { return s.made.PublicKey, nil }
-
-// narrowKey is a secret key with all that a key can be narrowed by and the requests still pass.
-func narrowKey(s *server) (string, error) {
-	return s.makeKey(map[string]any{
-		"kind": "secret", "mode": "live", "label": "bench", "scopes": []string{"events:write"}, "environments": []string{"production"},
-		"expires_at": time.Now().Add(time.Hour).UTC().Format(time.RFC3339),
-	})
-}
-
-// makeKey makes a key through the API, with the secret key of the first start.
-func (s *server) makeKey(what map[string]any) (string, error) {
-	body, err := json.Marshal(what)
-	if err != nil {
-		return "", err
-	}
-	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, s.url+"/v1/keys", bytes.NewReader(body))
-	if err != nil {
-		return "", err
-	}
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("X-API-Key", s.made.SecretKey)
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = answer.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
-	if err != nil {
-		return "", err
-	}
-	var made struct {
-		Key string `json:"key"`
-	}
-	if answer.StatusCode != http.StatusCreated || json.Unmarshal(text, &made) != nil || made.Key == "" {
-		return "", fmt.Errorf("making a key was answered %d %s", answer.StatusCode, text)
-	}
-	return made.Key, nil
 }
