@@ -407,7 +407,7 @@ func TestMemoryForBodies(t *testing.T) {
 	}
 	q.Header.Set("X-API-Key", key)
 	q.Header.Set("User-Agent", "impatient reader")
-	answer, err := s.server.Client().Do(q)
+	answer, err := s.send(q)
 	if err != nil {
 		t.Fatal(err)
 	}

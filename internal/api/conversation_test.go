@@ -249,6 +249,7 @@ var kinds = map[string]string{
 	"decision": `dec_[0-9A-Z]{20}`,
 	"number":   `-?[0-9.]+(?:e[+-]?\d+)?`,
 	"four":     `[0-9A-Za-z]{4}`,
+	"address":  `198\.1[89]\.\d+\.\d+`,
 }
 
 var (

@@ -2,17 +2,18 @@ package api_test
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/weir-analytics/weir/internal/event"
-	"github.com/weir-analytics/weir/internal/gate"
-	"github.com/weir-analytics/weir/internal/gate/gatetest"
 	"github.com/weir-analytics/weir/internal/journal/segment"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
+	"github.com/weir-analytics/weir/internal/limit"
 	"github.com/weir-analytics/weir/internal/org"
 	"github.com/weir-analytics/weir/internal/query"
 	"github.com/weir-analytics/weir/internal/store"
@@ -28,23 +29,57 @@ type controlStore interface {
 	Close() error
 }
 
-// limits is what counts, and is run and closed as the program does.
-type limits interface {
-	gate.Limits
-	Run(context.Context)
-	Close(context.Context) error
+func openLimits(ctx context.Context, _ controlStore, now func() time.Time, log *slog.Logger) (*limit.Limiter, error) {
+	return limit.Open(ctx, &notes{rates: map[string]limit.Rate{}, days: map[limit.Day]limit.Day{}, months: map[limit.Month]limit.Month{}}, limit.Config{Now: now, Log: log, Server: rand.Text()})
 }
 
-// uncounted lets everything through.
-type uncounted struct{ gatetest.Limits }
-
-func (*uncounted) Run(context.Context) {}
-
-func (*uncounted) Close(context.Context) error { return nil }
-
-func openLimits(context.Context, controlStore, func() time.Time, *slog.Logger) (limits, error) {
-	return &uncounted{}, nil
+// notes keeps counters in memory.
+type notes struct {
+	mu     sync.Mutex
+	rates  map[string]limit.Rate
+	days   map[limit.Day]limit.Day
+	months map[limit.Month]limit.Month
 }
+
+func (n *notes) Begin(context.Context, string, int) ([]limit.Reservation, error) { return nil, nil }
+
+func (n *notes) Load(_ context.Context, want limit.Wanted) (w limit.Written, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, account := range want.Rates {
+		if r, ok := n.rates[account]; ok {
+			w.Rates = append(w.Rates, r)
+		}
+	}
+	for _, day := range want.Days {
+		if d, ok := n.days[day]; ok {
+			w.Days = append(w.Days, d)
+		}
+	}
+	for _, month := range want.Months {
+		if m, ok := n.months[month]; ok {
+			w.Months = append(w.Months, m)
+		}
+	}
+	return w, nil
+}
+
+func (n *notes) Write(_ context.Context, b limit.Batch) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, r := range b.Rates {
+		n.rates[r.Account] = r
+	}
+	for _, d := range b.Days {
+		n.days[limit.Day{Account: d.Account, Day: d.Day}] = d
+	}
+	for _, m := range b.Months {
+		n.months[limit.Month{Account: m.Account, Month: m.Month}] = m
+	}
+	return nil
+}
+
+func (n *notes) Trim(context.Context, limit.Horizon) (int, error) { return 0, nil }
 
 type warehouse interface {
 	event.Warehouse

@@ -154,7 +154,7 @@ func mountRevokeSelf(a *API) {
 		Doc: doc{
 			ID: "revokeSelf", Tag: "Keys", Summary: "Revoke the key that asks", In: reflect.TypeFor[nothing](),
 			Text:     "For whoever finds that the key has leaked: it needs no scope. A public key cannot, since everybody has it.",
-			Problems: []problem.Code{problem.PublicKeyNotEnough, problem.Conflict},
+			Problems: []problem.Code{problem.PublicKeyNotEnough, problem.NotFound, problem.Conflict},
 		},
 	})
 }

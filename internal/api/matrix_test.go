@@ -2,41 +2,121 @@ package api_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/api"
+	"github.com/weir-analytics/weir/internal/keyring"
+	"github.com/weir-analytics/weir/internal/signature"
 )
 
-// credentials are the columns of testdata/matrix.txt: each gives the key that is sent for a route, by its scope.
-var credentials = map[string]func(*matrix, access.Scopes) string{
-	"none":      func(*matrix, access.Scopes) string { return "" },
-	"malformed": func(*matrix, access.Scopes) string { return "let-me-in" },
-	"mistyped":  func(*matrix, access.Scopes) string { return "sk_live_3fQ9xT0aLmZkThisIsAnExampleNotASecret000hfanX" },
-	"unknown": func(*matrix, access.Scopes) string {
-		return access.WriteKey(access.Secret, access.Live, strings.Repeat("0", access.LookupLength), strings.Repeat("0", access.SecretLength))
+// sending is how a request is sent: with which key, where to, and with what around it.
+type sending struct {
+	key     madeKey
+	site    *site  // nil: the world's own
+	query   string // the parameter that has the key; empty: it is in a header
+	headers []string
+	sign    func(t *testing.T, q *http.Request, body []byte)
+}
+
+// credentials are the columns of testdata/matrix.txt: each says how a request is sent to a route.
+var credentials = map[string]func(*matrix, api.Route) sending{
+	"none":      func(*matrix, api.Route) sending { return sending{} },
+	"malformed": func(*matrix, api.Route) sending { return text("let-me-in") },
+	"mistyped":  func(*matrix, api.Route) sending { return text("sk_live_3fQ9xT0aLmZkThisIsAnExampleNotASecret000hfanX") },
+	"unknown":   func(*matrix, api.Route) sending { return text(unknownKey) },
+	"revoked":   func(m *matrix, _ api.Route) sending { return m.described("secret live all, revoked") },
+	"expired":   func(m *matrix, _ api.Route) sending { return m.described("secret live all, expired") },
+	"public":    func(m *matrix, _ api.Route) sending { return m.described("public live") },
+	"without": func(m *matrix, r api.Route) sending {
+		return m.described("secret live " + (access.AllScopes &^ r.Action.Scope()).String())
 	},
-	"revoked": func(m *matrix, _ access.Scopes) string { return m.key("secret live all, revoked") },
-	"expired": func(m *matrix, _ access.Scopes) string { return m.key("secret live all, expired") },
-	"public":  func(m *matrix, _ access.Scopes) string { return m.key("public live") },
-	"without": func(m *matrix, s access.Scopes) string {
-		return m.key("secret live " + (access.AllScopes &^ s).String())
+	"exactly": func(m *matrix, r api.Route) sending {
+		return m.described("secret live " + orAny(r.Action.Scope()).String())
 	},
-	"exactly":  func(m *matrix, s access.Scopes) string { return m.key("secret live " + orAny(s).String()) },
-	"caged":    func(m *matrix, _ access.Scopes) string { return m.key("secret live all in staging") },
-	"test":     func(m *matrix, _ access.Scopes) string { return m.key("secret test all") },
-	"stranger": func(m *matrix, _ access.Scopes) string { return m.stranger },
-	"in-query": func(m *matrix, _ access.Scopes) string { return m.key("secret live all") },
-	"operator": func(m *matrix, _ access.Scopes) string { return m.key("operator") },
+	"caged":    func(m *matrix, _ api.Route) sending { return m.described("secret live all in staging") },
+	"test":     func(m *matrix, _ api.Route) sending { return m.described("secret test all") },
+	"stranger": func(m *matrix, _ api.Route) sending { return sending{key: m.key(m.other, "secret live all")} },
+	"in-query": func(m *matrix, _ api.Route) sending {
+		s := m.described("secret live all")
+		s.query = "apiKey"
+		return s
+	},
+	"operator": func(m *matrix, _ api.Route) sending { return m.described("operator") },
+
+	"disabled":    func(m *matrix, _ api.Route) sending { return m.described("secret live all, disabled") },
+	"quarantined": func(m *matrix, _ api.Route) sending { return m.described("secret live all, quarantined") },
+	"early":       func(m *matrix, _ api.Route) sending { return m.described("secret live all, early") },
+	"graced":      func(m *matrix, _ api.Route) sending { return m.described("secret live all, graced") },
+	"replaced":    func(m *matrix, _ api.Route) sending { return m.described("secret live all, replaced") },
+	"old":         func(m *matrix, _ api.Route) sending { return sending{key: m.key(m.ageing, "secret live all, old")} },
+	"elsewhere": func(m *matrix, _ api.Route) sending {
+		return sending{key: m.shaped("elsewhere", everything(access.Bounds{Networks: []access.Network{{Prefix: netip.MustParsePrefix("203.0.113.0/24")}}}))}
+	},
+	"page": func(m *matrix, _ api.Route) sending {
+		n := keyring.New{Kind: access.Public, Mode: access.Live, Bounds: access.Bounds{Domains: []access.Domain{{Host: "shop.example"}}}}
+		return sending{key: m.shaped("page", n), headers: []string{"Origin", "https://shop.example.evil.example"}}
+	},
+	"browser": func(m *matrix, _ api.Route) sending {
+		s := m.described("secret live all")
+		s.headers = []string{"Sec-Fetch-Site", "none"}
+		return s
+	},
+	"clear": func(m *matrix, _ api.Route) sending {
+		s := m.described("secret live all")
+		s.site, s.headers = m.own.w.proxied, []string{"X-Forwarded-For", "203.0.113.7", "X-Forwarded-Proto", "http"}
+		return s
+	},
+	"clear-bad": func(m *matrix, _ api.Route) sending {
+		s := text(unknownKey)
+		s.site, s.headers = m.own.w.proxied, []string{"X-Forwarded-For", "203.0.113.7", "X-Forwarded-Proto", "http"}
+		return s
+	},
+	"observed": func(m *matrix, _ api.Route) sending {
+		b := access.Bounds{
+			Environments: []string{"staging"}, Networks: []access.Network{{Prefix: netip.MustParsePrefix("203.0.113.0/24")}}, Events: []string{"B"},
+			Signature: true, NotBefore: m.own.w.clock.Now().Add(time.Hour), Observe: access.AllRestrictions,
+		}
+		return sending{key: m.shaped("observed", everything(b))}
+	},
+
+	"unsigned":  func(m *matrix, _ api.Route) sending { return sending{key: m.signing()} },
+	"missigned": func(m *matrix, _ api.Route) sending { return m.signed(false) },
+	"signed":    func(m *matrix, _ api.Route) sending { return m.signed(true) },
+	"must-sign": func(m *matrix, _ api.Route) sending { return sending{key: m.key(m.signers, "secret live all")} },
+	"unfenced":  func(m *matrix, _ api.Route) sending { return sending{key: m.key(m.fenced, "secret live all")} },
+	"over":      func(m *matrix, _ api.Route) sending { return sending{key: m.key(m.low, "secret live all")} },
+	"limited": func(m *matrix, _ api.Route) sending {
+		s := sending{key: m.shaped("limited", everything(access.Bounds{Limits: access.Limits{Daily: access.Quota{Most: 1}}}))}
+		m.own.w.site.call(m.own.t, "GET", "/v1/whoami", nil, "X-API-Key", s.key.text) // uses it up
+		return s
+	},
+	"broke": func(m *matrix, _ api.Route) sending {
+		s := sending{key: m.shaped("broke", everything(access.Bounds{Limits: access.Limits{Credits: access.Quota{Most: 1}}}))}
+		m.own.w.site.call(m.own.t, "POST", "/v1/query", strings.NewReader(`{"sql":"SELECT 1"}`), "X-API-Key", s.key.text) // uses them up
+		return s
+	},
+}
+
+var unknownKey = access.WriteKey(access.Secret, access.Live, strings.Repeat("0", access.LookupLength), strings.Repeat("0", access.SecretLength))
+
+func text(key string) sending { return sending{key: madeKey{text: key}} }
+
+// everything is a secret live key with every scope, within bounds.
+func everything(b access.Bounds) keyring.New {
+	return keyring.New{Kind: access.Secret, Mode: access.Live, Scopes: access.AllScopes, Bounds: b}
 }
 
 // orAny is the scope, or one that does not matter for an action that needs none: a key holds one at least.
@@ -51,102 +131,190 @@ func orAny(s access.Scopes) access.Scopes {
 var verdicts = map[string]string{
 	"+": "", "no-key": "401 missing_credential", "form": "401 malformed_key", "no": "401 key_not_accepted", "url": "401 secret_key_in_url",
 	"scope": "403 missing_scope", "env": "403 environment_not_allowed", "wide": "403 grant_too_wide", "gone": "404 not_found",
+	"public": "403 public_key_not_enough", "quarantine": "403 key_quarantined", "net": "403 network_not_allowed", "page": "403 domain_not_allowed",
+	"browser": "403 secret_key_in_browser", "clear": "403 cleartext_credential", "sign": "401 signature_required", "wrong": "401 signature_invalid",
+	"ceiling": "403 project_ceiling", "limit": "429 rate_limited", "broke": "402 credits_exhausted",
 }
 
 // wishes are well-formed requests, one for each route; SUBJECT stands for the id of a live key of the project, and
 // SCOPE for the scope of the route. A wish about an environment names production.
 var wishes = map[string]struct{ path, body string }{
-	"POST /track":           {"/track", `{"event":"A","environment":"production"}`},
-	"POST /identify":        {"/identify", `{"distinct_id":"u_1","environment":"production"}`},
-	"POST /alias":           {"/alias", `{"distinct_id":"u_1","new_user_id":"u_2","environment":"production"}`},
-	"POST /v1/events":       {"/v1/events", `{"name":"A","environment":"production"}`},
-	"POST /v1/events/batch": {"/v1/events/batch", `[{"name":"A","environment":"production"}]`},
-	"POST /v1/query":        {"/v1/query", `{"sql":"SELECT 1","environment":"production"}`},
-	"GET /v1/events":        {"/v1/events?environment=production", ""},
-	"GET /v1/events/stream": {"/v1/events/stream?environment=production", ""},
-	"POST /v1/keys":         {"/v1/keys", `{"kind":"secret","scopes":["SCOPE"]}`},
-	"GET /v1/keys":          {"/v1/keys", ""},
-	"GET /v1/keys/{id}":     {"/v1/keys/SUBJECT", ""},
-	"PATCH /v1/keys/{id}":   {"/v1/keys/SUBJECT", `{"label":"changed"}`},
-	"DELETE /v1/keys/{id}":  {"/v1/keys/SUBJECT", ""},
-	"GET /v1/denials":       {"/v1/denials", ""},
-	"GET /v1/usage":         {"/v1/usage", ""},
-	"GET /v1/whoami":        {"/v1/whoami", ""},
-	"GET /healthz":          {"/healthz", ""},
-	"GET /readyz":           {"/readyz", ""},
-	"GET /openapi.json":     {"/openapi.json", ""},
-	"GET /docs":             {"/docs", ""},
-	"GET /docs/{asset}":     {"/docs/favicon-16x16.png", ""},
-	"GET /problems/{code}":  {"/problems/not_found", ""},
+	"POST /track":                       {"/track", `{"event":"A","environment":"production"}`},
+	"POST /identify":                    {"/identify", `{"distinct_id":"u_1","environment":"production"}`},
+	"POST /alias":                       {"/alias", `{"distinct_id":"u_1","new_user_id":"u_2","environment":"production"}`},
+	"POST /v1/events":                   {"/v1/events", `{"name":"A","environment":"production"}`},
+	"POST /v1/events/batch":             {"/v1/events/batch", `[{"name":"A","environment":"production"}]`},
+	"POST /v1/query":                    {"/v1/query", `{"sql":"SELECT 1","environment":"production"}`},
+	"GET /v1/events":                    {"/v1/events?environment=production", ""},
+	"GET /v1/events/stream":             {"/v1/events/stream?environment=production", ""},
+	"POST /v1/keys":                     {"/v1/keys", `{"kind":"secret","scopes":["SCOPE"]}`},
+	"GET /v1/keys":                      {"/v1/keys", ""},
+	"GET /v1/keys/{id}":                 {"/v1/keys/SUBJECT", ""},
+	"PATCH /v1/keys/{id}":               {"/v1/keys/SUBJECT", `{"label":"changed"}`},
+	"DELETE /v1/keys/{id}":              {"/v1/keys/SUBJECT", ""},
+	"POST /v1/keys/{id}/rotate":         {"/v1/keys/SUBJECT/rotate", ""},
+	"POST /v1/keys/{id}/disable":        {"/v1/keys/SUBJECT/disable", ""},
+	"POST /v1/keys/{id}/quarantine":     {"/v1/keys/SUBJECT/quarantine", ""},
+	"POST /v1/keys/{id}/restore":        {"/v1/keys/SUBJECT/restore", ""},
+	"POST /v1/keys/{id}/signing-secret": {"/v1/keys/SUBJECT/signing-secret", ""},
+	"POST /v1/keys/hand-over":           {"/v1/keys/hand-over", `{"from":"ana","to":"ben"}`},
+	"GET /v1/project/policy":            {"/v1/project/policy", ""},
+	"PATCH /v1/project/policy":          {"/v1/project/policy", `{}`},
+	"GET /v1/denials":                   {"/v1/denials", ""},
+	"GET /v1/usage":                     {"/v1/usage", ""},
+	"GET /v1/whoami":                    {"/v1/whoami", ""},
+	"DELETE /v1/whoami":                 {"/v1/whoami", ""},
+	"GET /healthz":                      {"/healthz", ""},
+	"GET /readyz":                       {"/readyz", ""},
+	"GET /openapi.json":                 {"/openapi.json", ""},
+	"GET /docs":                         {"/docs", ""},
+	"GET /docs/{asset}":                 {"/docs/favicon-16x16.png", ""},
+	"GET /problems/{code}":              {"/problems/not_found", ""},
 }
 
-// matrix is two projects with keys, each made once.
+// matrix is some projects with keys, each made once.
 type matrix struct {
-	own      *project
-	stranger string
-	made     map[string]string
+	own, other *project
+	ageing     *project // secrets may be a day old
+	signers    *project // requires signatures
+	fenced     *project // requires networks
+	low        *project // allows projects:read only
+	made       map[string]madeKey
 }
 
-func (m *matrix) key(description string) string {
-	if m.made[description] == "" {
-		m.made[description] = m.own.key(description).text
+func newMatrix(t *testing.T) *matrix {
+	w := open(t).apart(t)
+	m := &matrix{own: w.project(t), other: w.project(t), ageing: w.project(t), signers: w.project(t), fenced: w.project(t), low: w.project(t), made: map[string]madeKey{}}
+	for p, ceiling := range map[*project]access.Ceiling{
+		m.ageing: {MaxLifetime: 24 * time.Hour}, m.signers: {RequireSignature: true}, m.fenced: {RequireNetworks: true}, m.low: {Scopes: access.ProjectsRead},
+	} {
+		p.policy(access.Policy{Public: ceiling, Secret: ceiling})
 	}
-	return m.made[description]
+	m.key(m.ageing, "secret live all, old") // now, since it takes a day
+	return m
+}
+
+// key gives a project's key, always the same for the same description.
+func (m *matrix) key(p *project, description string) madeKey {
+	name := p.id + " " + description
+	if m.made[name].text == "" {
+		m.made[name] = p.key(description)
+		if strings.HasSuffix(description, ", old") {
+			p.w.clock.Advance(24 * time.Hour)
+		}
+	}
+	return m.made[name]
+}
+
+// forget lets keys be made anew: the last request may have revoked its own.
+func (m *matrix) forget() {
+	maps.DeleteFunc(m.made, func(name string, _ madeKey) bool { return !strings.HasSuffix(name, ", old") })
+}
+
+func (m *matrix) described(description string) sending {
+	return sending{key: m.key(m.own, description)}
+}
+
+// shaped gives a key of any shape, always the same for the same name.
+func (m *matrix) shaped(name string, n keyring.New) madeKey {
+	if m.made[name].text == "" {
+		m.made[name] = m.own.make(n)
+	}
+	return m.made[name]
+}
+
+// signing is a key that demands signatures.
+func (m *matrix) signing() madeKey {
+	return m.shaped("signing", everything(access.Bounds{Signature: true}))
+}
+
+// signed is a request that is signed, rightly or for another method.
+func (m *matrix) signed(right bool) sending {
+	s := sending{key: m.signing()}
+	s.sign = func(t *testing.T, q *http.Request, body []byte) {
+		signer := signature.Signer{KeyID: s.key.id, Secret: s.key.signing}
+		sent := *q
+		if !right {
+			sent.Method = http.MethodTrace
+		}
+		if err := signer.Sign(&sent, body, m.own.w.clock.Now(), rand.Text()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
 }
 
 // Promise: every route has a tested verdict for every kind of credential, and a new route without one fails.
 func TestEveryRouteForEveryCredential(t *testing.T) {
 	t.Parallel()
-	w := open(t)
-	m := &matrix{own: w.project(t), stranger: w.project(t).key("secret live all").text, made: map[string]string{}}
-	columns, rows := readMatrix(t)
-	if want := slices.Sorted(maps.Keys(credentials)); !slices.Equal(slices.Sorted(slices.Values(columns)), want) {
-		t.Fatalf("the table has the columns %v, the test %v", columns, want)
+	m := newMatrix(t)
+	tables := readMatrix(t)
+	given, columns := 0, []string{}
+	for _, table := range tables {
+		columns = append(columns, table.columns...)
 	}
-	given, unheard := 0, maps.Clone(rows)
-	for _, route := range routes(t) {
-		name := route.Method + " " + route.Path
-		row, known := rows[name]
-		wish, wished := wishes[name]
-		if !known || !wished {
-			t.Errorf("the route %s has no verdicts in testdata/matrix.txt, or no wish here", name)
-			continue
-		}
-		delete(unheard, name)
-		for i, column := range columns {
-			text := credentials[column](m, route.Action.Scope())
-			given++
-			if got := m.verdict(t, w.site, route, wish.path, wish.body, text, column == "in-query"); got != verdicts[row[i]] {
-				t.Errorf("%s with a key that is %s: %q, want %q", name, column, got, verdicts[row[i]])
+	if want := slices.Sorted(maps.Keys(credentials)); !slices.Equal(slices.Sorted(slices.Values(columns)), want) {
+		t.Fatalf("the tables have the columns %v, the test %v", slices.Sorted(slices.Values(columns)), want)
+	}
+	for _, table := range tables {
+		unheard := maps.Clone(table.rows)
+		for _, route := range routes(t) {
+			name := route.Method + " " + route.Path
+			row, known := table.rows[name]
+			wish, wished := wishes[name]
+			if !known || !wished {
+				t.Errorf("the route %s has no verdicts in testdata/matrix.txt for %v, or no wish here", name, table.columns)
+				continue
+			}
+			delete(unheard, name)
+			for i, column := range table.columns {
+				if i == 0 || route.Action == access.RevokeSelf {
+					m.forget()
+				}
+				given++
+				if got := m.verdict(t, route, wish.path, wish.body, credentials[column](m, route)); got != verdicts[row[i]] {
+					t.Errorf("%s with a credential that is %s: %q, want %q", name, column, got, verdicts[row[i]])
+				}
 			}
 		}
-	}
-	for name := range unheard {
-		t.Errorf("the table has verdicts for %s, which is no route", name)
+		for name := range unheard {
+			t.Errorf("the table has verdicts for %s, which is no route", name)
+		}
 	}
 	t.Logf("%d verdicts", given)
 }
 
 // verdict sends a wish and gives what came of it: empty for yes, or the status and code of the problem.
-func (m *matrix) verdict(t *testing.T, s *site, route api.Route, path, body, key string, inQuery bool) string {
+func (m *matrix) verdict(t *testing.T, route api.Route, path, body string, s sending) string {
 	t.Helper()
 	if strings.Contains(path, "SUBJECT") {
 		path = strings.ReplaceAll(path, "SUBJECT", m.own.key("public live").id)
 	}
+	body = strings.ReplaceAll(body, "SCOPE", route.Action.Scope().String())
+	at := s.site
+	if at == nil {
+		at = m.own.w.site
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel() // which ends a stream
-	q, err := http.NewRequestWithContext(ctx, route.Method, s.server.URL+path, strings.NewReader(strings.ReplaceAll(body, "SCOPE", route.Action.Scope().String())))
+	q, err := http.NewRequestWithContext(ctx, route.Method, at.server.URL+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if inQuery {
+	if s.query != "" {
 		values := q.URL.Query()
-		values.Set("apiKey", key)
+		values.Set(s.query, s.key.text)
 		q.URL.RawQuery = values.Encode()
-	} else if key != "" {
-		q.Header.Set("X-API-Key", key)
+	} else if s.key.text != "" {
+		q.Header.Set("X-API-Key", s.key.text)
 	}
-	answer, err := s.server.Client().Do(q)
+	for i := 0; i < len(s.headers); i += 2 {
+		q.Header.Set(s.headers[i], s.headers[i+1])
+	}
+	if s.sign != nil {
+		s.sign(t, q, []byte(body))
+	}
+	answer, err := at.send(q)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,29 +339,37 @@ func routes(t *testing.T) []api.Route {
 	return a.Routes()
 }
 
-// readMatrix reads the table: the columns, and each route's words.
-func readMatrix(t *testing.T) (columns []string, rows map[string][]string) {
+// verdictTable is one table of the file: its columns, and each route's words.
+type verdictTable struct {
+	columns []string
+	rows    map[string][]string
+}
+
+func readMatrix(t *testing.T) (tables []verdictTable) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/matrix.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows = map[string][]string{}
 	for line := range strings.Lines(string(text)) {
 		words := strings.Fields(line)
-		switch {
-		case len(words) > 1 && words[0] == "route":
-			columns = words[1:]
-		case columns != nil && len(words) == len(columns)+2:
-			rows[words[0]+" "+words[1]] = words[2:]
-			for _, word := range words[2:] {
-				if _, known := verdicts[word]; !known {
-					t.Fatalf("%q is no verdict: %s", word, line)
-				}
-			}
-		case columns != nil && len(words) > 0:
-			t.Fatalf("a row has %d verdicts and not %d: %s", len(words)-2, len(columns), line)
+		if len(words) > 1 && words[0] == "route" {
+			tables = append(tables, verdictTable{columns: words[1:], rows: map[string][]string{}})
+			continue
 		}
+		if len(tables) == 0 || len(words) == 0 || words[0] != strings.ToUpper(words[0]) {
+			continue
+		}
+		table := tables[len(tables)-1]
+		if len(words) != len(table.columns)+2 {
+			t.Fatalf("a row has %d verdicts and not %d: %s", len(words)-2, len(table.columns), line)
+		}
+		for _, word := range words[2:] {
+			if _, known := verdicts[word]; !known {
+				t.Fatalf("%q is no verdict: %s", word, line)
+			}
+		}
+		table.rows[words[0]+" "+words[1]] = words[2:]
 	}
-	return columns, rows
+	return tables
 }

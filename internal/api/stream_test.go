@@ -33,7 +33,7 @@ func (s *site) follow(t *testing.T, key, query string) *follower {
 		t.Fatal(err)
 	}
 	q.Header.Set("X-API-Key", key)
-	answer, err := s.server.Client().Do(q)
+	answer, err := s.send(q)
 	if err != nil {
 		t.Fatal(err)
 	}

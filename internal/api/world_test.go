@@ -31,6 +31,7 @@ import (
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
+	"github.com/weir-analytics/weir/internal/limit"
 	"github.com/weir-analytics/weir/internal/org"
 	"github.com/weir-analytics/weir/internal/proxy"
 	"github.com/weir-analytics/weir/internal/query"
@@ -51,7 +52,7 @@ type world struct {
 	organization org.Organization
 	ring         *keyring.Ring
 	ledger       *ledger.Ledger
-	limits       limits
+	limits       *limit.Limiter
 	gate         *gate.Gate
 	journal      event.Journal
 	warehouse    warehouse
@@ -200,7 +201,7 @@ func (w *world) apart(t testing.TB) *world {
 func (w *world) behind(header proxy.Header) (*site, error) {
 	cfg := w.config()
 	cfg.Registry = prometheus.NewRegistry()
-	cfg.Proxy = proxy.New(proxy.Config{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Header: header})
+	cfg.Proxy = proxy.New(proxy.Config{Trusted: []netip.Prefix{netip.MustParsePrefix(crowdNetwork)}, Header: header})
 	handler, err := api.New(cfg)
 	if err != nil {
 		return nil, err
@@ -236,9 +237,41 @@ func (w *world) serve(h http.Handler, adjust func(*http.Server)) *site {
 	if adjust != nil {
 		adjust(server.Config)
 	}
+	address := server.Listener.Addr().String()
+	server.Listener = &crowd{Listener: server.Listener}
 	server.Start()
-	return &site{server, server.Listener.Addr().String()}
+	return &site{server, address}
 }
+
+// crowd is a listener whose every connection comes from an address of its own in 198.18.0.0/15: else all tests together
+// would be one network that fails to authenticate too often.
+type crowd struct {
+	net.Listener
+	people atomic.Uint32
+}
+
+// Accept waits for the next connection.
+func (c *crowd) Accept() (net.Conn, error) {
+	conn, err := c.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	n := c.people.Add(1)
+	return stranger{conn.(*net.TCPConn), &net.TCPAddr{IP: net.IPv4(198, 18+byte(n>>16)&1, byte(n>>8), byte(n)), Port: 4711}}, nil
+}
+
+// crowdNetwork is where everybody comes from.
+const crowdNetwork = "198.18.0.0/15"
+
+// stranger is a connection from somewhere.
+type stranger struct {
+	*net.TCPConn
+
+	from net.Addr
+}
+
+// RemoteAddr is where it comes from.
+func (s stranger) RemoteAddr() net.Addr { return s.from }
 
 // world gives the shared world.
 func open(t testing.TB) *world {
@@ -411,7 +444,7 @@ func (s *site) call(t testing.TB, method, path string, body io.Reader, headers .
 	for i := 0; i < len(headers); i += 2 {
 		q.Header.Add(headers[i], headers[i+1])
 	}
-	answer, err := s.server.Client().Transport.RoundTrip(q)
+	answer, err := s.send(q)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -421,4 +454,26 @@ func (s *site) call(t testing.TB, method, path string, body io.Reader, headers .
 		t.Fatal(err)
 	}
 	return answer, string(text)
+}
+
+// send sends a request over a connection of its own.
+func (s *site) send(q *http.Request) (*http.Response, error) {
+	transport := &http.Transport{DisableCompression: true}
+	answer, err := transport.RoundTrip(q)
+	if err == nil {
+		answer.Body = lastOf{answer.Body, transport}
+	}
+	return answer, err
+}
+
+// lastOf is the body of the only answer that comes over a transport.
+type lastOf struct {
+	io.ReadCloser
+	transport *http.Transport
+}
+
+// Close closes the connection too.
+func (l lastOf) Close() error {
+	defer l.transport.CloseIdleConnections()
+	return l.ReadCloser.Close()
 }

@@ -60,6 +60,7 @@ type operation struct {
 	Operation
 	parameters []parameter
 	body       map[string]*jsonschema.Schema // by content type; nil: no body
+	required   bool                          // the body
 	answers    map[string]answer             // by status, or "default"
 }
 
@@ -90,7 +91,8 @@ type (
 		Action      string      `json:"x-weir-action"`
 		Parameters  []parameter `json:"parameters"`
 		RequestBody struct {
-			Content map[string]media `json:"content"`
+			Required bool             `json:"required"`
+			Content  map[string]media `json:"content"`
 		} `json:"requestBody"`
 		Responses map[string]struct {
 			Description string            `json:"description"`
@@ -151,7 +153,7 @@ func load(compiler *jsonschema.Compiler, path, method string, raw json.RawMessag
 	at := documentURL + "#/paths/" + escape(path) + "/" + method
 	op := &operation{
 		Operation:  Operation{ID: text.ID, Method: strings.ToUpper(method), Path: path, Action: text.Action},
-		parameters: text.Parameters, answers: map[string]answer{},
+		parameters: text.Parameters, required: text.RequestBody.Required, answers: map[string]answer{},
 	}
 	var err error
 	for i := range op.parameters {

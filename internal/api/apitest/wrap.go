@@ -240,7 +240,7 @@ func (op *operation) requestFaults(e Exchange) []string {
 			faults = append(faults, fmt.Sprintf("the parameter %s: %v", p.Name, err))
 		}
 	}
-	if len(op.body) == 0 || e.Request.Header.Get("Content-Encoding") != "" || bytes.HasPrefix(e.Sent, []byte{0x1f, 0x8b}) {
+	if len(op.body) == 0 || !op.required && len(e.Sent) == 0 || e.Request.Header.Get("Content-Encoding") != "" || bytes.HasPrefix(e.Sent, []byte{0x1f, 0x8b}) {
 		return faults
 	}
 	kind := mediaOf(e.Request.Header)
