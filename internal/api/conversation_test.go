@@ -24,7 +24,7 @@ import (
 // pairs of a request and its answer.
 //
 // A request is a method and path, headers, an empty line and a body. It is sent as it stands, byte for byte, with the
-// headers a client cannot do without. ${name} stands for a key or for something an earlier answer named.
+// headers a client cannot do without; a "request proxied" or "request forwarded" is sent by a proxy that is trusted. ${name} stands for a key or for something an earlier answer named.
 //
 // An answer is a status, headers ("Name: -" for one that must not be there), an empty line and a body. JSON is compared
 // by value, other text as it is, "(nothing)" is no body at all. In texts, <kind> stands for anything of a kind, and <name=kind> names it as well;
@@ -73,11 +73,12 @@ func converse(t *testing.T, file string) {
 	}
 	for i := 0; i < len(archive.Files); i += 2 {
 		request, answer := archive.Files[i], archive.Files[i+1]
-		if request.Name != "request" || answer.Name != "answer" {
+		site := map[string]*site{"request": w.site, "request proxied": w.proxied, "request forwarded": w.forwarded}[request.Name]
+		if site == nil || answer.Name != "answer" {
 			t.Fatalf("pair %d is %q and %q", i/2+1, request.Name, answer.Name)
 		}
-		raw := rawRequest(expand(t, string(request.Data), names), w.site.address)
-		got, body := w.site.exchange(t, raw)
+		raw := rawRequest(expand(t, string(request.Data), names), site.address)
+		got, body := site.exchange(t, raw)
 		if err := compareAnswer(string(answer.Data), got, body, names); err != nil {
 			t.Fatalf("pair %d\n%s\nanswered %d\n%v\n%s\n%v", i/2+1, request.Data, got.StatusCode, got.Header, body, err)
 		}
@@ -249,6 +250,8 @@ var kinds = map[string]string{
 	"decision": `dec_[0-9A-Z]{20}`,
 	"number":   `-?[0-9.]+(?:e[+-]?\d+)?`,
 	"four":     `[0-9A-Za-z]{4}`,
+	"date":     `[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT`,
+	"seconds":  `\d+`,
 	"address":  `198\.1[89]\.\d+\.\d+`,
 }
 

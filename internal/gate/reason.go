@@ -72,6 +72,9 @@ func carriage(reason access.Reason, attempt *access.Attempt) *problem.Error {
 	case access.SecretInBrowser:
 		return problem.New(problem.SecretKeyInBrowser, "A secret key was used from a browser, where everybody can read it. Use a public key there, and replace this one.")
 	case access.NetworkNotAllowed:
+		if !attempt.Address.IsValid() {
+			return problem.New(problem.NetworkNotAllowed, "The key may not be used from an address that nobody knows: a proxy did not tell it, or in a way that cannot be read.")
+		}
 		return problem.New(problem.NetworkNotAllowed, "The key may not be used from the address %s.", attempt.Address)
 	case access.NetworksRequired:
 		return problem.New(problem.ProjectCeiling, "The project requires its keys to be restricted to networks, and this one is not.")
