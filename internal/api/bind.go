@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -204,7 +205,7 @@ func faultsOf(faults *huma.ValidateResult) error {
 	p := problem.New(problem.InvalidField, "")
 	for _, err := range faults.Errors {
 		if detail, ok := errors.AsType[*huma.ErrorDetail](err); ok {
-			p.At(cmp.Or(detail.Location, "body"), detail.Message)
+			p.At(faultAt(detail.Location, detail.Message))
 		}
 	}
 	texts := make([]string, len(p.Fields))
@@ -213,6 +214,29 @@ func faultsOf(faults *huma.ValidateResult) error {
 	}
 	p.Detail = strings.Join(texts, "; ") + "."
 	return p
+}
+
+// faultAt gives the field that the validator means, and what is wrong with it. The validator says of the object around it
+// that a member is missing.
+func faultAt(location, message string) (field, detail string) {
+	if m := missing.FindStringSubmatch(message); m != nil {
+		return strings.TrimPrefix(location+"."+m[1], "."), "is required"
+	}
+	return cmp.Or(location, "body"), exponent.ReplaceAllStringFunc(message, plainly)
+}
+
+var missing = regexp.MustCompile(`^expected required property (.+) to be present$`)
+
+// exponent is a number as the validator writes large ones.
+var exponent = regexp.MustCompile(`\d(\.\d+)?e\+\d+`)
+
+// plainly writes such a number without an exponent.
+func plainly(number string) string {
+	f, err := strconv.ParseFloat(number, 64)
+	if err != nil {
+		return number
+	}
+	return strconv.FormatFloat(f, 'f', -1, 64)
 }
 
 // badJSON says what is wrong with a text and where.
