@@ -9,6 +9,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/api"
+	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
@@ -23,6 +24,7 @@ type control struct {
 	store        controlStore
 	keys         *keyring.Ring
 	ledger       *ledger.Ledger
+	audit        *audit.Log
 	limits       *limit.Limiter
 	gate         *gate.Gate
 	organization org.Organization
@@ -72,6 +74,7 @@ func openControl(ctx context.Context, cfg config, w world, log *slog.Logger) (c 
 	if c.limits, err = limit.Open(ctx, c.store.Counters(), limit.Config{Now: w.now, Log: log, Server: newID()}); err != nil {
 		return nil, err
 	}
+	c.audit = audit.New(c.store, newAuditID)
 	c.gate = gate.New(c.keys, c.limits, c.ledger, w.now, newDecisionID)
 	return c, c.firstStart(ctx, w)
 }
@@ -106,7 +109,7 @@ func (c *control) client(ctx context.Context, w world) (*keysClient, error) {
 		return nil, err
 	}
 	face, err := api.New(api.Config{
-		Gate: c.gate, Keys: c.keys, Ledger: c.ledger, Registry: discardMetrics(), Now: w.now, NewID: newID, Log: slog.New(slog.DiscardHandler),
+		Gate: c.gate, Keys: c.keys, Ledger: c.ledger, Audit: c.audit, Registry: discardMetrics(), Now: w.now, NewID: newID, Log: slog.New(slog.DiscardHandler),
 		Version: version, Stopping: ctx,
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/weir-analytics/weir/internal/api"
+	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/journal/segment"
 	"github.com/weir-analytics/weir/internal/keyring"
@@ -37,6 +38,7 @@ type controlStore interface {
 	keyring.Store
 	org.Store
 	ledger.Store
+	audit.Store
 	Counters() store.Counters
 	Close() error
 }

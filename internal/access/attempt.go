@@ -2,6 +2,7 @@ package access
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -47,6 +48,22 @@ const (
 	SignatureRight
 	SignatureWrong
 )
+
+var signedNames = [...]string{"unsigned", "claimed", "right", "wrong"}
+
+// String is "unsigned", "claimed", "right" or "wrong".
+func (s Signed) String() string {
+	if int(s) >= len(signedNames) {
+		s = SignatureWrong
+	}
+	return signedNames[s]
+}
+
+// ParseSigned reads what String writes.
+func ParseSigned(name string) (Signed, bool) {
+	i := slices.Index(signedNames[:], name)
+	return Signed(max(i, 0)), i >= 0
+}
 
 // Attempt is what one request wants, as plain values. The zero Attempt is denied.
 type Attempt struct {

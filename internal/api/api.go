@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/keyring"
@@ -40,6 +41,7 @@ type Config struct {
 	Query    *query.Service
 	Keys     *keyring.Ring
 	Ledger   *ledger.Ledger
+	Audit    *audit.Log
 	Parts    []Part
 	Registry prometheus.Registerer
 	Tracer   trace.Tracer // nil: no traces
@@ -103,6 +105,8 @@ func New(cfg Config) (*API, error) {
 	mountKeyLife(a)
 	mountPolicy(a)
 	mountLedger(a)
+	mountAudit(a)
+	mountExplain(a)
 	mountServer(a)
 	a.open()
 	document := a.document()

@@ -66,7 +66,7 @@ var tags = [...]huma.Tag{
 	{Name: "Query", Description: "Read what was sent, with SQL or as a list. Needs a secret key."},
 	{Name: "Keys", Description: "Create, list, change and revoke API keys."},
 	{Name: "Project", Description: "What a project decides for all its keys."},
-	{Name: "Ledger", Description: "See what was denied, and how much was used."},
+	{Name: "Ledger", Description: "See what was denied and why, how much was used and by whom, and who changed what."},
 	{Name: "Server", Description: "Whether the server is well, and its documentation."},
 }
 

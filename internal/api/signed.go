@@ -113,10 +113,13 @@ func diagnosis(err error) string {
 		lines = append(lines, "first difference: "+fault.Differs)
 	}
 	if fault.Base != "" {
-		lines = append(lines, "signature base:", fault.Base)
+		lines = append(lines, baseFollows+fault.Base)
 	}
 	return access.HideKeysIn(strings.Join(lines, "\n"))
 }
+
+// baseFollows stands before the signature base in a diagnosis, at its end.
+const baseFollows = "signature base:\n"
 
 // digestProblem is the registered problem of a digest.
 func (rq *request) digestProblem(err error) error {

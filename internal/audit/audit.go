@@ -4,6 +4,8 @@
 // An entry is stored in the transaction of the change it is about, by whoever stores that, so that neither is there
 // without the other. Entries are only ever added. They hold no secret: what is shown of a key is what a list shows.
 //
+// Reading the record is recorded in it as well, before what was read is given.
+//
 // It does not own what is changed (keyring, org), who may read the record (access), nor how it is kept (it declares
 // Store).
 //

@@ -164,7 +164,8 @@ type Use struct {
 	KeyID       string
 	Generation  int
 	Action      access.Action
-	Environment string
+	Environment string // that of all the targets; empty when there are several of them
+	Default     string // the environment of a target that names none
 	Items       int
 	Targets     []access.Target
 	Refused     []access.Refusal // those of them that the yes does not cover
@@ -443,10 +444,11 @@ func (g *Gate) Watch(p Permit, attempt access.Attempt) error {
 func (g *Gate) record(caller Caller, attempt *access.Attempt, d access.Decision) {
 	g.recordItems(caller, attempt, d.Refused, false)
 	g.recordItems(caller, attempt, d.Observed, true)
+	unnamed, _ := caller.entry.Key.Default()
 	g.ledger.Allow(Use{
 		At: attempt.At, Project: d.Data.Project, KeyID: caller.entry.Key.ID, Generation: caller.generation, Action: attempt.Action,
-		Environment: d.Data.Environment, Items: max(1, len(attempt.Targets)-len(d.Refused)), Targets: attempt.Targets, Refused: d.Refused,
-		Sender: caller.sender(),
+		Environment: d.Data.Environment, Default: unnamed.Name, Items: max(1, len(attempt.Targets)-len(d.Refused)),
+		Targets: attempt.Targets, Refused: d.Refused, Sender: caller.sender(),
 	})
 }
 

@@ -5,14 +5,17 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/gate/gatetest"
 )
 
 // binder is a Store in memory. It can be told to fail.
@@ -20,8 +23,9 @@ type binder struct {
 	mu       sync.Mutex
 	last     map[string]int64
 	denials  []gate.Denial
-	denied   map[Denied]Denied // by itself without its counts
-	used     map[Used]Used
+	counts   map[countKey]Count
+	shapes   map[string]Seen
+	uses     map[secret]LastUse
 	horizons []Horizon
 	surplus  int           // what Trim finds to remove
 	fail     func() error  // before Keep does its work
@@ -29,8 +33,13 @@ type binder struct {
 	hold     chan struct{} // if set, Keep waits for it
 }
 
+type countKey struct {
+	about About
+	at    time.Time
+}
+
 func newBinder() *binder {
-	return &binder{last: map[string]int64{}, denied: map[Denied]Denied{}, used: map[Used]Used{}}
+	return &binder{last: map[string]int64{}, counts: map[countKey]Count{}, shapes: map[string]Seen{}, uses: map[secret]LastUse{}}
 }
 
 var errBinder = errors.New("the binder is locked away")
@@ -48,21 +57,7 @@ func (s *binder) Keep(_ context.Context, b Batch) error {
 	}
 	if b.Number > s.last[b.Writer] {
 		s.last[b.Writer] = b.Number
-		s.denials = append(s.denials, b.Denials...)
-		for _, d := range b.Denied {
-			k := d
-			k.Denials, k.Items = 0, 0
-			d.Denials += s.denied[k].Denials
-			d.Items += s.denied[k].Items
-			s.denied[k] = d
-		}
-		for _, u := range b.Used {
-			k := u
-			k.Requests, k.Items = 0, 0
-			u.Requests += s.used[k].Requests
-			u.Items += s.used[k].Items
-			s.used[k] = u
-		}
+		s.keep(b)
 	}
 	if s.lose != nil {
 		return s.lose()
@@ -70,11 +65,45 @@ func (s *binder) Keep(_ context.Context, b Batch) error {
 	return nil
 }
 
+func (s *binder) keep(b Batch) {
+	s.denials = append(s.denials, b.Denials...)
+	for _, c := range b.Counts {
+		s.counts[countKey{c.About, c.At}] = plus(s.counts[countKey{c.About, c.At}], c)
+	}
+	for _, seen := range b.Shapes {
+		s.shapes[seen.ID] = seenAgain(s.shapes[seen.ID], seen)
+	}
+	for _, u := range b.Uses {
+		if k := (secret{u.KeyID, u.Generation}); !u.At.Before(s.uses[k].At) {
+			s.uses[k] = u
+		}
+	}
+}
+
+func plus(a, b Count) Count {
+	b.Requests += a.Requests
+	b.Items += a.Items
+	return b
+}
+
+func seenAgain(a, b Seen) Seen {
+	if !a.First.IsZero() && a.First.Before(b.First) {
+		b.First = a.First
+	}
+	if a.Last.After(b.Last) {
+		b.Last = a.Last
+	}
+	b.Requests, b.Refused, b.Items = a.Requests+b.Requests, a.Refused+b.Refused, a.Items+b.Items
+	return b
+}
+
 func (s *binder) Denials(_ context.Context, q DenialQuery) (list []gate.Denial, _ error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, d := range s.denials {
-		matches := d.Project == q.Project && (q.ID == "" || q.ID == d.ID) && (q.KeyID == "" || q.KeyID == d.KeyID) && (q.Reason == "" || q.Reason == d.Reason)
+		matches := d.Project == q.Project && (q.ID == "" || q.ID == d.ID) && (q.KeyID == "" || q.KeyID == d.KeyID) &&
+			(q.Reason == "" || q.Reason == d.Reason) && (q.Action == 0 || q.Action == d.Action) && (q.Outcome == 0 || q.Outcome == OutcomeOf(&d)) &&
+			!d.At.Before(q.From) && (q.To.IsZero() || d.At.Before(q.To))
 		if earlier := q.Before == (Place{}) || cmp.Or(d.At.Compare(q.Before.At), cmp.Compare(d.ID, q.Before.ID)) < 0; matches && earlier {
 			list = append(list, d)
 		}
@@ -83,40 +112,104 @@ func (s *binder) Denials(_ context.Context, q DenialQuery) (list []gate.Denial, 
 	return list[:min(q.Limit, len(list))], nil
 }
 
-func (s *binder) Denied(_ context.Context, q CountQuery) (list []Denied, _ error) {
+func (s *binder) Usage(_ context.Context, q CountQuery) (list []Count, _ error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, d := range s.denied {
-		if q.in(d.Project, CountPlace{d.Hour, d.KeyID, d.Reason, ""}) {
-			list = append(list, d)
+	sums := map[countKey]Count{}
+	for k, c := range s.counts {
+		a := k.about
+		if a.Project != q.Project || q.KeyID != "" && q.KeyID != a.KeyID || q.Outcome != 0 && q.Outcome != a.Outcome ||
+			q.Reason != "" && q.Reason != a.Reason || q.Action != 0 && q.Action != a.Action || q.Environment != "" && q.Environment != a.Environment ||
+			q.Event != "" && q.Event != a.Event || q.Network.IsValid() && q.Network != a.Network || k.at.Before(q.From) || !k.at.Before(q.To) {
+			continue
+		}
+		c.At = c.At.Truncate(q.Grain.Span())
+		c.About = a.by(q.By)
+		sum := countKey{c.About, c.At}
+		sums[sum] = plus(sums[sum], c)
+	}
+	for _, c := range sums {
+		if q.After == nil || PlaceOf(c).compare(*q.After) > 0 {
+			list = append(list, c)
 		}
 	}
-	slices.SortFunc(list, func(a, b Denied) int {
-		return CountPlace{a.Hour, a.KeyID, a.Reason, ""}.compare(CountPlace{b.Hour, b.KeyID, b.Reason, ""})
-	})
+	slices.SortFunc(list, func(a, b Count) int { return PlaceOf(a).compare(PlaceOf(b)) })
 	return list[:min(q.Limit, len(list))], nil
 }
 
-func (s *binder) Used(_ context.Context, q CountQuery) (list []Used, _ error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, u := range s.used {
-		if q.in(u.Project, CountPlace{u.Hour, u.KeyID, u.Action.String(), u.Environment}) {
-			list = append(list, u)
-		}
+// by leaves only the members that are told apart.
+func (a About) by(b Breakdown) (only About) {
+	only.Project = a.Project
+	if b&ByKey != 0 {
+		only.KeyID = a.KeyID
 	}
-	slices.SortFunc(list, func(a, b Used) int {
-		return CountPlace{a.Hour, a.KeyID, a.Action.String(), a.Environment}.compare(CountPlace{b.Hour, b.KeyID, b.Action.String(), b.Environment})
-	})
-	return list[:min(q.Limit, len(list))], nil
-}
-
-func (q CountQuery) in(project string, p CountPlace) bool {
-	return project == q.Project && !p.Hour.Before(q.From) && p.Hour.Before(q.To) && (q.KeyID == "" || q.KeyID == p.KeyID) && p.compare(q.After) > 0
+	if b&ByOutcome != 0 {
+		only.Outcome = a.Outcome
+	}
+	if b&ByReason != 0 {
+		only.Reason = a.Reason
+	}
+	if b&ByAction != 0 {
+		only.Action = a.Action
+	}
+	if b&ByEnvironment != 0 {
+		only.Environment = a.Environment
+	}
+	if b&ByEvent != 0 {
+		only.Event = a.Event
+	}
+	if b&ByNetwork != 0 {
+		only.Network = a.Network
+	}
+	return only
 }
 
 func (p CountPlace) compare(o CountPlace) int {
-	return cmp.Or(p.Hour.Compare(o.Hour), cmp.Compare(p.KeyID, o.KeyID), cmp.Compare(p.What, o.What), cmp.Compare(p.Environment, o.Environment))
+	return cmp.Or(p.At.Compare(o.At), slices.Compare(p.What[:], o.What[:]))
+}
+
+func (s *binder) Shapes(_ context.Context, q ShapeQuery) (list []Seen, _ error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sums := map[string]Seen{}
+	for id, seen := range s.shapes {
+		if seen.Project != q.Project || seen.KeyID != q.KeyID || q.Outcome != 0 && q.Outcome != seen.Outcome ||
+			q.Generation != 0 && q.Generation != seen.Generation || seen.Last.Before(q.From) || !seen.First.Before(q.To) {
+			continue
+		}
+		if q.Clients {
+			seen.Shape = Shape{About: About{Network: seen.Network}, Generation: seen.Generation, Agent: seen.Agent, SDK: seen.SDK}
+			id = order(ClientPlace{seen.Generation, writeNetwork(seen.Network), seen.Agent, seen.SDK})
+		}
+		seen.ID = id
+		sums[id] = seenAgain(sums[id], seen)
+	}
+	after := q.AfterID
+	if q.Clients {
+		after = order(q.After)
+	}
+	for id, seen := range sums {
+		if id > after {
+			list = append(list, seen)
+		}
+	}
+	slices.SortFunc(list, func(a, b Seen) int { return cmp.Compare(a.ID, b.ID) })
+	return list[:min(q.Limit, len(list))], nil
+}
+
+func order(p ClientPlace) string {
+	return strings.Join([]string{string(rune('A' + p.Generation)), p.Network, p.Agent, p.SDK}, "\x00")
+}
+
+func (s *binder) LastUsed(_ context.Context, project string, keyIDs []string) (list []LastUse, _ error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range s.uses {
+		if u.Project == project && slices.Contains(keyIDs, u.KeyID) {
+			list = append(list, u)
+		}
+	}
+	return list, nil
 }
 
 func (s *binder) Trim(_ context.Context, h Horizon) (int, error) {
@@ -128,19 +221,29 @@ func (s *binder) Trim(_ context.Context, h Horizon) (int, error) {
 	return removed, nil
 }
 
+// sum is what was counted of one outcome.
+type sum struct{ requests, items int64 }
+
 // totals adds up what the binder has counted.
-func (s *binder) totals() (denials, refused, requests, items int64) {
+func (s *binder) totals() map[Outcome]sum {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, d := range s.denied {
-		denials += d.Denials
-		refused += d.Items
+	all := map[Outcome]sum{}
+	for _, c := range s.counts {
+		all[c.Outcome] = sum{all[c.Outcome].requests + c.Requests, all[c.Outcome].items + c.Items}
 	}
-	for _, u := range s.used {
-		requests += u.Requests
-		items += u.Items
+	return all
+}
+
+// shapeTotals adds up what the binder has seen.
+func (s *binder) shapeTotals() map[Outcome]sum {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[Outcome]sum{}
+	for _, c := range s.shapes {
+		all[c.Outcome] = sum{all[c.Outcome].requests + c.Requests, all[c.Outcome].items + c.Items}
 	}
-	return denials, refused, requests, items
+	return all
 }
 
 // pages keeps what is logged.
@@ -174,41 +277,24 @@ func newLedger(t testing.TB, store Store, now func() time.Time) (*Ledger, *pages
 func denial(n int) gate.Denial {
 	return gate.Denial{
 		ID: "d" + strconv.Itoa(n), At: morning().Add(time.Duration(n) * time.Millisecond), Organization: "org_1", Project: "prj_1",
-		KeyID: "key_000000000001", Action: access.WriteEvents, Reason: "scope_missing", Rule: "key holds the scope", Count: 1,
+		KeyID: "key_000000000001", Action: access.WriteEvents, Reason: "scope_missing", Rule: "key holds the scope", Count: 1, Sender: sender(),
 	}
 }
 
 func allowed(key string) gate.Use {
-	return gate.Use{At: morning(), Project: "prj_1", KeyID: key, Action: access.WriteEvents, Environment: "production", Items: 3}
+	return gate.Use{At: morning(), Project: "prj_1", KeyID: key, Generation: 1, Action: access.WriteEvents, Environment: "production", Items: 3, Sender: sender()}
 }
 
-// ring is one key of each project, under the project's name.
-type ring map[string]*access.Key
-
-func (r ring) Lookup(l access.Lookup) (*access.Key, access.Digest, bool) {
-	key := r[l.ID()]
-	parsed, _ := access.ParseKey(keyText(l))
-	return key, parsed.Digest, key != nil
-}
-
-func keyText(l access.Lookup) string {
-	return access.WriteKey(access.Secret, access.Live, string(l[:]), "000000000000000000000000000")
+func sender() gate.Sender {
+	return gate.Sender{
+		Address: netip.MustParseAddr("192.0.2.7"), Origin: "https://www.example.com", Via: access.InHeader, RequestID: "r1",
+		Client: gate.Client{Agent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36", SDK: "weir-js/1.2.3"},
+	}
 }
 
 // permit is for reading the ledger of a project.
-func permit(t *testing.T, project string) gate.Permit {
+func permit(t testing.TB, project string) gate.Permit {
 	t.Helper()
-	lookup := access.Lookup([]byte("000000000001"))
-	key := &access.Key{ID: lookup.ID(), Project: &access.Project{ID: project}, Kind: access.Operator, Scopes: access.AllScopes}
-	l, _ := newLedger(t, newBinder(), morning)
-	g := gate.New(ring{lookup.ID(): key}, l, morning, func() string { return "x" })
-	caller, err := g.Identify(t.Context(), gate.Credential{Key: access.SecretText(keyText(lookup)), Via: access.InHeader}, access.ReadLedger)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := g.Admit(t.Context(), caller, access.Attempt{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
+	w := gatetest.New(t)
+	return w.PermitOf(access.Key{Project: gatetest.NewProject("org_1", project), Scopes: access.AuditRead}, access.Attempt{Action: access.ReadLedger})
 }

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// Run writes what comes to the store every 200 ms, and trims the store, until ctx is done. Then it writes what is left
-// and returns the error if the store did not take it. What comes after Run is for Flush.
+// Run writes what comes to the store every 200 ms, but shapes and last uses only every 10 s, and trims the store, until
+// ctx is done. Then it writes what is left and returns the error if the store did not take it. What comes after Run is for
+// Flush.
 func (l *Ledger) Run(ctx context.Context) error {
 	flush, trim := time.NewTicker(flushEvery), time.NewTicker(trimEvery)
 	defer flush.Stop()
@@ -16,7 +17,7 @@ func (l *Ledger) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-flush.C:
-			_ = l.Flush(ctx) // what fails is kept, told by Stats and the log, and written the next time
+			_ = l.flush(ctx, false) // what fails is kept, told by Stats and the log, and written the next time
 		case <-trim.C:
 			l.trim(ctx)
 		case <-ctx.Done():
@@ -27,23 +28,27 @@ func (l *Ledger) Run(ctx context.Context) error {
 
 // Flush writes what is in memory to the store, also when ctx is done already. What the store does not take stays in
 // memory, and comes first the next time.
-func (l *Ledger) Flush(ctx context.Context) error {
+func (l *Ledger) Flush(ctx context.Context) error { return l.flush(ctx, true) }
+
+// flush is Flush, without what may wait a little longer unless the whole is wanted.
+func (l *Ledger) flush(ctx context.Context, whole bool) error {
 	l.flushing.Lock()
 	defer l.flushing.Unlock()
 	if err := l.write(ctx); err != nil {
 		return err
 	}
-	if !l.take() {
+	if !l.take(whole) {
 		return nil
 	}
 	return l.write(ctx)
 }
 
 // take makes a pending batch of what is in memory, and reports whether there is anything.
-func (l *Ledger) take() bool {
-	b := Batch{Writer: l.cfg.Writer, Number: l.number + 1, Used: takeUses(&l.uses)}
-	b.Denials, b.Denied = l.denials.take()
-	if len(b.Denied) == 0 && len(b.Used) == 0 {
+func (l *Ledger) take(whole bool) bool {
+	b := Batch{Writer: l.cfg.Writer, Number: l.number + 1, Denials: l.denials.take()}
+	l.sorter.limits = l.limits
+	l.sorter.take(&l.shards, &b, l.cfg.Now(), whole)
+	if len(b.Denials)+len(b.Counts)+len(b.Shapes)+len(b.Uses) == 0 {
 		return false
 	}
 	l.number++
@@ -87,7 +92,10 @@ func (l *Ledger) failed(err error) {
 // trim removes from the store what is too old or too much.
 func (l *Ledger) trim(ctx context.Context) {
 	now := l.cfg.Now()
-	h := Horizon{Denials: now.Add(-keepDenials), Most: keepMost, Counts: now.Add(-keepCounts)}
+	h := Horizon{
+		Denials: now.Add(-keepDenials), Most: keepMost, Shapes: now.Add(-keepShapes),
+		Ended: now.Add(-sumAfter), Minutes: now.Add(-keepMinutes), Hours: now.Add(-keepHours), Days: now.Add(-keepDays), MostDay: keepMostDay,
+	}
 	for ctx.Err() == nil {
 		removed, err := l.store.Trim(ctx, h)
 		if err != nil && ctx.Err() == nil {

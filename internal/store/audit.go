@@ -31,3 +31,51 @@ func writeAddress(a netip.Addr) string {
 	}
 	return a.String()
 }
+
+func readAddress(text string) netip.Addr {
+	a, _ := netip.ParseAddr(text) // an empty one is no address
+	return a
+}
+
+// Append implements audit.Store.
+func (s *Store) Append(ctx context.Context, e audit.Entry) error {
+	err := s.transact(ctx, func(tx *sql.Tx) error { return insertAudit(ctx, tx, e) })
+	return s.fault(err)
+}
+
+// Entries implements audit.Store.
+func (s *Store) Entries(ctx context.Context, q audit.Query) ([]audit.Entry, error) {
+	where := conditions{text: `project_id = $1`, args: []any{q.Project}}
+	where.live("subject", q.Live)
+	where.and("actor", q.Actor)
+	where.and("subject", q.Subject)
+	where.and("action", q.Action)
+	if !q.From.IsZero() {
+		where.bound("made_at >=", q.From.UnixMicro())
+	}
+	if !q.To.IsZero() {
+		where.bound("made_at <", q.To.UnixMicro())
+	}
+	if q.Before != (audit.Place{}) {
+		where.after("made_at, id", "<", q.Before.At.UnixMicro(), q.Before.ID)
+	}
+	limit := where.limit(q.Limit)
+	return list(ctx, s.read, scanEntry, `SELECT `+auditColumns+` FROM audit_entries
+		WHERE `+where.text+` ORDER BY made_at DESC, id DESC LIMIT `+limit, where.args...)
+}
+
+func scanEntry(row scanner) (e audit.Entry, err error) {
+	var (
+		at                     int64
+		address, before, after string
+	)
+	err = row.Scan(&e.ID, &at, &e.Organization, &e.Project, &e.Actor, &address, &e.RequestID, &e.Action, &e.Subject, &before, &after)
+	e.At, e.Address = fromMicros(at), readAddress(address)
+	if before != "" {
+		e.Before = []byte(before)
+	}
+	if after != "" {
+		e.After = []byte(after)
+	}
+	return e, err
+}

@@ -3,9 +3,9 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
+	"errors"
 	"fmt"
-	"net/netip"
-	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/gate"
@@ -26,10 +26,13 @@ func (s *Store) Keep(ctx context.Context, b ledger.Batch) error {
 		if err := keepDenials(ctx, tx, b.Denials); err != nil {
 			return err
 		}
-		if err := keepDenied(ctx, tx, b.Denied); err != nil {
+		if err := keepCounts(ctx, tx, b.Counts); err != nil {
 			return err
 		}
-		return keepUsed(ctx, tx, b.Used)
+		if err := keepShapes(ctx, tx, b.Shapes); err != nil {
+			return err
+		}
+		return keepUses(ctx, tx, b.Uses)
 	})
 	if err != nil {
 		return fmt.Errorf("store: keep a batch of the ledger: %w", s.fault(err))
@@ -55,37 +58,80 @@ func eachRow[T any](ctx context.Context, tx *sql.Tx, statement string, list []T,
 	return nil
 }
 
-const denialColumns = `id, decided_at, organization_id, project_id, key_id, action, reason, rule, environment, event, items, address, request_id`
+const denialColumns = `id, decided_at, organization_id, project_id, key_id, action, reason, rule, environment, event, items, address, request_id,
+	generation, outcome, origin, via, signed, agent, sdk, failed, remedies, detail`
 
 func keepDenials(ctx context.Context, tx *sql.Tx, list []gate.Denial) error {
 	return eachRow(ctx, tx, `INSERT INTO denials (`+denialColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (id) DO NOTHING`, list,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23) ON CONFLICT (id) DO NOTHING`, list,
 		func(d gate.Denial) []any {
-			address := ""
-			if d.Address.IsValid() {
-				address = d.Address.String()
+			return []any{
+				d.ID, d.At.UnixMicro(), d.Organization, d.Project, d.KeyID, d.Action.String(), d.Reason, d.Rule,
+				d.Environment, d.Event, d.Count, writeAddress(d.Address), d.RequestID,
+				d.Generation, ledger.OutcomeOf(&d).String(), d.Origin, d.Via.String(), d.Signed.String(), d.Client.Agent, d.Client.SDK,
+				writeSteps(d.Failed), writeRemedies(d.Remedies), d.Detail,
 			}
-			return []any{d.ID, d.At.UnixMicro(), d.Organization, d.Project, d.KeyID, d.Action.String(), d.Reason, d.Rule,
-				d.Environment, d.Event, d.Count, address, d.RequestID}
 		})
 }
 
-func keepDenied(ctx context.Context, tx *sql.Tx, list []ledger.Denied) error {
-	return eachRow(ctx, tx, `INSERT INTO denial_counts (project_id, hour_at, key_id, reason, denials, items)
-		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (project_id, hour_at, key_id, reason)
-		DO UPDATE SET denials = denial_counts.denials + excluded.denials, items = denial_counts.items + excluded.items`, list,
-		func(d ledger.Denied) []any {
-			return []any{d.Project, d.Hour.UnixMicro(), d.KeyID, d.Reason, d.Denials, d.Items}
-		})
+// step and remedy are parts of an explanation as they are stored.
+type (
+	step struct {
+		Rule     string `json:"r"`
+		Target   int    `json:"t"`
+		Reason   string `json:"y"`
+		Observed bool   `json:"o,omitempty"`
+	}
+	remedy struct {
+		Of    string `json:"of"`
+		Field string `json:"f"`
+		Do    string `json:"do"`
+		Value string `json:"v,omitempty"`
+	}
+)
+
+func writeSteps(steps []access.Step) string {
+	list := make([]step, len(steps))
+	for i, s := range steps {
+		list[i] = step{s.Rule, s.Target, s.Reason.String(), s.Observed}
+	}
+	return writeParts(list)
 }
 
-func keepUsed(ctx context.Context, tx *sql.Tx, list []ledger.Used) error {
-	return eachRow(ctx, tx, `INSERT INTO use_counts (project_id, hour_at, key_id, action, environment, requests, items)
-		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (project_id, hour_at, key_id, action, environment)
-		DO UPDATE SET requests = use_counts.requests + excluded.requests, items = use_counts.items + excluded.items`, list,
-		func(u ledger.Used) []any {
-			return []any{u.Project, u.Hour.UnixMicro(), u.KeyID, u.Action.String(), u.Environment, u.Requests, u.Items}
-		})
+func writeRemedies(remedies []access.Remedy) string {
+	list := make([]remedy, len(remedies))
+	for i, r := range remedies {
+		list[i] = remedy(r)
+	}
+	return writeParts(list)
+}
+
+// writeParts is a list as it is stored; an empty one is the empty text.
+func writeParts[T any](list []T) string {
+	if len(list) == 0 {
+		return ""
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		panic(fmt.Sprintf("store: a list cannot be written: %v", err)) // texts and numbers always can
+	}
+	return string(text)
+}
+
+// readParts reads what writeParts has written.
+func readParts[T, U any](text string, from func(T) U) ([]U, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var stored []T
+	if err := json.Unmarshal([]byte(text), &stored); err != nil {
+		return nil, err
+	}
+	list := make([]U, len(stored))
+	for i := range stored {
+		list[i] = from(stored[i])
+	}
+	return list, nil
 }
 
 // conditions are the parts of a WHERE and their arguments.
@@ -103,92 +149,104 @@ func (c *conditions) and(column, value string) {
 	c.text += fmt.Sprintf(" AND %s = $%d", column, len(c.args))
 }
 
+// live leaves only what is about keys of test mode, for a caller that does not see live things.
+func (c *conditions) live(column string, live bool) {
+	if !live {
+		c.text += ` AND ` + column + ` IN (SELECT id FROM keys WHERE project_id = $1 AND mode = 'test')`
+	}
+}
+
+// bound adds a condition such as "decided_at >=" on a value.
+func (c *conditions) bound(condition string, value any) {
+	c.args = append(c.args, value)
+	c.text += fmt.Sprintf(" AND %s $%d", condition, len(c.args))
+}
+
+// after adds that the columns, together, come behind a place in the order of a list; or before one, with "<".
+func (c *conditions) after(columns, than string, place ...any) {
+	c.text += " AND (" + columns + ") " + than + " ("
+	for i, value := range place {
+		if i > 0 {
+			c.text += ", "
+		}
+		c.args = append(c.args, value)
+		c.text += fmt.Sprintf("$%d", len(c.args))
+	}
+	c.text += ")"
+}
+
+// limit adds the limit, as the last argument, and gives its name.
+func (c *conditions) limit(n int) string {
+	c.args = append(c.args, n)
+	return fmt.Sprintf("$%d", len(c.args))
+}
+
 // Denials implements ledger.Store.
 func (s *Store) Denials(ctx context.Context, q ledger.DenialQuery) ([]gate.Denial, error) {
 	where := conditions{text: `project_id = $1`, args: []any{q.Project}}
+	where.live("key_id", q.Live)
 	where.and("id", q.ID)
 	where.and("key_id", q.KeyID)
 	where.and("reason", q.Reason)
+	where.and("action", ledger.ActionName(q.Action))
+	where.and("outcome", q.Outcome.String())
+	if !q.From.IsZero() {
+		where.bound("decided_at >=", q.From.UnixMicro())
+	}
+	if !q.To.IsZero() {
+		where.bound("decided_at <", q.To.UnixMicro())
+	}
 	if q.Before != (ledger.Place{}) {
-		where.args = append(where.args, q.Before.At.UnixMicro(), q.Before.ID)
-		where.text += fmt.Sprintf(` AND (decided_at, id) < ($%d, $%d)`, len(where.args)-1, len(where.args))
+		where.after("decided_at, id", "<", q.Before.At.UnixMicro(), q.Before.ID)
 	}
-	where.args = append(where.args, q.Limit)
-	return list(ctx, s.read, scanDenial, fmt.Sprintf(`SELECT `+denialColumns+` FROM denials
-		WHERE %s ORDER BY decided_at DESC, id DESC LIMIT $%d`, where.text, len(where.args)), where.args...)
-}
-
-// Denied implements ledger.Store.
-func (s *Store) Denied(ctx context.Context, q ledger.CountQuery) ([]ledger.Denied, error) {
-	where := inWindow(q, `(hour_at, key_id, reason) > ($4, $5, $6)`, q.After.Hour.UnixMicro(), q.After.KeyID, q.After.What)
-	return list(ctx, s.read, func(row scanner) (d ledger.Denied, err error) {
-		var hour int64
-		err = row.Scan(&d.Project, &hour, &d.KeyID, &d.Reason, &d.Denials, &d.Items)
-		d.Hour = fromMicros(hour)
-		return d, err
-	}, fmt.Sprintf(`SELECT project_id, hour_at, key_id, reason, denials, items FROM denial_counts
-		WHERE %s ORDER BY hour_at, key_id, reason LIMIT $%d`, where.text, len(where.args)), where.args...)
-}
-
-// Used implements ledger.Store.
-func (s *Store) Used(ctx context.Context, q ledger.CountQuery) ([]ledger.Used, error) {
-	where := inWindow(q, `(hour_at, key_id, action, environment) > ($4, $5, $6, $7)`,
-		q.After.Hour.UnixMicro(), q.After.KeyID, q.After.What, q.After.Environment)
-	return list(ctx, s.read, func(row scanner) (u ledger.Used, err error) {
-		var (
-			hour   int64
-			action string
-		)
-		err = row.Scan(&u.Project, &hour, &u.KeyID, &action, &u.Environment, &u.Requests, &u.Items)
-		u.Hour, u.Action = fromMicros(hour), actionNamed(action)
-		return u, err
-	}, fmt.Sprintf(`SELECT project_id, hour_at, key_id, action, environment, requests, items FROM use_counts
-		WHERE %s ORDER BY hour_at, key_id, action, environment LIMIT $%d`, where.text, len(where.args)), where.args...)
-}
-
-// inWindow is the condition of a list of counts. Its last argument is the limit.
-func inWindow(q ledger.CountQuery, after string, place ...any) conditions {
-	where := conditions{
-		text: `project_id = $1 AND hour_at >= $2 AND hour_at < $3 AND ` + after,
-		args: append([]any{q.Project, q.From.UnixMicro(), q.To.UnixMicro()}, place...),
-	}
-	where.and("key_id", q.KeyID)
-	where.args = append(where.args, q.Limit)
-	return where
+	limit := where.limit(q.Limit)
+	return list(ctx, s.read, scanDenial, `SELECT `+denialColumns+` FROM denials
+		WHERE `+where.text+` ORDER BY decided_at DESC, id DESC LIMIT `+limit, where.args...)
 }
 
 // list reads every row of an answer.
 func list[T any](ctx context.Context, db *sql.DB, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, fmt.Errorf("store: read the ledger: %w", err)
+		return nil, fmt.Errorf("store: read: %w", err)
 	}
 	defer func() { _ = rows.Close() }() // its error is that of Err
 	var all []T
 	for rows.Next() {
 		one, err := scan(rows)
 		if err != nil {
-			return nil, fmt.Errorf("store: read the ledger: %w", err)
+			return nil, fmt.Errorf("store: read: %w", err)
 		}
 		all = append(all, one)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("store: read the ledger: %w", err)
+		return nil, fmt.Errorf("store: read: %w", err)
 	}
 	return all, nil
 }
 
 func scanDenial(row scanner) (gate.Denial, error) {
 	var (
-		d               gate.Denial
-		at              int64
-		action, address string
+		d                                     gate.Denial
+		at                                    int64
+		action, address, outcome, via, signed string
+		failed, remedies                      string
+		brokenSteps, brokenRemedies           error
 	)
 	err := row.Scan(&d.ID, &at, &d.Organization, &d.Project, &d.KeyID, &action, &d.Reason, &d.Rule, &d.Environment, &d.Event,
-		&d.Count, &address, &d.RequestID)
-	d.At, d.Action = fromMicros(at), actionNamed(action)
-	d.Address, _ = netip.ParseAddr(address) // an empty one is no address
-	return d, err
+		&d.Count, &address, &d.RequestID, &d.Generation, &outcome, &d.Origin, &via, &signed, &d.Client.Agent, &d.Client.SDK,
+		&failed, &remedies, &d.Detail)
+	if err != nil {
+		return d, err
+	}
+	d.At, d.Action, d.Address = fromMicros(at), actionNamed(action), readAddress(address)
+	d.Observed, d.Via = outcome == ledger.Observed.String(), viaNamed(via)
+	d.Signed, _ = access.ParseSigned(signed)
+	d.Failed, brokenSteps = readParts(failed, func(s step) access.Step {
+		return access.Step{Rule: s.Rule, Target: s.Target, Reason: reasonNamed(s.Reason), Observed: s.Observed}
+	})
+	d.Remedies, brokenRemedies = readParts(remedies, func(r remedy) access.Remedy { return access.Remedy(r) })
+	return d, errors.Join(brokenSteps, brokenRemedies)
 }
 
 // actionNamed is the action of a name. One that this program does not know is the undeclared action.
@@ -201,53 +259,21 @@ func actionNamed(name string) access.Action {
 	return 0
 }
 
-// trimChunk is how many entries one transaction removes, so that other writers get their turn.
-const trimChunk = 5_000
-
-// share is how much of the kept denials is one project's.
-type share struct {
-	project string
-	count   int
-	oldest  time.Time
-}
-
-// Trim implements ledger.Store.
-func (s *Store) Trim(ctx context.Context, h ledger.Horizon) (int, error) {
-	shares, err := list(ctx, s.read, func(row scanner) (sh share, err error) {
-		var oldest int64
-		err = row.Scan(&sh.project, &sh.count, &oldest)
-		sh.oldest = fromMicros(oldest)
-		return sh, err
-	}, `SELECT project_id, COUNT(*), MIN(decided_at) FROM denials GROUP BY project_id ORDER BY COUNT(*) DESC`)
-	if err != nil {
-		return 0, err
-	}
-	total := 0
-	for _, sh := range shares {
-		if total += sh.count; sh.oldest.Before(h.Denials) {
-			return s.remove(ctx, `DELETE FROM denials WHERE id IN (SELECT id FROM denials
-				WHERE project_id = $1 AND decided_at < $2 ORDER BY decided_at, id LIMIT $3)`, sh.project, h.Denials.UnixMicro(), trimChunk)
+// reasonNamed is the reason of a name. One that this program does not know is the undecided reason.
+func reasonNamed(name string) access.Reason {
+	for r := access.Allowed; r.String() != access.Reason(0).String(); r++ {
+		if r.String() == name {
+			return r
 		}
 	}
-	if total > h.Most {
-		return s.remove(ctx, `DELETE FROM denials WHERE id IN (SELECT id FROM denials
-			WHERE project_id = $1 ORDER BY decided_at, id LIMIT $2)`, shares[0].project, min(total-h.Most, trimChunk))
-	}
-	for _, table := range [...]string{"denial_counts", "use_counts"} {
-		removed, err := s.remove(ctx, `DELETE FROM `+table+`
-			WHERE project_id IN (SELECT id FROM projects UNION ALL SELECT '') AND hour_at < $1`, h.Counts.UnixMicro())
-		if err != nil || removed > 0 {
-			return removed, err
-		}
-	}
-	return 0, nil
+	return 0
 }
 
-func (s *Store) remove(ctx context.Context, statement string, args ...any) (int, error) {
-	result, err := s.write.ExecContext(ctx, statement, args...)
-	if err != nil {
-		return 0, fmt.Errorf("store: trim the ledger: %w", s.fault(err))
+func viaNamed(name string) access.Via {
+	for _, via := range [...]access.Via{access.InHeader, access.InQuery} {
+		if via.String() == name {
+			return via
+		}
 	}
-	removed, err := result.RowsAffected()
-	return int(removed), err
+	return 0
 }

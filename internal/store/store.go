@@ -1,6 +1,6 @@
-// Package store keeps the control data, that is organizations, projects, environments, keys and the ledger of decisions,
-// in a SQL database. It implements org.Store, keyring.Store and ledger.Store with one text of SQL; what differs between
-// engines is in a dialect value.
+// Package store keeps the control data, that is organizations, projects, environments, keys, the ledger of decisions and
+// the audit, in a SQL database. It implements org.Store, keyring.Store, ledger.Store and audit.Store with one text of SQL;
+// what differs between engines is in a dialect value.
 //
 // It does not own what any of the data means or who may read it, and it holds no secret: of a secret key it is given
 // nothing but the digest.
@@ -20,6 +20,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
 	"github.com/weir-analytics/weir/internal/org"
@@ -27,6 +28,7 @@ import (
 )
 
 var (
+	_ audit.Store   = (*Store)(nil)
 	_ keyring.Store = (*Store)(nil)
 	_ ledger.Store  = (*Store)(nil)
 	_ org.Store     = (*Store)(nil)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
-	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/ledger"
 )
@@ -38,6 +37,7 @@ func denials(t *testing.T, s Stores, q ledger.DenialQuery) []gate.Denial {
 	if q.Limit == 0 {
 		q.Limit = 100_000
 	}
+	q.Live = true
 	list, err := s.Ledger.Denials(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
@@ -53,36 +53,40 @@ func names(list []gate.Denial) string {
 	return strings.Join(ids, " ")
 }
 
-// always is a window that holds every count of a project.
+// always is a query for every count of a project by hour, told apart in every way.
 func always(project string) ledger.CountQuery {
-	return ledger.CountQuery{Project: project, To: start().AddDate(100, 0, 0), Limit: 100_000}
+	return ledger.CountQuery{
+		About: ledger.About{Project: project}, Live: true, To: start().AddDate(100, 0, 0), By: 1<<len(ledger.BreakdownNames()) - 1, Limit: 100_000,
+	}
 }
 
-func counts(t *testing.T, s Stores, q ledger.CountQuery) ([]ledger.Denied, []ledger.Used) {
+func counts(t *testing.T, s Stores, q ledger.CountQuery) []ledger.Count {
 	t.Helper()
-	denied, err := s.Ledger.Denied(t.Context(), q)
+	list, err := s.Ledger.Usage(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
 	}
-	used, err := s.Ledger.Used(t.Context(), q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return denied, used
+	return list
 }
 
 func hour(n int) time.Time { return start().Truncate(time.Hour).Add(time.Duration(n) * time.Hour) }
 
-func counted(project string, n int) ([]ledger.Denied, []ledger.Used) {
-	return []ledger.Denied{{Project: project, KeyID: numbered(1), Reason: "scope_missing", Hour: hour(n), Denials: 2, Items: 3}},
-		[]ledger.Used{{Project: project, KeyID: numbered(1), Action: access.ReadEvents, Environment: "production", Hour: hour(n), Requests: 5, Items: 7}}
+// counted are counts of an hour: of a no and of a yes.
+func counted(project string, n int) []ledger.Count {
+	denied := ledger.About{
+		Project: project, KeyID: numbered(1), Outcome: ledger.Denied, Reason: "scope_missing", Action: access.WriteEvents, Environment: "production",
+		Event: "checkout", Network: netip.MustParsePrefix("192.0.2.0/24"),
+	}
+	allowed := denied
+	allowed.Outcome, allowed.Reason, allowed.Event, allowed.Network = ledger.Allowed, "", "", netip.MustParsePrefix("2001:db8::/48")
+	return []ledger.Count{{At: hour(n), About: allowed, Requests: 5, Items: 7}, {At: hour(n), About: denied, Requests: 2, Items: 3}}
 }
 
 // Promise: counts add up, over batches and writers; a batch that comes again changes nothing, whatever it says then.
 func batchesAreCountedOnce(t *testing.T, open Open) {
 	s := plain(t, open)
 	b := batch("w1", 1, denial(1))
-	b.Denied, b.Used = counted("prj_1", 0)
+	b.Counts = counted("prj_1", 0)
 	keep(t, s, b)
 	b.Denials = append(b.Denials, denial(2))
 	keep(t, s, b)
@@ -95,32 +99,44 @@ func batchesAreCountedOnce(t *testing.T, open Open) {
 	if got := names(denials(t, s, ledger.DenialQuery{Project: "prj_1"})); got != "d00002 d00001" {
 		t.Errorf("kept %s", got)
 	}
-	wantDenied, wantUsed := counted("prj_1", 0)
-	wantDenied[0].Denials, wantDenied[0].Items, wantUsed[0].Requests, wantUsed[0].Items = 6, 9, 15, 21
-	if denied, used := counts(t, s, always("prj_1")); !reflect.DeepEqual(denied, wantDenied) || !reflect.DeepEqual(used, wantUsed) {
-		t.Errorf("counted %+v and %+v", denied, used)
+	want := counted("prj_1", 0)
+	for i := range want {
+		want[i].Requests *= 3
+		want[i].Items *= 3
+	}
+	if got := counts(t, s, always("prj_1")); !reflect.DeepEqual(got, want) {
+		t.Errorf("counted %+v", got)
 	}
 }
 
 // Promise: a denial comes back as it was decided, every field of it.
 func denialsAreKeptWhole(t *testing.T, open Open) {
 	s := plain(t, open)
-	want := []gate.Denial{
-		{
-			ID: "full", At: start(), Organization: "org_1", Project: "prj_1", KeyID: numbered(1), Action: access.RunSQL, Reason: "key_expired",
-			Rule: "key has not expired", Environment: "production", Event: "checkout", Count: 1 << 40, Sender: gate.Sender{Address: netip.MustParseAddr("2001:db8::1"), RequestID: "r1"},
+	full := gate.Denial{
+		ID: "full", At: start(), Organization: "org_1", Project: "prj_1", KeyID: numbered(1), Generation: 7, Action: access.RunSQL, Reason: "key_expired",
+		Rule: "key has not expired", Environment: "production", Event: "checkout", Count: 1 << 40, Detail: "line 2",
+		Sender: gate.Sender{
+			Address: netip.MustParseAddr("2001:db8::1"), Origin: "https://www.example.com", Via: access.InQuery, Signed: access.SignatureWrong,
+			Client: gate.Client{Agent: "curl/8.1", SDK: "weir-go/1.2"}, RequestID: "r1",
 		},
-		{ID: "bare", At: time.Unix(0, 0).UTC(), Project: "prj_1"},
+		Failed: []access.Step{
+			{Rule: "key has not expired", Target: -1, Reason: access.KeyExpired}, {Rule: "event is one the key may send", Target: 3, Reason: access.EventNotAllowed, Observed: true},
+		},
+		Remedies: []access.Remedy{{Of: "key", Field: "expires_at", Do: "remove"}, {Of: "key", Field: "events", Do: "add", Value: "checkout"}},
 	}
+	observed, limited := full, full
+	observed.ID, observed.Observed = "observed", true
+	limited.ID, limited.Reason = "limited", gate.KeyRate
+	want := []gate.Denial{full, observed, limited, {ID: "bare", At: time.Unix(0, 0).UTC(), Project: "prj_1"}}
 	for i, text := range hostile() {
 		d := denial(i)
-		d.Environment, d.Event, d.RequestID, d.Address = text, text, text, netip.MustParseAddr("192.0.2.7")
+		d.Environment, d.Event, d.RequestID, d.Address, d.Origin, d.Detail = text, text, text, netip.MustParseAddr("192.0.2.7"), text, text
+		d.Client = gate.Client{Agent: text, SDK: text}
+		d.Remedies = []access.Remedy{{Of: text, Field: text, Do: text, Value: text}}
 		want = append(want, d)
 	}
 	keep(t, s, batch("w", 1, want...))
 	got := denials(t, s, ledger.DenialQuery{Project: "prj_1"})
-	slices.SortFunc(want, func(a, b gate.Denial) int { return b.At.Compare(a.At) })
-	slices.SortStableFunc(got, func(a, b gate.Denial) int { return b.At.Compare(a.At) })
 	if len(got) != len(want) {
 		t.Fatalf("%d denials, want %d", len(got), len(want))
 	}
@@ -159,6 +175,11 @@ func denialsAreToldApart(t *testing.T, open Open) {
 			{ledger.DenialQuery{Project: "prj_1", Reason: "reason_" + name}, mine},
 			{ledger.DenialQuery{Project: "prj_1", KeyID: "key_" + name, Reason: "reason_" + name, ID: mine}, mine},
 			{ledger.DenialQuery{Project: "prj_1", ID: own}, ""},
+			{ledger.DenialQuery{Project: "prj_1", KeyID: "key_" + name, Action: access.WriteEvents, Outcome: ledger.Denied, From: denial(i / 2).At, To: denial(i/2 + 1).At}, mine},
+			{ledger.DenialQuery{Project: "prj_1", KeyID: "key_" + name, Action: access.RunSQL}, ""},
+			{ledger.DenialQuery{Project: "prj_1", KeyID: "key_" + name, Outcome: ledger.Observed}, ""},
+			{ledger.DenialQuery{Project: "prj_1", KeyID: "key_" + name, From: denial(i/2 + 1).At}, ""},
+			{ledger.DenialQuery{Project: "prj_1", KeyID: "key_" + name, To: denial(i / 2).At}, ""},
 		} {
 			if got := names(denials(t, s, c.q)); got != c.want {
 				t.Errorf("%.100v gives %q, want %q", c.q, got, c.want)
@@ -176,59 +197,6 @@ func denialsAreToldApart(t *testing.T, open Open) {
 			t.Errorf("before %s: %s, want %s", d.ID, names(rest), want)
 		}
 	}
-}
-
-// Promise: counts are listed by project, window and key, in order, from any place on; no two names are one.
-func countsAreToldApart(t *testing.T, open Open) {
-	s := plain(t, open)
-	var b ledger.Batch
-	for _, name := range hostile() {
-		denied, used := counted("prj_1", 0)
-		denied[0].KeyID, used[0].KeyID, used[0].Environment = "key_"+name, "key_"+name, "env_"+name
-		b.Denied, b.Used = append(b.Denied, denied...), append(b.Used, used...)
-		denied, used = counted("prj_"+name, 0)
-		b.Denied, b.Used = append(b.Denied, denied...), append(b.Used, used...)
-	}
-	for n := range 4 {
-		denied, used := counted("prj_1", n+1)
-		b.Denied, b.Used = append(b.Denied, denied...), append(b.Used, used...)
-	}
-	b.Writer, b.Number = "w", 1
-	keep(t, s, b)
-	for _, name := range hostile() {
-		one := always("prj_1")
-		one.KeyID = "key_" + name
-		for _, q := range []ledger.CountQuery{always("prj_" + name), one} {
-			if denied, used := counts(t, s, q); len(denied) != 1 || len(used) != 1 || denied[0].Denials != 2 || used[0].Requests != 5 {
-				t.Errorf("%.60q, %.60q: %.200v, %.200v", q.Project, q.KeyID, denied, used)
-			}
-		}
-	}
-	window := always("prj_1")
-	window.From, window.To = hour(1), hour(3)
-	if denied, used := counts(t, s, window); len(denied) != 2 || len(used) != 2 || denied[0].Hour != hour(1) || used[1].Hour != hour(2) {
-		t.Errorf("from 1 to 3: %v, %v", denied, used)
-	}
-	denied, used := counts(t, s, always("prj_1"))
-	for i := 0; i < len(denied); i += 4 {
-		after := always("prj_1")
-		after.After, after.Limit = ledger.CountPlace{Hour: denied[i].Hour, KeyID: denied[i].KeyID, What: denied[i].Reason}, 2
-		if rest, _ := counts(t, s, after); !reflect.DeepEqual(rest, emptied(denied[i+1:][:min(2, len(denied)-i-1)])) {
-			t.Errorf("denials after %d: %.100v", i, rest)
-		}
-		after.After = ledger.CountPlace{Hour: used[i].Hour, KeyID: used[i].KeyID, What: used[i].Action.String(), Environment: used[i].Environment}
-		if _, rest := counts(t, s, after); !reflect.DeepEqual(rest, emptied(used[i+1:][:min(2, len(used)-i-1)])) {
-			t.Errorf("uses after %d: %.100v", i, rest)
-		}
-	}
-}
-
-// emptied is a list, or nil when it has nothing.
-func emptied[T any](list []T) []T {
-	if len(list) == 0 {
-		return nil
-	}
-	return list
 }
 
 // trim trims to the end and returns how many entries went.
@@ -257,10 +225,10 @@ func oldDenialsAreTrimmed(t *testing.T, open Open) {
 		d.Project = []string{"prj_1", "prj_2", ""}[n%3]
 		b.Denials = append(b.Denials, d)
 	}
-	b.Denied, b.Used = counted("prj_1", 0)
+	b.Counts = counted("prj_1", 0)
 	b.Writer, b.Number = "w", 1
 	keep(t, s, b)
-	if n := trim(t, s, ledger.Horizon{Denials: denial(21).At, Most: 1000, Counts: hour(-1)}); n != 21 {
+	if n := trim(t, s, ledger.Horizon{Denials: denial(21).At, Most: 1000, Days: hour(-1)}); n != 21 {
 		t.Errorf("%d went", n)
 	}
 	for project, want := range map[string]string{"prj_1": "d00027 d00024 d00021", "prj_2": "d00028 d00025 d00022", "": "d00029 d00026 d00023"} {
@@ -268,8 +236,8 @@ func oldDenialsAreTrimmed(t *testing.T, open Open) {
 			t.Errorf("of %q there are %s, want %s", project, got, want)
 		}
 	}
-	if denied, used := counts(t, s, always("prj_1")); len(denied) != 1 || len(used) != 1 {
-		t.Errorf("the counts are %v, %v", denied, used)
+	if list := counts(t, s, always("prj_1")); len(list) != 2 {
+		t.Errorf("the counts are %v", list)
 	}
 }
 
@@ -301,31 +269,6 @@ func greatestShareIsTrimmed(t *testing.T, open Open) {
 	}
 }
 
-// Promise: counts of hours before their horizon go, of every project and of nobody; the denials stay.
-func oldCountsAreTrimmed(t *testing.T, open Open) {
-	s := plain(t, open)
-	establish(t, s)
-	addProject(t, s, "prj_2")
-	var b ledger.Batch
-	for _, project := range []string{"prj_1", "prj_2", ""} {
-		for n := range 4 {
-			denied, used := counted(project, n)
-			b.Denied, b.Used = append(b.Denied, denied...), append(b.Used, used...)
-		}
-	}
-	b.Writer, b.Number, b.Denials = "w", 1, []gate.Denial{denial(1)}
-	keep(t, s, b)
-	trim(t, s, ledger.Horizon{Denials: start(), Most: 10, Counts: hour(3)})
-	for _, project := range []string{"prj_1", "prj_2", ""} {
-		if denied, used := counts(t, s, always(project)); len(denied) != 1 || len(used) != 1 || denied[0].Hour != hour(3) || used[0].Hour != hour(3) {
-			t.Errorf("of %q there are %v, %v", project, denied, used)
-		}
-	}
-	if list := denials(t, s, ledger.DenialQuery{Project: "prj_1"}); len(list) != 1 {
-		t.Errorf("%d denials", len(list))
-	}
-}
-
 // Promise: writers, changers and readers at the same time do not disturb one another, and everything they did is there.
 func writersAtTheSameTime(t *testing.T, open Open) {
 	s := plain(t, open)
@@ -334,27 +277,27 @@ func writersAtTheSameTime(t *testing.T, open Open) {
 	each(writers, func(w int) {
 		for n := range times {
 			b := batch(fmt.Sprint("w", w), int64(n+1), denial(100*w+n))
-			b.Denied, b.Used = counted("prj_1", 0)
+			b.Counts = counted("prj_1", 0)
 			if err := s.Ledger.Keep(t.Context(), b); err != nil {
 				t.Error(err)
 			}
-			if err := s.Keys.InsertKey(t.Context(), key("prj_1", numbered(100*w+n)), audit.Entry{ID: fmt.Sprint("a", 100*w+n)}); err != nil {
-				t.Error(err)
-			}
+			insert(t, s, key("prj_1", numbered(100*w+n)))
 			if _, err := s.Keys.Projects(t.Context()); err != nil {
 				t.Error(err)
 			}
 			if err := revoke(t.Context(), s, numbered(100*w)); err != nil {
 				t.Error(err)
 			}
-			if _, err := s.Ledger.Trim(t.Context(), ledger.Horizon{Most: 1000}); err != nil {
+			if _, err := s.Ledger.Trim(t.Context(), ledger.Horizon{Most: 1000, Ended: hour(2), Minutes: hour(2)}); err != nil {
+				t.Error(err)
+			}
+			if err := s.Audit.Append(t.Context(), entry(100*w+n)); err != nil {
 				t.Error(err)
 			}
 		}
 	})
-	denied, used := counts(t, s, always("prj_1"))
-	if len(denied) != 1 || denied[0].Denials != 2*writers*times || len(used) != 1 || used[0].Requests != 5*writers*times {
-		t.Errorf("counted %+v, %+v", denied, used)
+	if list := counts(t, s, always("prj_1")); len(list) != 2 || list[0].Requests != 5*writers*times || list[1].Requests != 2*writers*times {
+		t.Errorf("counted %+v", list)
 	}
 	if n := len(denials(t, s, ledger.DenialQuery{Project: "prj_1"})); n != writers*times {
 		t.Errorf("%d denials", n)

@@ -237,9 +237,14 @@ func ledgerCountsThroughFailures(t *testing.T, open Open) {
 			if err := l.Flush(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			denied, used := counts(t, s, always("prj_1"))
-			if kept := len(denials(t, s, ledger.DenialQuery{Project: "prj_1"})); denied[0].Denials != sum || used[0].Requests != sum || int64(kept) != sum {
-				t.Fatalf("call %d fails (%d): %d came, counted %d and %d, kept %d", n, how, sum, denied[0].Denials, used[0].Requests, kept)
+			seen, err := s.Ledger.Shapes(t.Context(), ledger.ShapeQuery{Project: "prj_1", KeyID: numbered(1), Live: true, To: start().AddDate(1, 0, 0), Limit: 10})
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept, list := len(denials(t, s, ledger.DenialQuery{Project: "prj_1"})), counts(t, s, always("prj_1"))
+			if len(list) != 2 || list[0].Requests != sum || list[1].Requests != sum || int64(kept) != sum ||
+				len(seen) != 2 || seen[0].Requests != sum || seen[1].Requests != sum {
+				t.Fatalf("call %d fails (%d): %d came, counted %+v, saw %+v, kept %d", n, how, sum, list, seen, kept)
 			}
 		}
 	}

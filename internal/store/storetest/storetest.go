@@ -1,5 +1,5 @@
 // Package storetest owns the conformance kit of the stores of control data: what every engine must do for
-// keyring.Store, org.Store and ledger.Store, with a weight on what access depends on: that no two names are taken for
+// keyring.Store, org.Store, ledger.Store and audit.Store, with a weight on what access depends on: that no two names are taken for
 // one, that a key that was revoked stays revoked, that nothing is done by half, and that no decision is counted twice.
 //
 // An engine's tests call Run with a way to open it. The kit knows nothing of engines; it reaches the database's driver
@@ -23,11 +23,12 @@ import (
 	"github.com/weir-analytics/weir/internal/org"
 )
 
-// Stores are the three faces of one store.
+// Stores are the faces of one store.
 type Stores struct {
 	Keys   keyring.Store
 	Orgs   org.Store
 	Ledger ledger.Store
+	Audit  audit.Store
 }
 
 // Open opens a new and empty store. All its connections go through wrap. The store closes with the test.
@@ -57,7 +58,20 @@ func Run(t *testing.T, open Open) {
 		"counts are told apart":              countsAreToldApart,
 		"old denials are trimmed":            oldDenialsAreTrimmed,
 		"the greatest share is trimmed":      greatestShareIsTrimmed,
+		"counts add up however told apart":   countsAddUp,
+		"counts are rolled up":               countsAreRolledUp,
+		"rolling up survives failures":       rollingUpSurvivesFailures,
+		"big days are folded":                bigDaysAreFolded,
 		"old counts are trimmed":             oldCountsAreTrimmed,
+		"shapes are kept whole":              shapesAreKeptWhole,
+		"shapes are told apart":              shapesAreToldApart,
+		"old shapes are trimmed":             oldShapesAreTrimmed,
+		"the last use stays":                 theLastUseStays,
+		"test keys see test keys only":       testKeysSeeTestKeysOnly,
+		"entries are kept whole":             entriesAreKeptWhole,
+		"entries are told apart":             entriesAreToldApart,
+		"entries stay as they are":           entriesStay,
+		"entries are added once":             entriesAreAddedOnce,
 		"writers at the same time":           writersAtTheSameTime,
 		"ring and store agree":               ringAndStoreAgree,
 		"ring and store agree after outages": ringAndStoreAgreeAfterOutages,
