@@ -375,7 +375,10 @@ var revealers = map[string]string{
 	"internal/keyring/keyring.go": "reads a key to find its record",
 	"internal/keyring/life.go":    "mints a key: its digest, its hint, and the text of a public one",
 	"internal/vault/key.go":       "reads a master key's text, to derive what it is used by",
+	"internal/keyring/rotate.go":  "makes signing secrets, and seals them",
 	"internal/api/keys.go":        "shows a new key once, in the answer that creates it",
+	"internal/api/signed.go":      "checks a signature that names the key, and says which key is to sign",
+	"cmd/weir/masterkey.go":       "prints a new master key once",
 	"cmd/weir/control.go":         "asks the server in the data folder as its operator",
 	"cmd/weir/setup.go":           "shows the first keys once, when the data folder is made",
 }

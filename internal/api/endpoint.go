@@ -187,8 +187,8 @@ func (a *API) identify(rq *request, action access.Action) (caller gate.Caller, w
 	if err != nil {
 		return gate.Caller{}, false, err
 	}
+	rq.shown = credential.Key
 	if caller, err = a.cfg.Gate.Identify(rq.ctx(), credential, action); err != nil {
-		rq.shown = credential.Key
 		return gate.Caller{}, false, err
 	}
 	rq.line.keyID = caller.KeyID()
@@ -197,7 +197,7 @@ func (a *API) identify(rq *request, action access.Action) (caller gate.Caller, w
 		header.Set("Deprecation", "@"+strconv.FormatInt(caller.Replaced().Unix(), 10)) // RFC 9745
 		header.Set("Sunset", until.UTC().Format(http.TimeFormat))                      // RFC 8594
 	}
-	caller, wrong = a.checkSignature(rq, caller, credential.Key.Reveal())
+	caller, wrong = a.checkSignature(rq, caller)
 	return caller, wrong, nil
 }
 

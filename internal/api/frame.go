@@ -32,7 +32,7 @@ type request struct {
 	caller gate.Caller  // set before Read, on a row that needs a key
 	signed signed       // what is known of its signature
 	sdk    string       // the library that the body says it was sent with
-	shown  access.Text  // the credential of a request that was refused for it
+	shown  access.Text  // the credential
 	line   line
 	span   trace.Span          // nil when no traces are wanted
 	values map[string][]string // the query, parsed once

@@ -87,18 +87,6 @@ func (a *API) writeProblem(rq *request, err error) {
 	_, _ = rq.reply.Write(append(access.HideKeys(text), '\n'))
 }
 
-// publicName is that of the key a request was sent with; empty when it is none.
-func (rq *request) publicName() string {
-	if rq.line.keyID != "" {
-		return rq.line.keyID
-	}
-	parsed, err := access.ParseKey(rq.shown.Reveal())
-	if err != nil {
-		return ""
-	}
-	return parsed.Lookup.ID()
-}
-
 // classify finds the problem in an error. A caller who went away is not our fault.
 func (a *API) classify(rq *request, err error) *problem.Error {
 	var p *problem.Error

@@ -31,7 +31,7 @@ func signatureRequest(rq *request) signature.Request {
 // checkSignature checks what can be checked of a signature without the body. A key that has nothing to check signatures
 // with, and a signature that is meant for somebody else, leave the request unsigned. wrong says that the body need not be
 // read: the policy will refuse.
-func (a *API) checkSignature(rq *request, caller gate.Caller, key string) (out gate.Caller, wrong bool) {
+func (a *API) checkSignature(rq *request, caller gate.Caller) (out gate.Caller, wrong bool) {
 	if rq.signed.scheme == signature.None {
 		return caller, false
 	}
@@ -39,7 +39,7 @@ func (a *API) checkSignature(rq *request, caller gate.Caller, key string) (out g
 	if material == nil {
 		return caller.Unsigned(), false
 	}
-	verified, err := signature.Verify(signatureRequest(rq), materialOf(material, caller.KeyID(), key), a.cfg.Now())
+	verified, err := signature.Verify(signatureRequest(rq), materialOf(material, caller.KeyID(), rq.shown), a.cfg.Now())
 	var fault *signature.Fault
 	switch {
 	case errors.As(err, &fault) && fault.Kind == signature.Foreign:
@@ -51,8 +51,8 @@ func (a *API) checkSignature(rq *request, caller gate.Caller, key string) (out g
 	return caller, false
 }
 
-func materialOf(m *keyring.Material, id, key string) signature.Material {
-	return signature.Material{KeyID: id, Token: sha256.Sum256([]byte(key)), Secret: m.Secret, PublicKeys: m.PublicKeys}
+func materialOf(m *keyring.Material, id string, shown access.Text) signature.Material {
+	return signature.Material{KeyID: id, Token: sha256.Sum256([]byte(shown.Reveal())), Secret: m.Secret, PublicKeys: m.PublicKeys}
 }
 
 // checkBody checks what was received against the digest in the request's head, and against its signature. A wrong
@@ -138,4 +138,16 @@ func (rq *request) digestProblem(err error) error {
 		code = problem.DigestMismatched
 	}
 	return problem.New(code, "%s", fault.Detail).At("header.Content-Digest", fault.Detail)
+}
+
+// publicName is that of the key a request was sent with; empty when it is none.
+func (rq *request) publicName() string {
+	if rq.line.keyID != "" {
+		return rq.line.keyID
+	}
+	parsed, err := access.ParseKey(rq.shown.Reveal())
+	if err != nil {
+		return ""
+	}
+	return parsed.Lookup.ID()
 }

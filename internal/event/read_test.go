@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/problem"
 )
@@ -248,8 +250,8 @@ func TestTargetsAndFirstProblem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprint(batch.Targets()); got != "[{staging a} { b}]" {
-		t.Errorf("Targets = %s", got)
+	if got := batch.Targets(); !slices.Equal(got, []access.Target{{Environment: "staging", Event: "a"}, {Event: "b"}}) {
+		t.Errorf("Targets = %v", got)
 	}
 	if err := batch.FirstProblem(); err != nil {
 		t.Errorf("FirstProblem with good items = %v", err)
