@@ -35,6 +35,7 @@ type memory struct {
 	reservations map[Request]Reservation
 	calls        int
 	writes       int
+	trims        int
 	plan         func(call int) failure
 	hang         chan struct{} // calls wait until it is closed
 }
@@ -160,6 +161,9 @@ func (m *memory) Write(ctx context.Context, b Batch) error {
 }
 
 func (m *memory) Trim(ctx context.Context, _ Horizon) (int, error) {
+	m.mu.Lock()
+	m.trims++
+	m.mu.Unlock()
 	return 0, m.call(ctx, func() error { return nil })
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 
 	"github.com/weir-analytics/weir/internal/limit"
 )
@@ -53,7 +54,7 @@ func (c Counters) Load(ctx context.Context, want limit.Wanted) (limit.Written, e
 					r := limit.Rate{Account: account}
 					var at int64
 					err := row.Scan(&r.Debt, &at, &r.PerSecond)
-					r.At = fromMicros(at)
+					r.At = time.Unix(0, at).UTC()
 					written.Rates = append(written.Rates, r)
 					return err
 				})
@@ -124,19 +125,12 @@ func each[T any](ctx context.Context, db *sql.DB, query string, items []T, args 
 // Write implements limit.Store.
 func (c Counters) Write(ctx context.Context, b limit.Batch) error {
 	err := c.s.transact(ctx, func(tx *sql.Tx) error {
-		var server string
-		var last int64
-		if err := tx.QueryRowContext(ctx, `SELECT server, batch FROM limit_server WHERE one = 1`).Scan(&server, &last); err != nil {
+		result, err := tx.ExecContext(ctx, `UPDATE limit_server SET batch = $1 WHERE one = 1 AND server = $2 AND batch < $1`, b.Number, b.Server)
+		if err != nil {
 			return err
 		}
-		switch {
-		case server != b.Server:
-			return limit.ErrSuperseded
-		case b.Number <= last:
-			return nil
-		}
-		if _, err := tx.ExecContext(ctx, `UPDATE limit_server SET batch = $1 WHERE one = 1`, b.Number); err != nil {
-			return err
+		if fresh, err := result.RowsAffected(); err != nil || fresh == 0 {
+			return firstOf(func() error { return err }, func() error { return isServer(ctx, tx, b.Server) })
 		}
 		return writeCounters(ctx, tx, b)
 	})
@@ -146,8 +140,19 @@ func (c Counters) Write(ctx context.Context, b limit.Batch) error {
 	return nil
 }
 
-// microsADay is the length of a day as times are stored.
-const microsADay = 24 * 60 * 60 * 1_000_000
+// isServer is limit.ErrSuperseded when another server has begun since.
+func isServer(ctx context.Context, tx *sql.Tx, name string) error {
+	var server string
+	if err := tx.QueryRowContext(ctx, `SELECT server FROM limit_server WHERE one = 1`).Scan(&server); err != nil {
+		return err
+	}
+	if server != name {
+		return limit.ErrSuperseded
+	}
+	return nil
+}
+
+const secondsADay = 24 * 60 * 60
 
 func writeCounters(ctx context.Context, tx *sql.Tx, b limit.Batch) error {
 	return firstOf(
@@ -155,7 +160,7 @@ func writeCounters(ctx context.Context, tx *sql.Tx, b limit.Batch) error {
 			return eachRow(ctx, tx, `INSERT INTO limit_rates (account, debt, owed_at, per_second, day) VALUES ($1, $2, $3, $4, $5)
 				ON CONFLICT (account) DO UPDATE SET debt = excluded.debt, owed_at = excluded.owed_at, per_second = excluded.per_second, day = excluded.day`, b.Rates,
 				func(r limit.Rate) []any {
-					return []any{r.Account, r.Debt, r.At.UnixMicro(), r.PerSecond, r.At.UnixMicro() / microsADay}
+					return []any{r.Account, r.Debt, r.At.UnixNano(), r.PerSecond, r.At.Unix() / secondsADay}
 				})
 		},
 		func() error {
@@ -191,12 +196,12 @@ func (c Counters) Trim(ctx context.Context, h limit.Horizon) (int, error) {
 	}{
 		{`DELETE FROM limit_reservations WHERE (key_account, request_id) IN (SELECT key_account, request_id FROM limit_reservations
 			WHERE settled = 1 AND at < $1 LIMIT $2)`, []any{h.Settled.UnixMicro(), trimChunk}},
-		{`DELETE FROM limit_rates WHERE account IN (SELECT account FROM limit_rates
-			WHERE day < (SELECT MIN(day) FROM (SELECT DISTINCT day FROM limit_days ORDER BY day DESC LIMIT $1) AS latest) LIMIT $2)`, []any{h.Days, trimChunk}},
-		{`DELETE FROM limit_days WHERE (day, account) IN (SELECT day, account FROM limit_days
-			WHERE day < (SELECT MIN(day) FROM (SELECT DISTINCT day FROM limit_days ORDER BY day DESC LIMIT $1) AS latest) LIMIT $2)`, []any{h.Days, trimChunk}},
+		{`DELETE FROM limit_rates WHERE account IN (SELECT account FROM limit_rates WHERE day < (` + latest("day", "limit_days") + `) LIMIT $2)`,
+			[]any{h.Days, trimChunk}},
+		{`DELETE FROM limit_days WHERE (day, account) IN (SELECT day, account FROM limit_days WHERE day < (` + latest("day", "limit_days") + `) LIMIT $2)`,
+			[]any{h.Days, trimChunk}},
 		{`DELETE FROM limit_months WHERE (month, account) IN (SELECT month, account FROM limit_months
-			WHERE month < (SELECT MIN(month) FROM (SELECT DISTINCT month FROM limit_months ORDER BY month DESC LIMIT $1) AS latest) LIMIT $2)`, []any{h.Months, trimChunk}},
+			WHERE month < (` + latest("month", "limit_months") + `) LIMIT $2)`, []any{h.Months, trimChunk}},
 	} {
 		removed, err := c.s.remove(ctx, step.statement, step.args...)
 		if err != nil || removed > 0 {
@@ -204,4 +209,12 @@ func (c Counters) Trim(ctx context.Context, h limit.Horizon) (int, error) {
 		}
 	}
 	return 0, nil
+}
+
+// latest selects the first of the $1 latest values of a column by which a table is ordered; NULL when there are fewer. It
+// goes from one value to the next, whatever the number of rows.
+func latest(column, table string) string {
+	return fmt.Sprintf(`WITH RECURSIVE latest(value, place) AS (SELECT MAX(%[1]s), 1 FROM %[2]s UNION ALL
+		SELECT (SELECT MAX(%[1]s) FROM %[2]s WHERE %[1]s < latest.value), place + 1 FROM latest WHERE place < $1 AND value IS NOT NULL)
+		SELECT value FROM latest WHERE place = $1`, column, table)
 }

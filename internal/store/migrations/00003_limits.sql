@@ -7,7 +7,8 @@ CREATE TABLE limit_server (
 	batch BIGINT NOT NULL
 );
 
--- What an account owes its rate, in billionths of a request; -1: it is in use, until owed_at at most.
+-- What an account owes its rate, in billionths of a request; -1: it is in use, until owed_at at most. That one time is
+-- in nanoseconds, since what is owed is counted by them.
 CREATE TABLE limit_rates (
 	account TEXT NOT NULL PRIMARY KEY,
 	debt BIGINT NOT NULL,

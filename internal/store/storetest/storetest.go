@@ -1,5 +1,5 @@
 // Package storetest owns the conformance kit of the stores of control data: what every engine must do for
-// keyring.Store, org.Store, ledger.Store and audit.Store, with a weight on what access depends on: that no two names are taken for
+// keyring.Store, org.Store, ledger.Store, audit.Store and limit.Store, with a weight on what access depends on: that no two names are taken for
 // one, that a key that was revoked stays revoked, that nothing is done by half, and that no decision is counted twice.
 //
 // An engine's tests call Run with a way to open it. The kit knows nothing of engines; it reaches the database's driver
@@ -20,6 +20,7 @@ import (
 	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
+	"github.com/weir-analytics/weir/internal/limit"
 	"github.com/weir-analytics/weir/internal/org"
 )
 
@@ -29,6 +30,7 @@ type Stores struct {
 	Orgs   org.Store
 	Ledger ledger.Store
 	Audit  audit.Store
+	Limits limit.Store
 }
 
 // Open opens a new and empty store. All its connections go through wrap. The store closes with the test.
@@ -77,6 +79,13 @@ func Run(t *testing.T, open Open) {
 		"ring and store agree after outages": ringAndStoreAgreeAfterOutages,
 		"the ledger counts through failures": ledgerCountsThroughFailures,
 		"clock steps":                        clockSteps,
+		"counters are kept whole":            countersAreKeptWhole,
+		"one server counts":                  oneServerCounts,
+		"reservations are kept":              reservationsAreKept,
+		"counters are written whole or not":  countersAreWrittenWholeOrNot,
+		"old counters are trimmed":           oldCountersAreTrimmed,
+		"limits hold through failures":       limitsHoldThroughFailures,
+		"many share the allowance":           manyShareTheAllowance,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
