@@ -29,13 +29,14 @@ func (v Via) String() string {
 // Circumstances are how a request came, as far as it is known without its body, and what came of checking its signature.
 // The zero Circumstances are those of a credential that stood nowhere.
 type Circumstances struct {
-	Via         Via
-	Cleartext   bool       // the request crossed a network in the clear
-	Address     netip.Addr // of the sender; of IPv4 as such
-	Origin      Origin     // the page it comes from
-	Browser     bool       // it has what only a browser adds
-	Signed      Signed
-	SecretUntil time.Time // when the secret that was shown ends, having been replaced; zero: it is the present one
+	Via          Via
+	Cleartext    bool       // the request crossed a network in the clear
+	Address      netip.Addr // of the sender; of IPv4 as such
+	Origin       Origin     // the page it comes from
+	Browser      bool       // it has what only a browser adds
+	Signed       Signed
+	SecretUntil  time.Time // when the secret that was shown ends, having been replaced; zero: it is the present one
+	SecretMinted time.Time // when it was made; zero: when the present one was
 }
 
 // Signed is what is known of a request's signature.

@@ -327,7 +327,7 @@ func within(networks []Network, addr netip.Addr) bool {
 	a := number(addr)
 	for i := range networks {
 		p := &networks[i].Prefix
-		if ip := p.Addr(); ip.Is4() && (number(ip)^a)>>(32-p.Bits()) == 0 {
+		if ip := p.Addr(); ip.Is4() && p.IsValid() && (number(ip)^a)>>(32-p.Bits()) == 0 {
 			return true
 		}
 	}

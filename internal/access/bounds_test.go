@@ -1,6 +1,7 @@
 package access_test
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -272,6 +273,27 @@ func TestBoundsNames(t *testing.T) {
 	}
 	if full := access.ReadRecords | access.WriteRecords | access.DeleteRecords; full.String() != "read write delete" {
 		t.Errorf("all rights are %s", full)
+	}
+}
+
+// Promise: a network that is none has no addresses, and is within none.
+func TestInvalidNetworksAreEmpty(t *testing.T) {
+	t.Parallel()
+	addr4, addr6 := netip.MustParseAddr("10.1.2.3"), netip.MustParseAddr("2001:db8::1")
+	for _, prefix := range []netip.Prefix{{}, netip.PrefixFrom(addr4, -1), netip.PrefixFrom(addr4, 33), netip.PrefixFrom(addr6, 129), netip.PrefixFrom(netip.Addr{}, 0)} {
+		key := sampleKey()
+		key.Networks = []access.Network{{Prefix: prefix}}
+		for _, addr := range []netip.Addr{addr4, addr6, {}, netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+			attempt := access.Attempt{Action: access.HoldKey, At: noon, Circumstances: access.Circumstances{Via: access.InHeader, Address: addr}}
+			if access.Decide(key, &attempt).Allowed() {
+				t.Errorf("%s is in %#v", addr, prefix)
+			}
+		}
+		for _, outer := range []access.Bounds{{Networks: networksOf([]string{"0.0.0.0/0", "::/0"})}, key.Bounds} {
+			if key.Exceeds(&outer) != "networks" {
+				t.Errorf("%#v is within %v", prefix, outer.Networks)
+			}
+		}
 	}
 }
 

@@ -142,10 +142,8 @@ func mend(reason Reason, k *Key, a *Attempt, t *Target) ([]Remedy, bool) {
 		return one("key", "not_before", "set", stamp(a.At)), !a.At.IsZero()
 	case KeyExpired:
 		return one("key", "expires_at", "remove", ""), true
-	case SecretReplaced:
-		return one("request", "secret", "set", "the present one"), true
-	case SecretTooOld:
-		return one("key", "secret", "set", "a new one, by rotation"), !a.At.IsZero()
+	case SecretReplaced, SecretTooOld:
+		return mendSecret(k, a)
 	case SentInCleartext:
 		return one("request", "scheme", "set", "https"), true
 	case SecretInURL:
@@ -166,6 +164,20 @@ func mend(reason Reason, k *Key, a *Attempt, t *Target) ([]Remedy, bool) {
 }
 
 func one(of, field, do, value string) []Remedy { return []Remedy{{of, field, do, value}} }
+
+// mendSecret takes another secret: the present one, and another for that if it is too old as well.
+func mendSecret(k *Key, a *Attempt) ([]Remedy, bool) {
+	var list []Remedy
+	present := *a
+	present.SecretMinted = time.Time{}
+	if !a.SecretUntil.IsZero() || !a.SecretMinted.IsZero() {
+		list = one("request", "secret", "set", "the present one")
+	}
+	if notTooOld(k, &present) == Allowed {
+		return list, true
+	}
+	return append(list, Remedy{"key", "secret", "set", "a new one, by rotation"}), !a.At.IsZero()
+}
 
 // mendNetworks lets the sender's address in. Where the project requires networks, they must be enforced; a key that gets
 // them so may have asked to hand on more than it then has.

@@ -341,7 +341,7 @@ func (d draw) circumstances() access.Circumstances {
 		c.Via, c.Cleartext, c.Browser = pick(d, "via", []access.Via{access.InHeader, access.InQuery, 0, 9}), rarely(d.T, "cleartext"), d.flip("browser")
 	}
 	if d.wild("secret") {
-		c.SecretUntil = pick(d, "secret until", instants)
+		c.SecretUntil, c.SecretMinted = pick(d, "secret until", instants), pick(d, "secret minted", instants)
 	}
 	return c
 }

@@ -44,6 +44,7 @@ import (
 //	from ADDRESS          192.0.2.1 if not said; or "nowhere"    cleartext, browser  how it came
 //	origin TEXT           the header Origin                    referer TEXT         the header Referer
 //	signed HOW            claimed, right, wrong, other         secret-until TIME    when the secret shown ends
+//	secret-minted TIME    when it was made
 //	about PROJECT MODE    the thing asked for; or "nothing"    giving KIND MODE SCOPE...   rights handed on
 //	until TIME            when those rights end; never if not said
 //	within ENVIRONMENT... where those rights are good; their other bounds as those of keys, after given-
@@ -174,7 +175,7 @@ func (th *theme) key(_ string, words []word) error {
 
 func (th *theme) verdict(line string, words []word) error {
 	head, clauses, err := cut(words, append(boundWords("given-"), "in", "each", "on", "singly", "via", "from", "cleartext", "browser", "origin",
-		"referer", "signed", "secret-until", "at", "about", "giving", "within", "until", "refusing", "observing", "gets")...)
+		"referer", "signed", "secret-until", "secret-minted", "at", "about", "giving", "within", "until", "refusing", "observing", "gets")...)
 	if err != nil {
 		return err
 	}

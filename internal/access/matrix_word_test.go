@@ -160,6 +160,9 @@ func circumstances(clauses map[string][]string) (access.Circumstances, error) {
 		}
 	}
 	c.Origin = access.ParseOrigin(strings.Join(clauses["origin"], " "), strings.Join(clauses["referer"], " "))
+	if c.SecretMinted, err = instant(clauses["secret-minted"], time.Time{}); err != nil {
+		return c, err
+	}
 	c.SecretUntil, err = instant(clauses["secret-until"], time.Time{})
 	return c, err
 }

@@ -79,7 +79,7 @@ func noRemedy(k *access.Key, a *access.Attempt, s access.Step) bool {
 		target = a.Targets[s.Target]
 	}
 	switch s.Reason {
-	case access.KeyNotYetValid, access.SecretTooOld:
+	case access.KeyNotYetValid, access.SecretTooOld, access.SecretReplaced:
 		return a.At.IsZero()
 	case access.NetworkNotAllowed:
 		return !a.Address.IsValid()
@@ -169,7 +169,7 @@ func mendAttempt(a *access.Attempt, r access.Remedy) {
 	case "browser":
 		a.Browser = false
 	case "secret":
-		a.SecretUntil = time.Time{}
+		a.SecretUntil, a.SecretMinted = time.Time{}, time.Time{}
 	case "signature":
 		a.Signed = access.SignatureRight
 	default:

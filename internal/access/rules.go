@@ -64,8 +64,13 @@ func notExpired(k *Key, a *Attempt) Reason {
 // past reports whether a time has come to an end. An attempt without a time is after every end; a zero end never comes.
 func past(at, end time.Time) bool { return !end.IsZero() && (at.IsZero() || !at.Before(end)) }
 
+// What replaced a secret does not make it younger.
 func notTooOld(k *Key, a *Attempt) Reason {
-	if most := k.Project.ceiling(k.Kind).MaxLifetime; most > 0 && past(a.At, k.MintedAt.Add(most)) {
+	minted := k.MintedAt
+	if !a.SecretMinted.IsZero() {
+		minted = a.SecretMinted
+	}
+	if most := k.Project.ceiling(k.Kind).MaxLifetime; most > 0 && past(a.At, minted.Add(most)) {
 		return SecretTooOld
 	}
 	return Allowed

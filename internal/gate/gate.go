@@ -48,6 +48,7 @@ type Former struct {
 	Digest     access.Digest
 	Generation int
 	Until      time.Time // it is good until then
+	MintedAt   time.Time // zero: when the present one was
 }
 
 // Exposure is where a secret was seen.
@@ -245,7 +246,8 @@ func (g *Gate) Identify(ctx context.Context, c Credential, action access.Action)
 		return Caller{}, g.stranger(c, action, "", noCredential, problem.New(problem.MissingCredential,
 			"This address needs an API key: send it as 'X-API-Key: KEY' or 'Authorization: Bearer KEY'."))
 	}
-	if c.SecretUntil = (time.Time{}); c.Signed != access.Unsigned {
+	c.SecretUntil, c.SecretMinted = time.Time{}, time.Time{}
+	if c.Signed != access.Unsigned {
 		c.Signed = access.SignatureClaimed // nobody can have checked it without the key
 	}
 	caller, reason := g.find(c, action)
@@ -281,13 +283,19 @@ func (g *Gate) find(c Credential, action access.Action) (caller Caller, reason s
 	caller.entry, caller.generation = entry, entry.Generation
 	for i := range entry.Former {
 		if f := &entry.Former[i]; f.Digest.Equal(parsed.Digest) {
-			same, caller.generation, caller.credential.SecretUntil = true, f.Generation, f.Until
+			same = true
+			caller.shown(f)
 		}
 	}
 	if !found || !same {
 		return caller, unknownKey
 	}
 	return caller, ""
+}
+
+// shown notes which secret was shown.
+func (c *Caller) shown(f *Former) {
+	c.generation, c.credential.SecretUntil, c.credential.SecretMinted = f.Generation, f.Until, f.MintedAt
 }
 
 // notFound is the answer to a credential for which there is no key.
@@ -386,12 +394,12 @@ func (g *Gate) again(caller Caller) (Caller, bool) {
 	}
 	caller.entry = entry
 	if caller.generation == entry.Generation {
-		caller.credential.SecretUntil = time.Time{}
+		caller.shown(&Former{Generation: entry.Generation})
 		return caller, true
 	}
 	for i := range entry.Former {
 		if entry.Former[i].Generation == caller.generation {
-			caller.credential.SecretUntil = entry.Former[i].Until
+			caller.shown(&entry.Former[i])
 			return caller, true
 		}
 	}
