@@ -258,16 +258,22 @@ func TestBoundsNames(t *testing.T) {
 			t.Errorf("%s reads back as %s, %v", name, one, ok)
 		}
 	}
+	for _, name := range []string{"unsigned", "claimed", "right", "wrong"} {
+		if one, ok := access.ParseSigned(name); !ok || one.String() != name {
+			t.Errorf("signed %s reads back as %s, %v", name, one, ok)
+		}
+	}
 	for _, bad := range []string{"", "Read", "network", "read write", "unknown", "none"} {
 		_, restriction := access.ParseRestriction(bad)
 		_, right := access.ParseRight(bad)
 		_, state := access.ParseState(bad)
 		_, onFailure := access.ParseOnFailure(bad)
-		if restriction == nil || right == nil || state || onFailure {
+		_, signed := access.ParseSigned(bad)
+		if restriction == nil || right == nil || state || onFailure || signed {
 			t.Errorf("%q is taken for a name", bad)
 		}
 	}
-	if access.State(9).String() != "unknown" || access.OnFailure(9).String() != "deny" || access.Class(9).String() != "none" ||
+	if access.State(9).String() != "unknown" || access.OnFailure(9).String() != "deny" || access.Class(9).String() != "none" || access.Signed(9).String() != "wrong" ||
 		access.Core.String()+access.Premium.String() != "corepremium" {
 		t.Error("what has no name has one")
 	}

@@ -45,7 +45,7 @@ func TestPermit(t *testing.T) {
 		}
 	}
 	want := gate.Use{
-		At: w.Clock.Now(), Project: "prj_1", KeyID: "key_000000000001", Generation: 1, Action: access.WriteEvents, Environment: "staging", Items: 1,
+		At: w.Clock.Now(), Project: "prj_1", KeyID: "key_000000000001", Generation: 1, Action: access.WriteEvents, Environment: "staging", Default: "production", Items: 1,
 		Targets: targets("staging"), Sender: sender(w.Credential("")),
 	}
 	if denials, uses := w.Ledger.Take(); len(denials) != 0 || len(uses) != 1 || !reflect.DeepEqual(uses[0], want) {

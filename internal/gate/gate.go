@@ -393,17 +393,20 @@ func (g *Gate) again(caller Caller) (Caller, bool) {
 		return caller, false
 	}
 	caller.entry = entry
-	if caller.generation == entry.Generation {
-		caller.shown(&Former{Generation: entry.Generation})
-		return caller, true
-	}
-	for i := range entry.Former {
-		if entry.Former[i].Generation == caller.generation {
-			caller.shown(&entry.Former[i])
-			return caller, true
+	secret, known := entry.secret(caller.generation)
+	caller.shown(&secret)
+	return caller, known
+}
+
+// secret is what there is to know of a secret of the key, be it the present one or one that was replaced, and false when it
+// is neither.
+func (e *Entry) secret(generation int) (Former, bool) {
+	for i := range e.Former {
+		if e.Former[i].Generation == generation {
+			return e.Former[i], true
 		}
 	}
-	return caller, false // the secret that was shown is none of the key's any more
+	return Former{Generation: generation}, generation == e.Generation
 }
 
 // Settle replaces the credits that were set aside for a request by those that it came to. The problem is

@@ -88,14 +88,9 @@ func (p Permit) Would(after *access.Key) access.Reason {
 // Whoever waited for its turn to change something asks it: the key may have been revoked, narrowed or rotated meanwhile.
 func (p Permit) Stands(now Entry) bool {
 	p.must()
-	from, known := p.caller.credential.Circumstances, now.Generation == p.caller.generation
-	from.SecretUntil = time.Time{}
-	for i := range now.Former {
-		if f := &now.Former[i]; f.Generation == p.caller.generation {
-			from.SecretUntil, known = f.Until, true
-		}
-	}
-	return known && access.Decide(now.Key, &access.Attempt{Action: p.caller.action, At: p.at, Circumstances: from}).Allowed()
+	secret, known := now.secret(p.caller.generation)
+	p.caller.shown(&secret)
+	return known && access.Decide(now.Key, &access.Attempt{Action: p.caller.action, At: p.at, Circumstances: p.caller.credential.Circumstances}).Allowed()
 }
 
 // Granting is what would be decided of the same request if it handed on g: nil for a yes, else what the sender is told. It
