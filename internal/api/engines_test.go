@@ -30,7 +30,7 @@ type controlStore interface {
 }
 
 func openLimits(ctx context.Context, _ controlStore, now func() time.Time, log *slog.Logger) (*limit.Limiter, error) {
-	return limit.Open(ctx, &notes{rates: map[string]limit.Rate{}, days: map[limit.Day]limit.Day{}, months: map[limit.Month]limit.Month{}}, limit.Config{Now: now, Log: log, Server: rand.Text()})
+	return limit.Open(ctx, newNotes(), limit.Config{Now: now, Log: log, Server: rand.Text()})
 }
 
 // notes keeps counters in memory.
@@ -115,4 +115,11 @@ func openWarehouse(ctx context.Context, dir string, now func() time.Time, log *s
 
 func serveQueryProcess(ctx context.Context, args []string, log *slog.Logger) error {
 	return duckdb.ServeChild(ctx, args, log)
+}
+
+// limitStore is where counters are kept beside those of the world itself.
+func limitStore(*world) limit.Store { return newNotes() }
+
+func newNotes() *notes {
+	return &notes{rates: map[string]limit.Rate{}, days: map[limit.Day]limit.Day{}, months: map[limit.Month]limit.Month{}}
 }
