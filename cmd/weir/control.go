@@ -46,9 +46,10 @@ func openControl(ctx context.Context, cfg config, w world, log *slog.Logger) (c 
 	if c.store, err = openStore(ctx, cfg); err != nil {
 		return nil, err
 	}
+	opened := c.store
 	defer func() {
 		if err != nil {
-			_ = c.store.Close()
+			_ = opened.Close()
 		}
 	}()
 	if c.organization, c.project, c.created, err = org.Setup(ctx, c.store, org.FirstProject(), w.now, newSuffix); err != nil {

@@ -24,15 +24,12 @@ func keysCommand(w world) *cobra.Command {
 			"on the data folder of a server that is stopped.",
 		Args: cobra.NoArgs,
 	}
-	flags := cmd.PersistentFlags()
-	flags.String("url", "", "address of the server; without it, the data folder is used ($WEIR_URL)")
-	flags.Bool("json", false, "print JSON")
-	settingFlags(flags, "data", "store", "master-key-file", "master-key-command")
+	clientFlags(cmd)
 	cmd.AddCommand(createKeyCommand(w), listKeysCommand(w), showKeyCommand(w), updateKeyCommand(w), rotateKeyCommand(w),
 		keyActionCommand(w, "disable", "Switch a key off; it is refused as if it were unknown, until it is restored"),
 		keyActionCommand(w, "quarantine", "Put a key into quarantine; it is known and may do nothing, until it is restored"),
 		keyActionCommand(w, "signing-secret", "Make a signing secret for a key and print it; the one before is wrong from then on"),
-		restoreKeyCommand(w), revokeKeyCommand(w), handOverCommand(w), hashKeyCommand(w))
+		restoreKeyCommand(w), revokeKeyCommand(w), clientsCommand(w), handOverCommand(w), hashKeyCommand(w))
 	return cmd
 }
 
@@ -165,6 +162,14 @@ func revokeKeyCommand(w world) *cobra.Command {
 	}
 }
 
+// clientFlags are the flags of a command that speaks to the API.
+func clientFlags(cmd *cobra.Command) {
+	flags := cmd.PersistentFlags()
+	flags.String("url", "", "address of the server; without it, the data folder is used ($WEIR_URL)")
+	flags.Bool("json", false, "print JSON")
+	settingFlags(flags, "data", "store", "master-key-file", "master-key-command")
+}
+
 // keysClient speaks to the API: of a server, or of this process on the folder of a stopped one.
 type keysClient struct {
 	w      world
@@ -188,7 +193,7 @@ func withKeys(w world, do func(context.Context, *keysClient, []string) error) fu
 		}
 		c.base, c.http = strings.TrimSuffix(c.base, "/"), &http.Client{Timeout: 30 * time.Second}
 		if c.key, _ = w.env("WEIR_KEY"); c.key == "" {
-			return &usageError{"set WEIR_KEY to a secret key that holds keys:read and keys:write"}
+			return &usageError{"set WEIR_KEY to a secret key that holds the scopes this needs"}
 		}
 		return do(cmd.Context(), c, args)
 	}

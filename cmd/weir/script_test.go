@@ -41,7 +41,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("URL", "http://127.0.0.1:"+port)
 			return err
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"http": scriptHTTP, "ready": scriptReady, "field": scriptField, "flip": scriptFlip},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"http": scriptHTTP, "ready": scriptReady, "field": scriptField, "flip": scriptFlip, "appendto": scriptAppend},
 	})
 }
 
@@ -126,4 +126,9 @@ func scriptFlip(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("no file %s holds %q", args[0], args[1])
+}
+
+// scriptAppend puts one file at the end of another: appendto FILE MORE.
+func scriptAppend(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(ts.ReadFile(args[0])+ts.ReadFile(args[1])), 0o600))
 }
