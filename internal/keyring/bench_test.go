@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/keyring"
 )
@@ -38,6 +39,12 @@ func (c *crowd) EachKey(_ context.Context, visit func(keyring.Record) error) err
 			return err
 		}
 	}
+	return nil
+}
+
+// InsertKey costs next to nothing.
+func (c *crowd) InsertKey(_ context.Context, key keyring.Record, _ audit.Entry) error {
+	c.keys[key.ID] = key
 	return nil
 }
 

@@ -264,6 +264,27 @@ func TestARequestHardlyWaitsForANote(t *testing.T) {
 	})
 }
 
+// Promise: a secret that was seen in two ways at the same time is noted once.
+func TestTwoSightingsAreOneNote(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		config, log := logging(keyring.Config{})
+		h := with(t, config)
+		rec, text := h.create(h.one, secretKey())
+		calls, release := h.shelf.calls, make(chan struct{})
+		h.shelf.slow = func(context.Context) { <-release }
+		for _, how := range []func(*access.Circumstances){inURL, inBrowser} {
+			go func() { _ = h.sent(text, how) }()
+			synctest.Wait()
+		}
+		close(release)
+		synctest.Wait()
+		if got := h.shelf.key(rec.ID); got.Exposed != gate.ExposedInURL || got.Revision != 2 || h.shelf.calls != calls+1 || strings.Contains(log.String(), "could not") {
+			t.Errorf("%d calls, noted %+v, logged %s", h.shelf.calls-calls, got, log)
+		}
+	})
+}
+
 // Promise: the caller's going away does not keep a note from being made.
 func TestANoteOutlivesItsRequest(t *testing.T) {
 	t.Parallel()

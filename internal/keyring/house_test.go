@@ -128,7 +128,7 @@ func (s *shelf) InsertKey(ctx context.Context, key keyring.Record, entry audit.E
 		if _, taken := s.keys[key.ID]; taken {
 			return keyring.ErrTaken
 		}
-		s.keys[key.ID] = key
+		s.keys[key.ID] = copied(key)
 		s.entries = append(s.entries, entry)
 		return nil
 	})

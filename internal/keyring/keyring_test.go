@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -527,6 +528,70 @@ func TestSetProjectReachesExistingKeys(t *testing.T) {
 	if _, err := h.ring.Operator("prj_3"); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Promise: a project that is set anew keeps its policy, whatever the caller knew of it.
+func TestSetProjectKeepsThePolicy(t *testing.T) {
+	t.Parallel()
+	h := build(t, nil)
+	_, text := h.create(h.one, secretKey())
+	stale, _ := h.ring.Project("prj_1")
+	if _, err := h.ring.SetPolicy(t.Context(), h.one, 0, false, func(p *access.Policy) error { p.Secret.RequireSignature = true; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	h.ring.SetProject(*stale)
+	if h.works(text) {
+		t.Error("the policy of before is back")
+	}
+	made := project("prj_3")
+	made.Policy.SecretInURL = true
+	h.ring.SetProject(made)
+	if p, _ := h.ring.Project("prj_3"); !p.Policy.SecretInURL {
+		t.Error("a new project has no policy")
+	}
+}
+
+// Promise: what a call gives back is what is kept, to the microsecond, and is the caller's own: changing it, or what was
+// sent, changes no key.
+func TestRecordsAreTheCallersOwn(t *testing.T) {
+	t.Parallel()
+	h := build(t, nil)
+	spoil := func(rec keyring.Record) {
+		rec.Environments[0], rec.Events[0], rec.Networks[0].Prefix = "production", "*", netip.MustParsePrefix("0.0.0.0/0")
+		rec.Datasets.Core, rec.Datasets.Named[0].Rights = true, 7
+	}
+	bounds := func() access.Bounds {
+		return access.Bounds{
+			Environments: []string{"staging"}, Events: []string{"x"}, Networks: []access.Network{{Prefix: netip.MustParsePrefix("192.0.2.0/24")}},
+			Datasets: &access.Datasets{Named: []access.NamedDataset{{Name: "orders", Rights: 1}}}, NotBefore: h.clock.now().Add(-time.Nanosecond),
+			ExpiresAt: h.clock.now().Add(time.Hour + time.Nanosecond),
+		}
+	}
+	n := secretKey()
+	n.Bounds = bounds()
+	rec, _ := h.create(h.one, n)
+	same := func(when string, got keyring.Record, sent access.Bounds) {
+		t.Helper()
+		kept, err := h.ring.Get(t.Context(), h.one, rec.ID)
+		if want := keyring.WriteSettings(&kept.Bounds); err != nil || keyring.WriteSettings(&got.Bounds) != want {
+			t.Errorf("%s: got %+v, kept %+v, %v", when, got, kept, err)
+		}
+		spoil(got)
+		sent.Environments[0] = "production"
+		h.agree(t, when)
+	}
+	same("created", rec, n.Bounds)
+	b := bounds()
+	changed, err := h.ring.Update(t.Context(), h.one, rec.ID, keyring.Change{
+		Basis: h.basis(rec.ID), Environments: &b.Environments, Events: &b.Events, Networks: &b.Networks, Datasets: &b.Datasets, NotBefore: &b.NotBefore, ExpiresAt: &b.ExpiresAt,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	same("changed", changed, b)
+	rotated, _ := h.rotate(rec.ID, time.Hour)
+	rotated.Former[0].Until = h.clock.now().AddDate(1, 0, 0)
+	same("rotated", rotated, bounds())
 }
 
 // Promise: what was loaded at the start is what is enforced, and a store that makes no sense stops the start.
