@@ -200,7 +200,7 @@ func (r *Ring) settleKey(ctx context.Context) error {
 func (e *entry) same(other *entry) bool {
 	return sameRights(e.Key, other.Key) && e.Key.MintedAt.Equal(other.Key.MintedAt) && e.Digest == other.Digest && e.Generation == other.Generation &&
 		slices.EqualFunc(e.Former, other.Former, func(a, b gate.Former) bool {
-			return a.Digest == b.Digest && a.Generation == b.Generation && a.Until.Equal(b.Until)
+			return a.Digest == b.Digest && a.Generation == b.Generation && a.Until.Equal(b.Until) && a.MintedAt.Equal(b.MintedAt)
 		}) && e.material.same(other.material)
 }
 

@@ -463,7 +463,7 @@ func (h *house) disagreement() error {
 		var former, live []gate.Former
 		for _, f := range rec.Former {
 			if f.Until.After(h.clock.now()) {
-				former = append(former, gate.Former{Digest: f.Digest, Generation: f.Generation, Until: f.Until})
+				former = append(former, gate.Former{Digest: f.Digest, Generation: f.Generation, Until: f.Until, MintedAt: f.MintedAt})
 			}
 		}
 		for _, f := range e.Former {

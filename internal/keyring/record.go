@@ -45,6 +45,7 @@ type Former struct {
 	Hint       string        `json:"hint"`
 	Digest     access.Digest `json:"digest"`
 	Generation int           `json:"generation"`
+	MintedAt   time.Time     `json:"minted_at,omitzero"`
 	Until      time.Time     `json:"until"`
 }
 

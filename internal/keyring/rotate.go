@@ -58,7 +58,7 @@ func (r *Record) renewal(project *access.Project) *access.Grant {
 
 // retire makes the present secret a former one, and lets no former one live beyond the end.
 func (r *Record) retire(end time.Time) {
-	r.Former = append(slices.Clone(r.Former), Former{Hint: r.Hint, Digest: r.Digest, Generation: r.Generation, Until: end})
+	r.Former = append(slices.Clone(r.Former), Former{r.Hint, r.Digest, r.Generation, r.MintedAt, end})
 	for i := range r.Former {
 		if r.Former[i].Until.After(end) {
 			r.Former[i].Until = end
@@ -267,7 +267,7 @@ func (r *Ring) entry(rec *Record, project *access.Project) entry {
 		material: r.material(rec), exposed: rec.Exposed != "",
 	}
 	for _, f := range rec.Former {
-		e.Former = append(e.Former, gate.Former{Digest: f.Digest, Generation: f.Generation, Until: f.Until})
+		e.Former = append(e.Former, gate.Former{Digest: f.Digest, Generation: f.Generation, Until: f.Until, MintedAt: f.MintedAt})
 	}
 	return e
 }

@@ -40,7 +40,7 @@ func TestRotationChangesNothingButTheSecret(t *testing.T) {
 	}
 	want := rec
 	want.Hint, want.Digest, want.Generation, want.MintedAt, want.UpdatedAt, want.Revision = rotated.Hint, rotated.Digest, 2, h.clock.now(), h.clock.now(), 2
-	want.Former = []keyring.Former{{Hint: rec.Hint, Digest: rec.Digest, Generation: 1, Until: h.clock.now().Add(time.Hour)}}
+	want.Former = []keyring.Former{{Hint: rec.Hint, Digest: rec.Digest, Generation: 1, MintedAt: rec.MintedAt, Until: h.clock.now().Add(time.Hour)}}
 	if text := keyring.WriteSettings(&rotated.Bounds); text != keyring.WriteSettings(&want.Bounds) {
 		t.Errorf("the bounds are %s by now", text)
 	}
@@ -139,6 +139,34 @@ func TestAnOldSecretEndsOnTime(t *testing.T) {
 		h.clock.advance(time.Nanosecond)
 		_, err = h.gate.Admit(t.Context(), caller, access.Attempt{}, gate.Cost{})
 		code(t, err, problem.KeyNotAccepted)
+	}
+}
+
+// Promise: a secret that was replaced gets no older than the project allows, however long the overlap; nor does a rotation
+// of the new one make it younger.
+func TestAnOldSecretIsNotMadeYounger(t *testing.T) {
+	t.Parallel()
+	h := build(t, nil)
+	rec, first := h.create(h.one, secretKey())
+	if _, err := h.ring.SetPolicy(t.Context(), h.one, 0, false, func(p *access.Policy) error { p.Secret.MaxLifetime = 48 * time.Hour; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	h.clock.advance(24 * time.Hour)
+	_, second := h.rotate(rec.ID, keyring.MaxOverlap)
+	h.clock.advance(time.Hour)
+	h.rotate(rec.ID, keyring.MaxOverlap)
+	h.open()
+	h.clock.advance(23*time.Hour - time.Nanosecond)
+	if !h.works(first) || !h.works(second) {
+		t.Error("a secret is refused before its time")
+	}
+	h.clock.advance(time.Nanosecond)
+	if h.works(first) || !h.works(second) {
+		t.Errorf("at the end of the first: it works %v, the second %v", h.works(first), h.works(second))
+	}
+	h.clock.advance(24 * time.Hour)
+	if h.works(second) {
+		t.Error("the second secret outlives what the project allows")
 	}
 }
 

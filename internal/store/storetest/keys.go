@@ -31,7 +31,7 @@ func fullKey(id string) keyring.Record {
 		Scopes: access.AllScopes, State: access.Quarantined, Hint: "pk_test_abcd…wxyz", Public: "pk_test_whole",
 		Digest: access.Digest{0, 1, 2, 30: 254, 31: 255}, Generation: 3, MintedAt: start().Add(time.Minute),
 		Former: []keyring.Former{
-			{Hint: "pk_test_abcd…1111", Digest: access.Digest{31: 1}, Generation: 1, Until: start().Add(time.Hour)},
+			{Hint: "pk_test_abcd…1111", Digest: access.Digest{31: 1}, Generation: 1, MintedAt: start().Add(-time.Hour), Until: start().Add(time.Hour)},
 			{Hint: "pk_test_abcd…2222", Digest: access.Digest{0: 255}, Generation: 2, Until: start().Add(2 * time.Hour)},
 		},
 		Signing:   keyring.Signing{Sealed: "v1.sealed", Hint: "abcd", PublicKeys: []ed25519.PublicKey{bytes.Repeat([]byte{7}, ed25519.PublicKeySize)}},
