@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/weir-analytics/weir/internal/event"
@@ -26,60 +25,13 @@ type controlStore interface {
 	keyring.Store
 	org.Store
 	ledger.Store
+	Counters() store.Counters
 	Close() error
 }
 
-func openLimits(ctx context.Context, _ controlStore, now func() time.Time, log *slog.Logger) (*limit.Limiter, error) {
-	return limit.Open(ctx, newNotes(), limit.Config{Now: now, Log: log, Server: rand.Text()})
+func openLimits(ctx context.Context, counts limit.Store, now func() time.Time, log *slog.Logger) (*limit.Limiter, error) {
+	return limit.Open(ctx, counts, limit.Config{Now: now, Log: log, Server: rand.Text()})
 }
-
-// notes keeps counters in memory.
-type notes struct {
-	mu     sync.Mutex
-	rates  map[string]limit.Rate
-	days   map[limit.Day]limit.Day
-	months map[limit.Month]limit.Month
-}
-
-func (n *notes) Begin(context.Context, string, int) ([]limit.Reservation, error) { return nil, nil }
-
-func (n *notes) Load(_ context.Context, want limit.Wanted) (w limit.Written, err error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, account := range want.Rates {
-		if r, ok := n.rates[account]; ok {
-			w.Rates = append(w.Rates, r)
-		}
-	}
-	for _, day := range want.Days {
-		if d, ok := n.days[day]; ok {
-			w.Days = append(w.Days, d)
-		}
-	}
-	for _, month := range want.Months {
-		if m, ok := n.months[month]; ok {
-			w.Months = append(w.Months, m)
-		}
-	}
-	return w, nil
-}
-
-func (n *notes) Write(_ context.Context, b limit.Batch) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, r := range b.Rates {
-		n.rates[r.Account] = r
-	}
-	for _, d := range b.Days {
-		n.days[limit.Day{Account: d.Account, Day: d.Day}] = d
-	}
-	for _, m := range b.Months {
-		n.months[limit.Month{Account: m.Account, Month: m.Month}] = m
-	}
-	return nil
-}
-
-func (n *notes) Trim(context.Context, limit.Horizon) (int, error) { return 0, nil }
 
 type warehouse interface {
 	event.Warehouse
@@ -115,11 +67,4 @@ func openWarehouse(ctx context.Context, dir string, now func() time.Time, log *s
 
 func serveQueryProcess(ctx context.Context, args []string, log *slog.Logger) error {
 	return duckdb.ServeChild(ctx, args, log)
-}
-
-// limitStore is where counters are kept beside those of the world itself.
-func limitStore(*world) limit.Store { return newNotes() }
-
-func newNotes() *notes {
-	return &notes{rates: map[string]limit.Rate{}, days: map[limit.Day]limit.Day{}, months: map[limit.Month]limit.Month{}}
 }

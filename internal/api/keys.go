@@ -172,7 +172,7 @@ func mountKeys(a *API) {
 		},
 		Write: writeKey(201),
 		Doc: doc{
-			ID: "createKey", Tag: "Keys", Summary: "Create a key", Problems: []problem.Code{problem.GrantTooWide, problem.OverCeiling, problem.Unavailable},
+			ID: "createKey", Tag: "Keys", Summary: "Create a key", Problems: []problem.Code{problem.GrantTooWide, problem.OverCeiling, problem.Conflict, problem.Unavailable},
 			Text: "A secret key is shown in this answer and never again. A key can hand on only scopes and bounds it has itself. " +
 				"With dry_run, the answer is 200 and shows what would have been made, without an id and a key.",
 			Examples: []example{createKeyExample, dryRunExample}, Version: true, Statuses: map[int]reflect.Type{200: reflect.TypeFor[Key]()},

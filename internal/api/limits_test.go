@@ -280,8 +280,13 @@ func TestLimitsWithoutTheirStore(t *testing.T) {
 	t.Parallel()
 	w := open(t).apart(t)
 	p := w.project(t)
-	counts := &failing{Store: limitStore(w)}
-	counter, err := limit.Open(t.Context(), counts, limit.Config{Now: w.clock.Now, Log: w.log, Server: "other"})
+	beside, err := openStore(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = beside.Close() })
+	counts := &failing{Store: beside.Counters()}
+	counter, err := openLimits(t.Context(), counts, w.clock.Now, w.log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,8 +25,9 @@ import (
 // sending is how a request is sent: with which key, where to, and with what around it.
 type sending struct {
 	key     madeKey
-	site    *site  // nil: the world's own
-	query   string // the parameter that has the key; empty: it is in a header
+	of      *project // whose key it is meant to be about; nil: the matrix's own
+	site    *site    // nil: the world's own
+	query   string   // the parameter that has the key; empty: it is in a header
 	headers []string
 	sign    func(t *testing.T, q *http.Request, body []byte)
 }
@@ -99,14 +100,10 @@ var credentials = map[string]func(*matrix, api.Route) sending{
 	"unfenced":  func(m *matrix, _ api.Route) sending { return sending{key: m.key(m.fenced, "secret live all")} },
 	"over":      func(m *matrix, _ api.Route) sending { return sending{key: m.key(m.low, "secret live all")} },
 	"limited": func(m *matrix, _ api.Route) sending {
-		s := sending{key: m.shaped("limited", everything(access.Bounds{Limits: access.Limits{Daily: access.Quota{Most: 1}}}))}
-		m.own.w.site.call(m.own.t, "GET", "/v1/whoami", nil, "X-API-Key", s.key.text) // uses it up
-		return s
+		return sending{key: m.key(m.busy, "secret live all"), of: m.busy}
 	},
 	"broke": func(m *matrix, _ api.Route) sending {
-		s := sending{key: m.shaped("broke", everything(access.Bounds{Limits: access.Limits{Credits: access.Quota{Most: 1}}}))}
-		m.own.w.site.call(m.own.t, "POST", "/v1/query", strings.NewReader(`{"sql":"SELECT 1"}`), "X-API-Key", s.key.text) // uses them up
-		return s
+		return sending{key: m.key(m.poor, "secret live all"), of: m.poor}
 	},
 }
 
@@ -179,18 +176,28 @@ type matrix struct {
 	signers    *project // requires signatures
 	fenced     *project // requires networks
 	low        *project // allows projects:read only
+	busy       *project // has used up its requests of the day
+	poor       *project // has used up its credits of the month
 	made       map[string]madeKey
 }
 
 func newMatrix(t *testing.T) *matrix {
 	w := open(t).apart(t)
-	m := &matrix{own: w.project(t), other: w.project(t), ageing: w.project(t), signers: w.project(t), fenced: w.project(t), low: w.project(t), made: map[string]madeKey{}}
+	m := &matrix{
+		own: w.project(t), other: w.project(t), ageing: w.project(t), signers: w.project(t), fenced: w.project(t), low: w.project(t),
+		busy: w.project(t), poor: w.project(t), made: map[string]madeKey{},
+	}
 	for p, ceiling := range map[*project]access.Ceiling{
 		m.ageing: {MaxLifetime: 24 * time.Hour}, m.signers: {RequireSignature: true}, m.fenced: {RequireNetworks: true}, m.low: {Scopes: access.ProjectsRead},
 	} {
 		p.policy(access.Policy{Public: ceiling, Secret: ceiling})
 	}
 	m.key(m.ageing, "secret live all, old") // now, since it takes a day
+	m.busy.policy(access.Policy{Limits: access.Limits{Daily: access.Quota{Most: 1}}})
+	m.poor.policy(access.Policy{Limits: access.Limits{Credits: access.Quota{Most: 1}}})
+	for _, p := range []*project{m.busy, m.poor} {
+		w.site.call(t, "POST", "/v1/query", strings.NewReader(`{"sql":"SELECT 1"}`), "X-API-Key", p.key("secret live all").text) // uses it up
+	}
 	return m
 }
 
@@ -288,7 +295,11 @@ func TestEveryRouteForEveryCredential(t *testing.T) {
 func (m *matrix) verdict(t *testing.T, route api.Route, path, body string, s sending) string {
 	t.Helper()
 	if strings.Contains(path, "SUBJECT") {
-		path = strings.ReplaceAll(path, "SUBJECT", m.own.key("public live").id)
+		owner := s.of
+		if owner == nil {
+			owner = m.own
+		}
+		path = strings.ReplaceAll(path, "SUBJECT", owner.key("public live").id)
 	}
 	body = strings.ReplaceAll(body, "SCOPE", route.Action.Scope().String())
 	at := s.site

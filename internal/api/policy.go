@@ -70,7 +70,7 @@ func mountPolicy(a *API) {
 		},
 		Write: writePolicy,
 		Doc: doc{
-			ID: "changePolicy", Tag: "Project", Version: true, Summary: "Change the project's policy", Examples: []example{lockoutExample}, Problems: []problem.Code{problem.Lockout, problem.PreconditionFailed},
+			ID: "changePolicy", Tag: "Project", Version: true, Summary: "Change the project's policy", Examples: []example{lockoutExample}, Problems: []problem.Code{problem.Lockout, problem.Conflict, problem.PreconditionFailed},
 			Text: "Takes effect for every key before the answer. What is left out stays as it is.",
 		},
 	})

@@ -102,7 +102,7 @@ func openWorld() (w *world, err error) {
 }
 
 // openControl opens what is about who may do what.
-func (w *world) openControl(ctx context.Context) (err error) {
+func (w *world) openControl(ctx context.Context, adjust ...func(*keyring.Config)) (err error) {
 	if w.store, err = openStore(ctx, w.dir); err != nil {
 		return err
 	}
@@ -113,16 +113,17 @@ func (w *world) openControl(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	w.ring, err = keyring.Open(ctx, w.store, keyring.Config{
-		Now: w.clock.Now, NewID: func() string { return "aud_" + rand.Text()[:20] }, Vault: vault.New(master), Log: w.log,
-	})
-	if err != nil {
+	cfg := keyring.Config{Now: w.clock.Now, NewID: func() string { return "aud_" + rand.Text()[:20] }, Vault: vault.New(master), Log: w.log}
+	for _, change := range adjust {
+		change(&cfg)
+	}
+	if w.ring, err = keyring.Open(ctx, w.store, cfg); err != nil {
 		return err
 	}
 	if w.ledger, err = ledger.New(w.store, ledger.Config{Now: w.clock.Now, Log: w.log, Writer: rand.Text()}); err != nil {
 		return err
 	}
-	if w.limits, err = openLimits(ctx, w.store, w.clock.Now, w.log); err != nil {
+	if w.limits, err = openLimits(ctx, w.store.Counters(), w.clock.Now, w.log); err != nil {
 		return err
 	}
 	w.gate = gate.New(w.ring, w.limits, w.ledger, w.clock.Now, newDecision)
@@ -166,14 +167,14 @@ func (w *world) config() api.Config {
 
 // apart is a world of a test's own as far as time and who may do what are concerned: there the clock can be moved by
 // days. What events are kept in is shared.
-func (w *world) apart(t testing.TB) *world {
+func (w *world) apart(t testing.TB, adjust ...func(*keyring.Config)) *world {
 	t.Helper()
 	own := &world{
 		dir: t.TempDir(), clock: newClock(), logs: w.logs, log: w.log, journal: w.journal, warehouse: w.warehouse, loader: w.loader, live: w.live,
 		tracing: w.tracing, metrics: prometheus.NewRegistry(), contract: w.contract, secrets: w.secrets,
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	if err := own.openControl(ctx); err != nil {
+	if err := own.openControl(ctx, adjust...); err != nil {
 		t.Fatal(err)
 	}
 	own.start(ctx)
@@ -201,12 +202,17 @@ func (w *world) apart(t testing.TB) *world {
 func (w *world) behind(header proxy.Header) (*site, error) {
 	cfg := w.config()
 	cfg.Registry = prometheus.NewRegistry()
-	cfg.Proxy = proxy.New(proxy.Config{Trusted: []netip.Prefix{netip.MustParsePrefix(crowdNetwork)}, Header: header})
+	cfg.Proxy = trusting(header)
 	handler, err := api.New(cfg)
 	if err != nil {
 		return nil, err
 	}
 	return w.serve(handler, nil), nil
+}
+
+// trusting takes everybody for a proxy that is trusted.
+func trusting(header proxy.Header) *proxy.Resolver {
+	return proxy.New(proxy.Config{Trusted: []netip.Prefix{netip.MustParsePrefix(crowdNetwork)}, Header: header})
 }
 
 // close stops everything, the servers first.
