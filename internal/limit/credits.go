@@ -204,6 +204,16 @@ func (l *Limiter) Settle(ctx context.Context, c gate.Charge, credits int64) (ove
 	return r.Over
 }
 
+// insists reports whether credits must not be spent while that is not in writing.
+func insists(c *gate.Charge) bool {
+	for _, quota := range [...]access.Quota{c.Key.Limits.Credits, c.Project.Limits.Credits} {
+		if quota.Most > 0 && quota.OnFailure == access.FailDeny {
+			return true
+		}
+	}
+	return false
+}
+
 // settle decides what becomes of a request's credits, in memory; in is the cycle in which it is written. It is not mine
 // when another call does so or has. There is no reservation when something must be known first, which comes in the cycle.
 func (l *Limiter) settle(q *asked, c *gate.Charge) (r *reservation, mine bool, in *cycle) {

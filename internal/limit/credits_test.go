@@ -266,6 +266,38 @@ func TestSettlingWithoutAStore(t *testing.T) {
 	}
 }
 
+// Promise: what was let through before the store could be asked, after a start, is added to what it had.
+func TestWhatWasLetThroughIsAdded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		c := credited(time.Now(), 100, 0, "", 3)
+		c.Key.Limits.Credits.OnFailure = access.FailAllow
+		c.Key.Limits.Daily = access.Quota{Most: 100, OnFailure: access.FailAllow}
+		for n := range 5 {
+			l := opened(t, m, time.Now, fmt.Sprint(n))
+			if n > 0 {
+				m.fail(always(before))
+			}
+			for i := range 2 {
+				c.RequestID = fmt.Sprint(n, i)
+				got := l.Take(t.Context(), c)
+				if over := l.Settle(t.Context(), c, 2); got.Over != "" || over != "" || (got.Down == "allow") != (n > 0) {
+					t.Errorf("start %d: %+v, %q", n, got, over)
+				}
+			}
+			m.fail(nil)
+			time.Sleep(longestRest)
+			synctest.Wait()
+			want := State{Requests: int64(2*n + 2), Granted: 100, Spent: int64(4*n + 4), Remaining: int64(96 - 4*n)}
+			if s := states(t, l, c); s[0] != want || m.months[Month{Account: "key/key_1", Month: monthOf(time.Now())}] != want.Spent {
+				t.Errorf("start %d: %+v, in writing %v", n, s[0], m.months)
+			}
+			closed(t, l)
+		}
+	})
+}
+
 // Promise: credits set aside by a request that is never settled are free after ten minutes; whoever settles it later all
 // the same pays as if nothing had been set aside.
 func TestForgottenReservationsAreFreed(t *testing.T) {

@@ -104,9 +104,31 @@ func TestRestartsGiveNoBurst(t *testing.T) {
 	if passed, _ := drain(t, l, charge(now.Now(), rated(10, 100), access.Limits{})); passed != 5 {
 		t.Errorf("half a second after a start %d passed", passed)
 	}
+	now.add(useTime + time.Minute) // a lease that has run out is taken anew before it is used
+	if passed, _ := drain(t, l, charge(now.Now(), rated(10, 100), access.Limits{})); passed != 100 {
+		t.Errorf("a minute after the lease %d passed", passed)
+	}
+	if passed, _ := drain(t, opened(t, m, now.Now, "once more"), charge(now.Now(), rated(10, 100), access.Limits{})); passed != 0 {
+		t.Errorf("after a crash then %d passed", passed)
+	}
 	now.add(useTime + 10*time.Second) // the lease has run out, and a burst has been paid back since
 	if passed, _ := drain(t, opened(t, m, now.Now, "late"), charge(now.Now(), rated(10, 100), access.Limits{})); passed != 100 {
 		t.Errorf("long after the crash %d passed", passed)
+	}
+}
+
+// Promise: what is owed when a server ends is paid back at the slower of the rates before and after.
+func TestRatesAreRaisedBetweenStarts(t *testing.T) {
+	t.Parallel()
+	now, m := &clock{now: noon()}, newMemory()
+	for n, want := range []int{100, 10, 10, 100} {
+		l := opened(t, m, now.Now, fmt.Sprint(n))
+		limits := rated([]int64{1, 50, 1, 1}[n], 100)
+		if passed, _ := drain(t, l, charge(now.Now(), limits, access.Limits{})); passed != want {
+			t.Errorf("start %d: %d passed, want %d", n, passed, want)
+		}
+		closed(t, l)
+		now.add([]time.Duration{10, 10, 100, 0}[n] * time.Second)
 	}
 }
 
@@ -407,11 +429,14 @@ func TestWaitingCanBeCancelled(t *testing.T) {
 		m.hangs(hang)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
-		c := charge(time.Now(), joined(perDay(10), perMonth(10)), access.Limits{})
-		c.Key.Limits.Daily.OnFailure, c.Credits, c.RequestID = access.FailAllow, 1, "r"
-		before := time.Now()
-		if got := l.Take(ctx, c); got.Over != gate.LimitsDown || got.Down != "deny" || time.Since(before) != 10*time.Millisecond {
-			t.Errorf("after %v: %+v", time.Since(before), got)
+		c := charge(time.Now(), perDay(10), access.Limits{})
+		c.Key.Limits.Daily.OnFailure, c.RequestID = access.FailAllow, "r"
+		for range 2 {
+			before := time.Now()
+			if got := l.Take(ctx, c); got.Over != gate.LimitsDown || got.Down != "deny" || time.Since(before) > 10*time.Millisecond {
+				t.Errorf("after %v: %+v", time.Since(before), got)
+			}
+			c.Key.Limits.Credits.Most, c.Credits = 10, 1
 		}
 		m.hangs(nil)
 		close(hang)

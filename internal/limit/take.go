@@ -98,7 +98,7 @@ func (l *Limiter) Take(ctx context.Context, c gate.Charge) (charged gate.Charged
 	for wait != (pending{}) {
 		if !l.await(ctx, wait, timer.C) {
 			q.alone, q.lost = true, true
-			q.refused = ctx.Err() != nil || wait.same != nil || q.held != nil && insists(&c)
+			q.refused = ctx.Err() != nil || wait.same != nil
 		}
 		wait = l.attempt(&q, &c, &charged)
 	}
@@ -117,16 +117,6 @@ func (l *Limiter) ask(c *gate.Charge) asked {
 		q.credits = 0
 	}
 	return q
-}
-
-// insists reports whether credits must not be given while that is not in writing.
-func insists(c *gate.Charge) bool {
-	for _, quota := range [...]access.Quota{c.Key.Limits.Credits, c.Project.Limits.Credits} {
-		if quota.Most > 0 && quota.OnFailure == access.FailDeny {
-			return true
-		}
-	}
-	return false
 }
 
 // attempt decides on a request by what is known, and writes the answer; or it says what to wait for.
