@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/journal/segment"
 	"github.com/weir-analytics/weir/internal/keyring"
@@ -26,6 +27,7 @@ type controlStore interface {
 	org.Store
 	ledger.Store
 	Counters() store.Counters
+	audit.Store
 	Close() error
 }
 

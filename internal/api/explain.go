@@ -27,7 +27,7 @@ type Explanation struct {
 	Environment         string               `json:"environment,omitzero"`
 	At                  time.Time            `json:"at" doc:"The time for which it was decided."`
 	Address             string               `json:"address" doc:"The address for which it was decided; empty when it is not known."`
-	FirstFailure        *Verdict             `json:"first_failure" doc:"The verdict that decided; null when it was allowed."`
+	FirstFailure        *Verdict             `json:"first_failure,omitempty" nullable:"false" doc:"The verdict that decided; left out when it was allowed."`
 	Rules               []Verdict            `json:"rules" doc:"Every rule in the order of the policy, first about the request and then about each item."`
 	Observed            []Verdict            `json:"observed" doc:"The verdicts that were only noted."`
 	Remedies            []Remedy             `json:"remedies" doc:"The smallest changes that together would make it a yes; empty when there are none."`

@@ -27,6 +27,7 @@ import (
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/api"
 	"github.com/weir-analytics/weir/internal/api/apitest"
+	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/keyring"
@@ -113,7 +114,7 @@ func (w *world) openControl(ctx context.Context, adjust ...func(*keyring.Config)
 	if err != nil {
 		return err
 	}
-	cfg := keyring.Config{Now: w.clock.Now, NewID: func() string { return "aud_" + rand.Text()[:20] }, Vault: vault.New(master), Log: w.log}
+	cfg := keyring.Config{Now: w.clock.Now, NewID: newAudit, Vault: vault.New(master), Log: w.log}
 	for _, change := range adjust {
 		change(&cfg)
 	}
@@ -150,10 +151,12 @@ func (w *world) start(ctx context.Context) {
 
 func newDecision() string { return "dec_" + rand.Text()[:20] }
 
+func newAudit() string { return "aud_" + rand.Text()[:20] }
+
 // config is the API over the world's parts, with metrics of its own.
 func (w *world) config() api.Config {
 	return api.Config{
-		Gate: w.gate, Keys: w.ring, Ledger: w.ledger, Live: w.live,
+		Gate: w.gate, Keys: w.ring, Ledger: w.ledger, Audit: audit.New(w.store, newAudit), Live: w.live,
 		Events: event.New(event.Config{Journal: w.journal, Loader: w.loader, Live: w.live, Random: rand.Reader, SyncLimit: time.Minute}),
 		Query:  query.New(query.Config{Engine: w.warehouse, Now: w.clock.Now, TempDir: w.dir}),
 		Parts: []api.Part{

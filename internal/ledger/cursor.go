@@ -41,7 +41,7 @@ func readCursor(cursor string, texts ...*string) (at time.Time, ok bool) {
 		if size <= 0 || length > uint64(len(raw)-size) {
 			return time.Time{}, false
 		}
-		n = size + int(length) //nolint:gosec // no more than the length of raw
+		n = size + int(length)
 		if *text = string(raw[size:n]); !storable(*text) {
 			return time.Time{}, false
 		}

@@ -94,7 +94,7 @@ func (l *Ledger) trim(ctx context.Context) {
 	now := l.cfg.Now()
 	h := Horizon{
 		Denials: now.Add(-keepDenials), Most: keepMost, Shapes: now.Add(-keepShapes),
-		Ended: now.Add(-sumAfter), Minutes: now.Add(-keepMinutes), Hours: now.Add(-keepHours), Days: now.Add(-keepDays), MostDay: keepMostDay,
+		Ended: now.Add(-sumAfter), Minutes: now.Add(-minutesKept), Hours: now.Add(-hoursKept), Days: now.Add(-daysKept), MostDay: keepMostDay,
 	}
 	for ctx.Err() == nil {
 		removed, err := l.store.Trim(ctx, h)

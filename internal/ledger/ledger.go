@@ -77,9 +77,9 @@ type Horizon struct {
 const (
 	keepDenials = 30 * 24 * time.Hour
 	keepMost    = 1_000_000
-	keepMinutes = 48 * time.Hour
-	keepHours   = 60 * 24 * time.Hour
-	keepDays    = 400 * 24 * time.Hour
+	minutesKept = 48 * time.Hour
+	hoursKept   = 60 * 24 * time.Hour
+	daysKept    = 400 * 24 * time.Hour
 	keepShapes  = 30 * 24 * time.Hour
 	keepMostDay = 4_000
 	sumAfter    = 10 * time.Minute // most of what comes late has come by then

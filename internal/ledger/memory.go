@@ -136,10 +136,10 @@ func (k *cellKey) hash(seed maphash.Seed) uint64 {
 	b = append(append(b, 0), k.Reason...)
 	b = append(b, 0, byte(k.Outcome), byte(k.Action), byte(k.Via), byte(k.Signed))
 	network := k.Network.Addr().As16()
-	b = append(b, network[:6]...)                                 // of IPv6 its 48 bits
-	b = append(b, network[12:]...)                                // of IPv4 its 24
-	b = binary.LittleEndian.AppendUint64(b, uint64(k.minute))     //nolint:gosec // any number will do
-	b = binary.LittleEndian.AppendUint64(b, uint64(k.Generation)) //nolint:gosec // the same
+	b = append(b, network[:6]...)  // of IPv6 its 48 bits
+	b = append(b, network[12:]...) // of IPv4 its 24
+	b = binary.LittleEndian.AppendUint64(b, uint64(k.minute))
+	b = binary.LittleEndian.AppendUint64(b, uint64(k.Generation))
 	return maphash.Bytes(seed, b)
 }
 

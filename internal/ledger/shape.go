@@ -38,7 +38,7 @@ func (o Outcome) String() string {
 // ParseOutcome reads what String writes.
 func ParseOutcome(name string) (Outcome, bool) {
 	i := slices.Index(outcomeNames[:], name)
-	return Outcome(max(i, 0)), i >= 0 //nolint:gosec // there are five
+	return Outcome(max(i, 0)), i >= 0
 }
 
 // OutcomeOf is what a denial counts as.
@@ -116,7 +116,7 @@ func (s *Shape) id() string {
 
 func (s *Shape) digest() [16]byte {
 	flags := [...]byte{0, 0, 0, 0, 0, 0, 0, 0, 0}
-	binary.BigEndian.PutUint64(flags[:], uint64(s.Generation)) //nolint:gosec // any number will do
+	binary.BigEndian.PutUint64(flags[:], uint64(s.Generation))
 	if s.Other {
 		flags[8] = 1
 	}

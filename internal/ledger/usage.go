@@ -22,13 +22,7 @@ const (
 
 // Span is how long the grain is.
 func (g Grain) Span() time.Duration {
-	switch g {
-	case Minute:
-		return minute * time.Second
-	case Day:
-		return day * time.Second
-	}
-	return hour * time.Second
+	return [...]time.Duration{Hour: hour * time.Second, Minute: minute * time.Second, Day: day * time.Second}[g]
 }
 
 // Breakdown is a set of members of About by which counts are told apart.

@@ -146,6 +146,7 @@ func sumUnit(ctx context.Context, tx *sql.Tx, u unit, short, long ledger.Grain, 
 	if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM usage_counts `+withinUnit, within...).Scan(&added); err != nil {
 		return 0, err
 	}
+	//nolint:gosec // the columns are ours
 	_, err = tx.ExecContext(ctx, `INSERT INTO usage_counts (project_id, span, began_at, `+aboutColumns+`, requests, items)
 		SELECT project_id, $5, $3, `+columns+`, SUM(requests), SUM(items) FROM usage_counts `+withinUnit+`
 		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 `+addUp, append(within, seconds(long))...)
