@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -83,9 +84,7 @@ func explainBody(cmd *cobra.Command, in io.Reader) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	for member, value := range body { // a flag says more than the command
-		pasted[member] = value
-	}
+	maps.Copy(pasted, body) // a flag says more than the command
 	return pasted, nil
 }
 

@@ -20,7 +20,7 @@ type listed struct {
 	use, short string
 	path       string
 	filters    map[string]string // flags, which are parameters of the API too, and what they are
-	print      func(*tabwriter.Writer, []byte) (more bool, err error)
+	table      func(*tabwriter.Writer, []byte) (more bool, err error)
 }
 
 func (l listed) command(w world) *cobra.Command {
@@ -36,13 +36,13 @@ func (l listed) command(w world) *cobra.Command {
 				query.Set(name, value)
 			}
 		}
-		return c.page(ctx, l.path+"?"+query.Encode(), l.print)
+		return c.page(ctx, l.path+"?"+query.Encode(), l.table)
 	})
 	return cmd
 }
 
 // page asks for one page of a list and prints it.
-func (c *keysClient) page(ctx context.Context, path string, print func(*tabwriter.Writer, []byte) (bool, error)) error {
+func (c *keysClient) page(ctx context.Context, path string, table func(*tabwriter.Writer, []byte) (bool, error)) error {
 	var text json.RawMessage
 	if err := c.call(ctx, http.MethodGet, path, nil, &text); err != nil {
 		return err
@@ -51,7 +51,7 @@ func (c *keysClient) page(ctx context.Context, path string, print func(*tabwrite
 		return printJSON(c.w, text)
 	}
 	t := tabwriter.NewWriter(c.w.out, 0, 0, 2, ' ', 0)
-	more, err := print(t, text)
+	more, err := table(t, text)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func deniedCommand(w world) *cobra.Command {
 		filters: map[string]string{
 			"id": "one decision", "key_id": "only of this key", "reason": "only for this reason", "outcome": "denied, observed or limited", "limit": "how many", "cursor": "where to go on",
 		},
-		print: func(t *tabwriter.Writer, text []byte) (bool, error) {
+		table: func(t *tabwriter.Writer, text []byte) (bool, error) {
 			var page api.DenialPage
 			if err := json.Unmarshal(text, &page); err != nil {
 				return false, err
@@ -89,7 +89,7 @@ func auditCommand(w world) *cobra.Command {
 			"actor": "only by this key, operator or system", "subject": "only about the thing of this id", "action": "only of this action, such as key.update",
 			"from": "made at this time or later", "to": "made before this time", "limit": "how many", "cursor": "where to go on",
 		},
-		print: func(t *tabwriter.Writer, text []byte) (bool, error) {
+		table: func(t *tabwriter.Writer, text []byte) (bool, error) {
 			var page api.AuditPage
 			if err := json.Unmarshal(text, &page); err != nil {
 				return false, err

@@ -59,10 +59,10 @@ func (a *API) writeProblem(rq *request, err error) {
 	if challenge := challengeFor(p); challenge != "" {
 		header.Set("WWW-Authenticate", challenge)
 	}
-	switch p.Code {
-	case problem.SignatureRequired, problem.SignatureInvalid:
+	if p.Code == problem.SignatureRequired || p.Code == problem.SignatureInvalid {
 		header.Set("Accept-Signature", signature.Challenge(rq.publicName()))
-	case problem.DomainNotAllowed:
+	}
+	if p.Code == problem.DomainNotAllowed {
 		uncross(header)
 	}
 	body := Problem{

@@ -90,16 +90,22 @@ func (a *API) proven(rq *request, caller gate.Caller) (gate.Caller, error) {
 			return caller, err
 		}
 	}
-	switch {
-	case s.fault != nil:
-		return caller.Signed(false, diagnosis(s.fault)), nil
-	case !s.right:
+	if s.fault == nil && !s.right {
 		return caller, nil
 	}
-	if err := a.cfg.Nonces.Use(s.verified, a.cfg.Now()); err != nil {
-		return caller.Signed(false, diagnosis(err)), nil
+	wrong := a.verdictOn(s)
+	return caller.Signed(wrong == "", wrong), nil
+}
+
+// verdictOn is empty for a right signature that is used here for the first time, and else what an admin is shown.
+func (a *API) verdictOn(s *signed) string {
+	if s.fault != nil {
+		return diagnosis(s.fault)
 	}
-	return caller.Signed(true, ""), nil
+	if err := a.cfg.Nonces.Use(s.verified, a.cfg.Now()); err != nil {
+		return diagnosis(err)
+	}
+	return ""
 }
 
 // diagnosis is what an admin is shown of a wrong signature.
@@ -129,6 +135,7 @@ func (rq *request) digestProblem(err error) error {
 	}
 	code := problem.InvalidRequest
 	switch fault.Kind {
+	case signature.DigestUnreadable:
 	case signature.DigestUnsupported:
 		code = problem.DigestUnsupported
 		rq.reply.Header().Set("Want-Content-Digest", signature.WantContentDigest)

@@ -291,7 +291,7 @@ func (l *Limiter) apply(p *plan) {
 		for _, tp := range planned.tallies {
 			if t := tp.tally; tp.lease > 0 {
 				t.taken, t.lease, t.leased = tp.taken, tp.lease, now
-			} else if t.taken == t.used && t.taken == tp.taken {
+			} else if t.taken == t.used && tp.taken == t.used {
 				a.tallies = slices.DeleteFunc(a.tallies, func(other *tally) bool { return other == t })
 			}
 		}

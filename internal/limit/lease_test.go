@@ -128,7 +128,7 @@ func TestRatesAreRaisedBetweenStarts(t *testing.T) {
 			t.Errorf("start %d: %d passed, want %d", n, passed, want)
 		}
 		closed(t, l)
-		now.add([]time.Duration{10, 10, 100, 0}[n] * time.Second)
+		now.add(time.Duration([]int{10, 10, 100, 0}[n]) * time.Second)
 	}
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -55,7 +56,9 @@ func (c Counters) Load(ctx context.Context, want limit.Wanted) (limit.Written, e
 					var at int64
 					err := row.Scan(&r.Debt, &at, &r.PerSecond)
 					r.At = time.Unix(0, at).UTC()
-					written.Rates = append(written.Rates, r)
+					if err == nil {
+						written.Rates = append(written.Rates, r)
+					}
 					return err
 				})
 		},
@@ -64,7 +67,9 @@ func (c Counters) Load(ctx context.Context, want limit.Wanted) (limit.Written, e
 				func(d limit.Day) []any { return []any{d.Day, d.Account} },
 				func(d limit.Day, row scanner) error {
 					err := row.Scan(&d.Requests)
-					written.Days = append(written.Days, d)
+					if err == nil {
+						written.Days = append(written.Days, d)
+					}
 					return err
 				})
 		},
@@ -73,7 +78,9 @@ func (c Counters) Load(ctx context.Context, want limit.Wanted) (limit.Written, e
 				func(m limit.Month) []any { return []any{m.Month, m.Account} },
 				func(m limit.Month, row scanner) error {
 					err := row.Scan(&m.Spent)
-					written.Months = append(written.Months, m)
+					if err == nil {
+						written.Months = append(written.Months, m)
+					}
 					return err
 				})
 		},
@@ -104,18 +111,8 @@ func each[T any](ctx context.Context, db *sql.DB, query string, items []T, args 
 	}
 	defer func() { _ = prepared.Close() }() // nothing is lost with it
 	for _, item := range items {
-		rows, err := prepared.QueryContext(ctx, args(item)...)
-		if err != nil {
-			return err
-		}
-		if rows.Next() {
-			err = read(item, rows)
-		}
-		_ = rows.Close() // its error is that of Err
-		if err != nil {
-			return err
-		}
-		if err := rows.Err(); err != nil {
+		err := read(item, prepared.QueryRowContext(ctx, args(item)...))
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
 	}
