@@ -172,6 +172,50 @@ func TestManyAtOnceSpendExactlyWhatIsGranted(t *testing.T) {
 	closed(t, l)
 }
 
+// Promise: a request for which credits are set aside already, and that another limit denies then, is charged nothing.
+func TestCreditsOfDeniedRequestsAreGivenBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		l := opened(t, m, time.Now, "a")
+		c := credited(time.Now(), 1000, 1000, "", 0)
+		c.Key.Limits.Rate, c.Project.Limits.Daily.Most, c.Requests = access.Rate{PerSecond: 1, Burst: 20}, 1000, 990
+		c.Key.Limits.Rate.Burst = 1000
+		l.Take(t.Context(), c)
+		synctest.Wait()
+		hang := make(chan struct{})
+		m.hangs(hang)
+		c.Requests, c.Credits = 1, 3
+		var passed atomic.Int64
+		var all sync.WaitGroup
+		for g := range 64 {
+			all.Go(func() {
+				ask := c
+				ask.RequestID = fmt.Sprint(g)
+				switch got := l.Take(t.Context(), ask); got.Over {
+				case "":
+					passed.Add(1)
+				case gate.ProjectDaily:
+				default:
+					t.Errorf("%+v", got)
+				}
+			})
+		}
+		synctest.Wait()
+		if n := l.Stats().Reservations; n != 64 {
+			t.Errorf("%d have set credits aside", n)
+		}
+		m.hangs(nil)
+		close(hang)
+		all.Wait()
+		synctest.Wait()
+		if s := states(t, l, c); passed.Load() != 10 || s[0].Reserved != 30 || s[1].Reserved != 30 || s[1].Requests != 1000 || len(m.reservations) != 10 {
+			t.Errorf("%d passed, %+v, and %d are in writing", passed.Load(), s, len(m.reservations))
+		}
+		closed(t, l)
+	})
+}
+
 // Promise: one request asked for by many at the same time is charged once, settled once, and all hear the same.
 func TestEqualRequestsAtOnce(t *testing.T) {
 	t.Parallel()
@@ -245,6 +289,7 @@ func TestSettlingWithoutAStore(t *testing.T) {
 					}
 				}
 				l.Settle(t.Context(), first, 0)
+				time.Sleep(time.Minute) // and it fails again and again
 				m.fail(nil)
 				time.Sleep(longestRest)
 				synctest.Wait()

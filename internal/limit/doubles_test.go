@@ -139,6 +139,9 @@ func (m *memory) Write(ctx context.Context, b Batch) error {
 			return nil
 		}
 		m.number = b.Number
+		for _, r := range b.Released {
+			delete(m.reservations, r)
+		}
 		for _, r := range b.Rates {
 			m.rates[r.Account] = r
 		}
@@ -150,11 +153,6 @@ func (m *memory) Write(ctx context.Context, b Batch) error {
 		}
 		for _, r := range b.Reservations {
 			m.reservations[r.Request] = r
-		}
-		for _, r := range b.Released {
-			if !m.reservations[r].Settled {
-				delete(m.reservations, r)
-			}
 		}
 		return nil
 	})

@@ -140,8 +140,10 @@ func TestChangedRatesGiveNothingAnew(t *testing.T) {
 			now += step
 			if rapid.IntRange(0, 5).Draw(t, "change") == 0 || perSecond == 0 {
 				limits := access.Limits{Rate: access.Rate{PerSecond: rapid.Int64Range(1, 9).Draw(t, "per second"), Burst: rapid.Int64Range(1, 9).Draw(t, "burst")}}
-				fastest := max(perSecond, limits.Rate.PerSecond)
-				owed = max(owed-(now-at)*fastest, 0)
+				if perSecond == 0 {
+					perSecond = limits.Rate.PerSecond
+				}
+				owed = max(owed-(now-at)*min(perSecond, limits.Rate.PerSecond), 0)
 				perSecond, at, largest = limits.Rate.PerSecond, now, max(largest, limits.Rate.Burst)
 				a.adopt(&limits, now)
 			}

@@ -53,11 +53,10 @@ func (l *Limiter) begin() (*cycle, *plan) {
 	p := &plan{cycle: c, at: l.cfg.Now(), reservations: c.reservations}
 	for _, r := range c.reservations {
 		r.cycle = nil
-		switch again := l.credits.find(r.Request); {
-		case !r.released:
-			p.batch.Reservations = append(p.batch.Reservations, r.Reservation)
-		case again == nil: // otherwise the new one takes its place
+		if r.released {
 			p.batch.Released = append(p.batch.Released, r.Request)
+		} else {
+			p.batch.Reservations = append(p.batch.Reservations, r.Reservation)
 		}
 	}
 	for _, purse := range c.purses {

@@ -217,6 +217,53 @@ func TestIdleAccountsLeaveMemory(t *testing.T) {
 	}
 }
 
+// Promise: nothing leaves memory before the store has it, whether a rate, a day or credits, and however long that takes; when
+// it has left and comes back it is what it was.
+func TestOnlyWhatIsWrittenLeavesMemory(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, now := newMemory(), &clock{now: noon()}
+		l := opened(t, m, now.Now, "a")
+		var asks []gate.Charge
+		for id, limits := range map[string]access.Limits{"rate": rated(1, 1000), "daily": perDay(10_000), "credits": perMonth(100)} {
+			limits.Credits.OnFailure = access.FailAllow
+			c := ofKey(id, limits)
+			c.At, c.RequestID, c.Credits = noon(), "r1", 9
+			l.Take(t.Context(), c)
+			asks = append(asks, c)
+		}
+		synctest.Wait()
+		m.fail(always(before))
+		l.queue.down.Store(true)
+		for _, c := range asks {
+			l.Settle(t.Context(), c, 5)
+		}
+		now.add(idleTime + time.Minute)
+		for range 3 {
+			l.sweep(t.Context(), idleTime)
+			if n := l.Stats().Accounts; n != 2 || len(l.credits.purses) != 1 { // that of credits alone has nothing else
+				t.Fatalf("without a store, %d accounts and %d purses are in memory", n, len(l.credits.purses))
+			}
+		}
+		m.fail(nil)
+		time.Sleep(longestRest)
+		for range 2 {
+			l.sweep(t.Context(), idleTime)
+		}
+		if n := l.Stats().Accounts; n != 0 || len(l.credits.purses) != 0 {
+			t.Errorf("with a store, %d accounts and %d purses are in memory", n, len(l.credits.purses))
+		}
+		for _, c := range asks {
+			c.At, c.RequestID = now.Now(), "r2"
+			left := map[string]int64{"rate": 999, "daily": 9998, "credits": 86}[c.Key.ID] // in eleven minutes the rate has it back
+			if got := l.Take(t.Context(), c); got.Next.Left != left {
+				t.Errorf("%s: %+v", c.Key.ID, got)
+			}
+		}
+		closed(t, l)
+	})
+}
+
 // hammer asks from 64 goroutines, of 4 keys, until nothing is left for sure, and counts what passed.
 func hammer(t *testing.T, l *Limiter, now *clock, most int64, others ...string) int64 {
 	l.bounds.patience = time.Minute // the machine may be busy

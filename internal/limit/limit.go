@@ -55,7 +55,7 @@ type Batch struct {
 	Days         []Day
 	Months       []Month
 	Reservations []Reservation
-	Released     []Request // reservations that are no more
+	Released     []Request // reservations that are no more; one of Reservations may be of the same request, and stays
 }
 
 // Rate is the debt of an account's rate limit.

@@ -148,6 +148,10 @@ func TestCountersAreTold(t *testing.T) {
 	if got = l.Take(t.Context(), c); got.Next.Name != gate.KeyCredits || got.Next.Left != 7 {
 		t.Errorf("next is %+v", got.Next)
 	}
+	even := charge(now.Now(), joined(rated(10, 20), perDay(20)), access.Limits{})
+	if even.Key.ID = "key_2"; l.Take(t.Context(), even).Next.Name != gate.KeyDaily {
+		t.Errorf("of two that deny at once, the longer is not told")
+	}
 	if c.RequestID, c.Credits = "r3", 0; l.Take(t.Context(), c).Next.Name != gate.ProjectRate {
 		t.Errorf("credits that are not wanted deny nothing")
 	}
