@@ -380,7 +380,7 @@ func (d draw) grant() *access.Grant {
 	if d.flip("given many scopes") {
 		g.Scopes = d.scopes()
 	}
-	g.Bounds = d.bounds()
+	g.Bounds, g.Renewal = d.bounds(), sometimes(d.T, "renewal")
 	return g
 }
 

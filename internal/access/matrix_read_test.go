@@ -49,6 +49,8 @@ import (
 //	until TIME            when those rights end; never if not said
 //	within ENVIRONMENT... where those rights are good; their other bounds as those of keys, after given-
 //	gets ENVIRONMENT      what the default turned out to be
+//	renewal               what is given is a new secret for a key that is there
+//	by RULE               the rule that denies
 //	refusing TARGET=REASON...                                  the targets refused, in order
 //	observing TARGET=REASON...                                 what is only noted, in order; "request" for the whole
 type verdict struct {
@@ -59,6 +61,7 @@ type verdict struct {
 	refusing  []string
 	observing []string
 	gets      *string
+	rule      string
 }
 
 type word struct {
@@ -175,7 +178,7 @@ func (th *theme) key(_ string, words []word) error {
 
 func (th *theme) verdict(line string, words []word) error {
 	head, clauses, err := cut(words, append(boundWords("given-"), "in", "each", "on", "singly", "via", "from", "cleartext", "browser", "origin",
-		"referer", "signed", "secret-until", "secret-minted", "at", "about", "giving", "within", "until", "refusing", "observing", "gets")...)
+		"referer", "signed", "secret-until", "secret-minted", "at", "about", "giving", "within", "until", "renewal", "refusing", "observing", "gets", "by")...)
 	if err != nil {
 		return err
 	}
@@ -193,6 +196,7 @@ func (th *theme) verdict(line string, words []word) error {
 	if gets := clauses["gets"]; gets != nil {
 		v.gets = &gets[0]
 	}
+	v.rule = strings.Join(clauses["by"], " ")
 	if v.attempt, err = th.attempt(head[2], clauses); err != nil {
 		return err
 	}
@@ -278,7 +282,7 @@ func cut(words []word, keywords ...string) (head []string, clauses map[string][]
 		}
 	}
 	for name, clause := range clauses {
-		if len(clause) == 0 && !slices.Contains([]string{"each", "singly", "browser", "cleartext", "signs", "given-signs"}, name) {
+		if len(clause) == 0 && !slices.Contains([]string{"each", "singly", "browser", "cleartext", "signs", "given-signs", "renewal"}, name) {
 			return nil, nil, fmt.Errorf("%q of what?", name)
 		}
 	}

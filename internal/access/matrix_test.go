@@ -182,6 +182,8 @@ func (v *verdict) differs(d access.Decision) string {
 		return d.Reason.String() + " by the rule: " + d.Rule
 	case d.Allowed() != (d.Rule == ""):
 		return "rule " + d.Rule + " with reason " + d.Reason.String()
+	case v.rule != "" && d.Rule != v.rule:
+		return "by the rule: " + d.Rule
 	case v.gets != nil && d.Data.Environment != *v.gets:
 		return "environment " + d.Data.Environment
 	case (v.refusing != nil || d.Allowed()) && !slices.Equal(refusals(&v.attempt, d.Refused), v.refusing):

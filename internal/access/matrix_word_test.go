@@ -204,7 +204,7 @@ func label(t access.Target) string {
 
 func grant(clauses map[string][]string) (*access.Grant, error) {
 	giving := clauses["giving"]
-	g := &access.Grant{}
+	g := &access.Grant{Renewal: clauses["renewal"] != nil}
 	var err error
 	if g.Kind, g.Mode, err = kindAndMode(giving[0], giving[1]); err != nil {
 		return nil, err
