@@ -129,10 +129,10 @@ func (d draw) project(id string) *access.Project {
 func (d draw) ceiling() access.Ceiling {
 	c := access.Ceiling{
 		MaxLifetime:     pick(d, "lasts", []time.Duration{time.Hour, 2 * time.Hour, 1}),
-		Scopes:          pick(d, "most scopes", []access.Scopes{access.EventsWrite | access.KeysWrite, access.ClientScopes, access.AllScopes}),
+		Scopes:          evenly(d.T, "most scopes", []access.Scopes{access.EventsWrite | access.KeysWrite, access.KeysWrite, access.UsersWrite, access.ClientScopes}),
 		RequireNetworks: true, RequireSignature: true,
 	}
-	switch evenly(d.T, "ceiling", []string{"lasts", "scopes", "networks", "signature", "none", "all"}) {
+	switch evenly(d.T, "ceiling", []string{"lasts", "scopes", "scopes", "networks", "signature", "none", "all"}) {
 	case "lasts":
 		return access.Ceiling{MaxLifetime: c.MaxLifetime}
 	case "scopes":
@@ -169,7 +169,7 @@ func (d draw) key(project *access.Project) *access.Key {
 		k.Scopes = d.scopes()
 	}
 	if d.wild("state") {
-		k.State = pick(d, "state", []access.State{access.Active, access.Disabled, access.Quarantined, 9})
+		k.State = evenly(d.T, "state", []access.State{access.Active, access.Disabled, access.Quarantined, 9})
 		k.RevokedAt = pick(d, "revoked", []time.Time{{}, {}, noon, noon.Add(time.Hour)})
 	}
 	if d.wild("secret") || d.wild("ceiling") {
@@ -338,7 +338,16 @@ func (d draw) circumstances() access.Circumstances {
 		c.Signed = pick(d, "signed", []access.Signed{access.SignatureRight, access.SignatureClaimed, access.SignatureWrong, access.Unsigned, 9})
 	}
 	if d.wild("carriage") {
-		c.Via, c.Cleartext, c.Browser = pick(d, "via", []access.Via{access.InHeader, access.InQuery, 0, 9}), rarely(d.T, "cleartext"), d.flip("browser")
+		switch evenly(d.T, "carriage", []string{"place", "browser", "cleartext", "all"}) {
+		case "place":
+			c.Via = pick(d, "via", []access.Via{access.InQuery, access.InHeader, 0, 9})
+		case "browser":
+			c.Browser = true
+		case "cleartext":
+			c.Cleartext = true
+		default:
+			c.Via, c.Cleartext, c.Browser = access.InQuery, rarely(d.T, "cleartext"), true
+		}
 	}
 	if d.wild("secret") {
 		c.SecretUntil, c.SecretMinted = pick(d, "secret until", instants), pick(d, "secret minted", instants)
