@@ -32,7 +32,7 @@ func credentialOf(rq *request) (gate.Credential, error) {
 }
 
 func readCredential(rq *request) (gate.Credential, error) {
-	c := gate.Credential{Circumstances: circumstances(rq), RequestID: rq.id, Client: gate.Client{Agent: clip(access.HideKeysIn(rq.r.UserAgent()), maxAgent)}}
+	c := gate.Credential{Circumstances: circumstances(rq), RequestID: rq.id, Client: gate.Client{Agent: rq.wholeAgent()}}
 	key := ""
 	take := func(value string) bool {
 		if value == "" || value == key {
@@ -64,7 +64,7 @@ func readCredential(rq *request) (gate.Credential, error) {
 			for _, value := range query[name] {
 				if value = strings.TrimSpace(value); value != "" {
 					c.Via = access.InQuery
-					rq.reply.Header().Set("Referrer-Policy", "no-referrer")
+					rq.reply.Header()["Referrer-Policy"] = noReferrer
 				}
 				same = take(value) && same
 			}
@@ -93,8 +93,8 @@ func circumstances(rq *request) access.Circumstances {
 	if origin != "" || referer != "" {
 		c.Origin = access.ParseOrigin(origin, referer)
 	}
-	if rq.signed.scheme = signature.Detect(signatureRequest(rq)); rq.signed.scheme != signature.None {
-		c.Signed = access.SignatureClaimed
+	if signature.Detect(signature.Request{Header: header}) != signature.None {
+		rq.signed, c.Signed = &signed{}, access.SignatureClaimed
 	}
 	return c
 }
@@ -124,13 +124,21 @@ func bearer(value string) (string, error) {
 // and credentials are allowed, because navigator.sendBeacon always asks for them (contracts A5); no answer depends on a
 // cookie, so nothing is given away by it.
 func cross(h http.Header, r *http.Request) {
-	h.Add("Vary", "Origin")
-	if origin := r.Header.Get("Origin"); origin != "" {
-		h.Set("Access-Control-Allow-Origin", origin)
-		h.Set("Access-Control-Allow-Credentials", "true")
-		h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset")
+	h["Vary"] = varyOrigin
+	if origin := r.Header["Origin"]; len(origin) > 0 && origin[0] != "" {
+		h["Access-Control-Allow-Origin"] = origin[:1:1]
+		h["Access-Control-Allow-Credentials"] = withCredentials
+		h["Access-Control-Expose-Headers"] = exposed
 	}
 }
+
+// Header values that are shared: nothing changes them, and what is added to one makes another.
+var (
+	varyOrigin      = []string{"Origin"}
+	withCredentials = []string{"true"}
+	exposed         = []string{"X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"}
+	noReferrer      = []string{"no-referrer"}
+)
 
 // uncross takes back what cross wrote: a page that may not use the key may not read the answer either.
 func uncross(h http.Header) {

@@ -25,7 +25,7 @@ type endpoint[I, O any] struct {
 	Status int                                              // of success; 0: 200
 	Cross  bool                                             // browsers may call it from any origin
 	Cost   int64                                            // credits set aside before; 0: it costs none
-	Price  func(O) int64                                    // the credits it came to; nil: Cost
+	Price  func(O) int64                                    // the credits that what had a Cost came to; nil: Cost
 	Long   bool                                             // the answer may take long: whether it is still allowed is asked again
 	Body   body                                             // how problems are shaped
 	Doc    doc
@@ -87,9 +87,11 @@ func mount[I, O any](a *API, e endpoint[I, O]) {
 				defer a.watch(rq, permit, attempt)()
 			}
 			out, err := e.Do(rq.ctx(), permit, in)
-			if err := a.settle(rq, permit, e.credits(out, err)); err != nil {
-				drop(out)
-				return err
+			if e.Cost > 0 {
+				if err := a.settle(rq, permit, e.credits(out, err)); err != nil {
+					drop(out)
+					return err
+				}
 			}
 			if err != nil {
 				return rq.interrupted(err)
@@ -109,7 +111,7 @@ func admit[I, O any](a *API, rq *request, e *endpoint[I, O]) (in I, permit gate.
 	if err != nil {
 		return in, permit, attempt, err
 	}
-	rq.caller = caller
+	rq.caller.project = caller.Project()
 	if !wrong {
 		if in, err = e.Read(rq); err != nil {
 			return in, permit, attempt, err

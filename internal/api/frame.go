@@ -29,8 +29,8 @@ type request struct {
 	row    *row
 	id     string
 	from   proxy.Client // who sent it, as far as the connection and trusted proxies say
-	caller gate.Caller  // set before Read, on a row that needs a key
-	signed signed       // what is known of its signature
+	caller caller       // set before Read, on a row that needs a key
+	signed *signed      // what is known of its signature; nil: it has none
 	sdk    string       // the library that the body says it was sent with
 	shown  access.Text  // the credential
 	line   line
@@ -39,12 +39,21 @@ type request struct {
 
 	watched watched // of an answer that takes long
 
+	agentText  string // what wholeAgent found
+	agentKnown bool
+
 	lent     *bytes.Buffer // the body's buffer
 	reserved int64         // of the memory for bodies
 	broken   bool          // the answer stopped half-way, so the connection must not look as if it had ended well
 }
 
 func (rq *request) ctx() context.Context { return rq.r.Context() }
+
+// caller is what a Read may know of who asks.
+type caller struct{ project string }
+
+// Project is the id of the caller's project.
+func (c caller) Project() string { return c.project }
 
 // line is the one wide log line of a request. It never holds a secret: no query string, no header that carries one.
 type line struct {
@@ -249,7 +258,15 @@ func methodName(method string) string {
 }
 
 // agent is what the sender calls itself, fit to be kept.
-func (rq *request) agent() string { return clip(access.HideKeysIn(rq.r.UserAgent()), 120) }
+func (rq *request) agent() string { return clip(rq.wholeAgent(), 120) }
+
+// wholeAgent is the same, at a greater length.
+func (rq *request) wholeAgent() string {
+	if !rq.agentKnown {
+		rq.agentText, rq.agentKnown = clip(access.HideKeysIn(rq.r.UserAgent()), maxAgent), true
+	}
+	return rq.agentText
+}
 
 func clip(s string, limit int) string {
 	if len(s) <= limit {

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"net/http"
 	"reflect"
-	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -217,24 +217,47 @@ func writeReceipt(rq *request, in event.Receipt) error {
 // sdkLook is how much of a body is looked at for the name of the library that sent it.
 const sdkLook = 8 << 10
 
-var sdkNames = [...]*regexp.Regexp{
-	regexp.MustCompile(`"\$lib"\s*:\s*"([A-Za-z0-9@/._-]{1,64})"`),
-	regexp.MustCompile(`"\$lib_version"\s*:\s*"([A-Za-z0-9+._-]{1,32})"`),
-}
-
 // sdkOf is the library that a payload names, as the clients of contracts A2 do: its name and version. It is shown to
 // admins who want to know who still uses a key, and decides nothing.
 func sdkOf(text []byte) string {
 	text = text[:min(len(text), sdkLook)]
-	if !bytes.Contains(text, []byte(`"$lib`)) {
-		return ""
-	}
-	name := sdkNames[0].FindSubmatch(text)
+	name := wordOf(text, `"$lib"`, 64)
 	if name == nil {
 		return ""
 	}
-	if version := sdkNames[1].FindSubmatch(text); version != nil {
-		return string(name[1]) + " " + string(version[1])
+	if version := wordOf(text, `"$lib_version"`, 32); version != nil {
+		return string(name) + " " + string(version)
 	}
-	return string(name[1])
+	return string(name)
+}
+
+// wordOf finds the member of a JSON text, wherever it stands, whose value is a string of letters, digits and a few marks;
+// nil when there is none.
+func wordOf(text []byte, member string, most int) []byte {
+	const space = " \t\r\n"
+	for {
+		at := bytes.Index(text, []byte(member))
+		if at < 0 {
+			return nil
+		}
+		text = bytes.TrimLeft(text[at+len(member):], space)
+		value, ok := bytes.CutPrefix(text, []byte(":"))
+		if !ok {
+			continue
+		}
+		if value, ok = bytes.CutPrefix(bytes.TrimLeft(value, space), []byte(`"`)); !ok {
+			continue
+		}
+		n := 0
+		for n < len(value) && n <= most && inWord(value[n]) {
+			n++
+		}
+		if n > 0 && n <= most && n < len(value) && value[n] == '"' {
+			return value[:n]
+		}
+	}
+}
+
+func inWord(c byte) bool {
+	return 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("@/._+-", c) >= 0
 }

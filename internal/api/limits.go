@@ -1,7 +1,6 @@
 package api
 
 import (
-	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -19,24 +18,35 @@ func writeLimits(h http.Header, c gate.Charged, at time.Time) {
 	if c.Next.Name == "" {
 		return
 	}
-	policies := make([]byte, 0, 128)
+	// All values are one text, cut up: this is on the way of every request.
+	var room [512]byte
+	var ends [5]int
+	text := room[:0]
 	for i := range c.All {
 		if c.All[i].Name == "" {
 			continue
 		}
-		if len(policies) > 0 {
-			policies = append(policies, ", "...)
+		if len(text) > 0 {
+			text = append(text, ", "...)
 		}
-		policies = appendQuoted(policies, c.All[i].Name)
-		policies = strconv.AppendInt(append(policies, ";q="...), c.All[i].Most, 10)
-		policies = strconv.AppendInt(append(policies, ";w="...), max(1, seconds(c.All[i].Window)), 10)
+		text = appendQuoted(text, c.All[i].Name)
+		text = strconv.AppendInt(append(text, ";q="...), c.All[i].Most, 10)
+		text = strconv.AppendInt(append(text, ";w="...), max(1, seconds(c.All[i].Window)), 10)
 	}
-	left := appendQuoted(make([]byte, 0, 48), c.Next.Name)
-	left = strconv.AppendInt(append(left, ";r="...), c.Next.Left, 10)
-	left = strconv.AppendInt(append(left, ";t="...), seconds(c.Next.Reset), 10)
-	values := [5]string{
-		string(policies), string(left), strconv.FormatInt(c.Next.Most, 10), strconv.FormatInt(c.Next.Left, 10),
-		strconv.FormatInt(at.Add(c.Next.Reset+time.Second-1).Unix(), 10),
+	ends[0] = len(text)
+	text = appendQuoted(text, c.Next.Name)
+	text = strconv.AppendInt(append(text, ";r="...), c.Next.Left, 10)
+	text = strconv.AppendInt(append(text, ";t="...), seconds(c.Next.Reset), 10)
+	ends[1] = len(text)
+	text = strconv.AppendInt(text, c.Next.Most, 10)
+	ends[2] = len(text)
+	text = strconv.AppendInt(text, c.Next.Left, 10)
+	ends[3] = len(text)
+	text = strconv.AppendInt(text, at.Add(c.Next.Reset+time.Second-1).Unix(), 10)
+	ends[4] = len(text)
+	whole, values, start := string(text), new([5]string), 0
+	for i, end := range ends {
+		values[i], start = whole[start:end], end
 	}
 	h["Ratelimit-Policy"] = values[0:1:1]
 	h["Ratelimit"] = values[1:2:2]
@@ -50,4 +60,4 @@ func appendQuoted(to []byte, name string) []byte {
 }
 
 // seconds rounds up, so that nobody comes too early.
-func seconds(d time.Duration) int64 { return int64(math.Ceil(d.Seconds())) }
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }

@@ -15,7 +15,6 @@ import (
 // signed is what is known of a request's signature on its way through the frame: its headers are checked before the body
 // is read, the body when it is there, and last of all it is used up.
 type signed struct {
-	scheme   signature.Scheme
 	verified signature.Verified
 	pending  bool             // the headers are right, and the body has not been seen
 	right    bool             // the body was right too
@@ -32,7 +31,7 @@ func signatureRequest(rq *request) signature.Request {
 // with, and a signature that is meant for somebody else, leave the request unsigned. wrong says that the body need not be
 // read: the policy will refuse.
 func (a *API) checkSignature(rq *request, caller gate.Caller) (out gate.Caller, wrong bool) {
-	if rq.signed.scheme == signature.None {
+	if rq.signed == nil {
 		return caller, false
 	}
 	material := a.cfg.Keys.Material(caller.KeyID())
@@ -63,7 +62,7 @@ func (rq *request) checkBody(received []byte) error {
 			return rq.digestProblem(err)
 		}
 	}
-	if !rq.signed.pending {
+	if rq.signed == nil || !rq.signed.pending {
 		return nil
 	}
 	rq.signed.pending = false
@@ -84,7 +83,10 @@ func (rq *request) checkBody(received []byte) error {
 // proven is the caller with the verdict on the signature, now that the body was read. The nonce is used up here, and not
 // before: else anybody could use up others'.
 func (a *API) proven(rq *request, caller gate.Caller) (gate.Caller, error) {
-	s := &rq.signed
+	s := rq.signed
+	if s == nil {
+		return caller, nil
+	}
 	if s.pending { // nothing has read a body
 		if err := rq.checkBody(nil); err != nil {
 			return caller, err
