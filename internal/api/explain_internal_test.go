@@ -7,6 +7,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/ledger"
 )
 
 // Promise: of a decision every rule is shown in the order of the policy, those that failed with their reasons; of one by a
@@ -76,4 +77,40 @@ func TestDifferences(t *testing.T) {
 	if d := difference("signature base:\na", "a\n"+key); d == nil || strings.Contains(d.Theirs, "ThisIs") {
 		t.Errorf("%+v", d)
 	}
+}
+
+// Promise: what is to be told apart is read as a list of the names that are shown, each once, or not at all.
+func FuzzBreakdown(f *testing.F) {
+	for _, text := range []string{"", "none", "key", "key,outcome", "network,event,environment,action,reason,outcome,key", "key,key", ",", "none,key"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		by, err := breakdown(text)
+		if err != nil || text == "" || text == "none" {
+			return
+		}
+		var names []string
+		for i, name := range ledger.BreakdownNames() {
+			if by&(1<<i) != 0 {
+				names = append(names, name)
+			}
+		}
+		given := strings.Split(text, ",")
+		slices.Sort(names)
+		if slices.Sort(given); !slices.Equal(given, names) {
+			t.Fatalf("%q is read as %v", text, names)
+		}
+	})
+}
+
+// Promise: a network is read only when counts can be about it, whatever is sent for one.
+func FuzzNetworkNamed(f *testing.F) {
+	for _, text := range []string{"", "203.0.113.7", "203.0.113.0/24", "203.0.113.7/24", "10.0.0.0/8", "2001:db8::/48", "::ffff:203.0.113.0/120", "fe80::1%eth0"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if p, err := networkNamed(text); err == nil && text != "" && (p != ledger.NetworkOf(p.Addr()) || p != p.Masked()) {
+			t.Fatalf("%q is read as %v", text, p)
+		}
+	})
 }

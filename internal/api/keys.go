@@ -40,6 +40,7 @@ type Key struct {
 	Former        []FormerSecret   `json:"former" doc:"Secrets that were replaced and still work, the oldest first."`
 	Exposed       string           `json:"exposed,omitzero" enum:"url,cleartext,browser" doc:"Where the present secret was seen, when others may have seen it too."`
 	ExposedAt     *time.Time       `json:"exposed_at,omitempty" nullable:"false"`
+	LastUsed      *KeyUse          `json:"last_used,omitempty" nullable:"false" doc:"In lists and when the key is read: its last use with success; left out when it was never used."`
 	Advice        []keyring.Advice `json:"advice" doc:"What should be done about the key."`
 	Source        string           `json:"source" enum:"stored,configuration" doc:"Keys of the server's configuration cannot be changed here."`
 	CreatedAt     time.Time        `json:"created_at"`
@@ -190,7 +191,7 @@ func mountKeys(a *API) {
 			for i, r := range records {
 				page.Data[i] = a.keyView(r)
 			}
-			return page, nil
+			return page, a.addLastUses(ctx, permit, page.Data)
 		},
 		Doc: doc{ID: "listKeys", Tag: "Keys", Summary: "List keys", Text: "Oldest first, revoked ones too. A test key sees test keys only."},
 	})
@@ -199,7 +200,12 @@ func mountKeys(a *API) {
 		Read: readKey(a), Wants: oneKey.wants,
 		Do: func(ctx context.Context, permit gate.Permit, in oneKey) (Key, error) {
 			record, err := ring.Get(ctx, permit, in.ID)
-			return a.keyView(record), err
+			if err != nil {
+				return Key{}, err
+			}
+			one := []Key{a.keyView(record)}
+			err = a.addLastUses(ctx, permit, one)
+			return one[0], err
 		},
 		Write: writeKey(200),
 		Doc:   doc{ID: "readKey", Tag: "Keys", Summary: "Read a key", Problems: []problem.Code{problem.NotFound}, Version: true},

@@ -11,6 +11,15 @@ import (
 	"github.com/weir-analytics/weir/internal/problem"
 )
 
+// KeyUse is the last time a key was used with success.
+type KeyUse struct {
+	At         time.Time `json:"at"`
+	Address    string    `json:"address" doc:"Empty when it was not known."`
+	Agent      string    `json:"user_agent,omitzero"`
+	SDK        string    `json:"sdk,omitzero" doc:"The library that was used, if it said so."`
+	Generation int       `json:"generation" doc:"Of the secret that was used."`
+}
+
 // KeyClient is who used a key: a program in a network, with one of the key's secrets.
 type KeyClient struct {
 	Generation int       `json:"generation" doc:"Of the secret that was used."`
@@ -114,6 +123,21 @@ func mountKeyUse(a *API) {
 				"Of more than 2,000 shapes on a day the others are counted together.",
 		},
 	})
+}
+
+// addLastUses adds to keys when they were last used.
+func (a *API) addLastUses(ctx context.Context, permit gate.Permit, keys []Key) error {
+	ids := make([]string, len(keys))
+	for i := range keys {
+		ids[i] = keys[i].ID
+	}
+	uses, err := a.cfg.Ledger.LastUsed(ctx, permit, ids)
+	for i := range keys {
+		if u, ok := uses[keys[i].ID]; ok {
+			keys[i].LastUsed = &KeyUse{At: u.At, Address: shownAddress(u.Address), Agent: u.Client.Agent, SDK: u.Client.SDK, Generation: u.Generation}
+		}
+	}
+	return err
 }
 
 func readKeyUse(a *API) func(*request) (listKeyUse, error) {

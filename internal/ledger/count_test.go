@@ -536,3 +536,17 @@ func TestShapesAreNamedApart(t *testing.T) {
 		t.Error("a shape has two names")
 	}
 }
+
+// Promise: whatever a User-Agent says, its family is a part of it or a browser's name, and costs no memory.
+func FuzzFamily(f *testing.F) {
+	for _, agent := range []string{"", "curl/8.1", "Mozilla/5.0 (X11) Chrome/1 Mobile Safari/1", "Mozilla/ ", "a/b(c;d", "/9"} {
+		f.Add(agent)
+	}
+	browsers := []string{"Firefox", "Edge", "Opera", "Chrome", "HeadlessChrome", "Safari", "Mozilla"}
+	f.Fuzz(func(t *testing.T, agent string) {
+		got := family(agent)
+		if len(got) > len(agent) || !strings.HasPrefix(agent, got) && !(strings.HasPrefix(agent, "Mozilla/") && slices.Contains(browsers, got)) {
+			t.Fatalf("%q is of %q", agent, got)
+		}
+	})
+}

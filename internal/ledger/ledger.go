@@ -147,9 +147,8 @@ func New(store Store, cfg Config) (*Ledger, error) {
 
 // Deny takes one no. It returns at once.
 func (l *Ledger) Deny(d gate.Denial) {
-	clean(&d)
 	l.anyShard().deny(&d, l.limits.shapes/shardCount)
-	if l.denials.add(d, l.limits) {
+	if l.denials.add(&d, l.limits) {
 		l.stats.kept.Add(1)
 	} else {
 		l.stats.counted.Add(1)

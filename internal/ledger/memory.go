@@ -49,8 +49,25 @@ type share struct {
 	hour                 int64
 }
 
-// add queues a denial if there is room, and reports whether there was.
-func (q *denials) add(d gate.Denial, most limits) (queued bool) {
+// add queues a denial if there is room, and reports whether there was. Only then is it made fit to be kept, so that a
+// flood costs little.
+func (q *denials) add(d *gate.Denial, most limits) (queued bool) {
+	whole, room := q.room(d, most)
+	if !room {
+		return false
+	}
+	clean(d)
+	if !whole {
+		slim(d)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.queue = append(q.queue, *d)
+	return true
+}
+
+// room takes one of the places for denials of a kind, and says whether it is one for a whole denial.
+func (q *denials) room(d *gate.Denial, most limits) (whole, room bool) {
 	s := share{d.Project, d.KeyID, d.Reason, numberOf(d.At.UnixMicro(), hour)}
 	if d.Project == "" {
 		s.key = "" // anybody can claim any key: such names are not worth a share of their own
@@ -59,13 +76,10 @@ func (q *denials) add(d gate.Denial, most limits) (queued bool) {
 	defer q.mu.Unlock()
 	n := q.count(s, most.shapes)
 	if *n >= most.perShare || len(q.queue) >= most.denials {
-		return false
+		return false, false
 	}
-	if *n++; *n > most.whole {
-		slim(&d)
-	}
-	q.queue = append(q.queue, d)
-	return true
+	*n++
+	return *n <= most.whole, true
 }
 
 // slim leaves of a denial what is short.
