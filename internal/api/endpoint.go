@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -135,6 +136,9 @@ func admit[I, O any](a *API, rq *request, e *endpoint[I, O]) (in I, permit gate.
 		return in, permit, attempt, err
 	}
 	rq.line.admitted(permit)
+	if permit.Sender().Via == access.InQuery && permit.Key().Kind == access.Secret {
+		rq.reply.Header().Set("Weir-Warning", "a secret key in a URL is exposed: send it in a header, and rotate it")
+	}
 	writeLimits(rq.reply.Header(), permit.Charged(), permit.At())
 	return in, permit, attempt, nil
 }
@@ -186,6 +190,9 @@ func (a *API) add(r row) {
 // credential meets the gate. wrong says that the signature is not right, for the policy to refuse.
 func (a *API) identify(rq *request, action access.Action) (caller gate.Caller, wrong bool, err error) {
 	credential, err := credentialOf(rq)
+	if p, ok := errors.AsType[*problem.Error](err); ok && (p.Code == problem.TwoCredentials || p.Code == problem.MalformedKey) {
+		return gate.Caller{}, false, a.cfg.Gate.Refuse(credential, action, p)
+	}
 	if err != nil {
 		return gate.Caller{}, false, err
 	}

@@ -234,6 +234,7 @@ func (c Caller) By(sdk string) Caller {
 // Reasons of a denial for which there is no key to ask the policy about.
 const (
 	noCredential = "no_credential"
+	twoKeys      = "two_credentials"
 	badForm      = "malformed"
 	badChecksum  = "mistyped"
 	unknownKey   = "unknown_key"
@@ -265,6 +266,16 @@ func (g *Gate) Identify(ctx context.Context, c Credential, action access.Action)
 		return Caller{}, g.tooMany(c, g.deny(caller, &attempt, d, access.ExplainScreen))
 	}
 	return caller, nil
+}
+
+// Refuse records a credential that cannot be told from the request: it holds two, or something that is none. What is
+// answered is p, with the name of the decision.
+func (g *Gate) Refuse(c Credential, action access.Action, p *problem.Error) error {
+	reason := badForm
+	if p.Code == problem.TwoCredentials {
+		reason = twoKeys
+	}
+	return g.stranger(c, action, "", reason, p)
 }
 
 // find looks the credential up. The reason is empty when there is such a key, and the caller is whole.
