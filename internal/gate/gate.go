@@ -251,19 +251,20 @@ func (g *Gate) Identify(ctx context.Context, c Credential, action access.Action)
 	if c.Signed != access.Unsigned {
 		c.Signed = access.SignatureClaimed // nobody can have checked it without the key
 	}
-	caller, reason := g.find(c, action)
+	caller := Caller{credential: c, action: action}
+	reason := g.find(&caller)
 	attempt := access.Attempt{Action: action, At: g.now(), Circumstances: caller.credential.Circumstances}
 	if reason == "" {
-		g.expose(ctx, caller)
+		g.expose(ctx, &caller)
 	}
 	if d := access.ScreenCarriage(&attempt); !d.Allowed() {
-		return Caller{}, g.carriedBadly(caller, reason, &attempt, d)
+		return Caller{}, g.carriedBadly(&caller, reason, &attempt, d)
 	}
 	if reason != "" {
-		return Caller{}, g.notFound(caller, reason)
+		return Caller{}, g.notFound(&caller, reason)
 	}
 	if d := access.Screen(caller.entry.Key, &attempt); !d.Allowed() {
-		return Caller{}, g.tooMany(c, g.deny(caller, &attempt, d, access.ExplainScreen))
+		return Caller{}, g.tooMany(c, g.deny(&caller, &attempt, d, access.ExplainScreen))
 	}
 	return caller, nil
 }
@@ -278,15 +279,14 @@ func (g *Gate) Refuse(c Credential, action access.Action, p *problem.Error) erro
 	return g.stranger(c, action, "", reason, p)
 }
 
-// find looks the credential up. The reason is empty when there is such a key, and the caller is whole.
-func (g *Gate) find(c Credential, action access.Action) (caller Caller, reason string) {
-	caller = Caller{credential: c, action: action}
-	parsed, err := access.ParseKey(c.Key.Reveal())
+// find looks the caller's credential up. The reason is empty when there is such a key, and the caller is whole.
+func (g *Gate) find(caller *Caller) (reason string) {
+	parsed, err := access.ParseKey(caller.credential.Key.Reveal())
 	switch {
 	case errors.Is(err, access.ErrKeyChecksum):
-		return caller, badChecksum
+		return badChecksum
 	case err != nil:
-		return caller, badForm
+		return badForm
 	}
 	caller.lookup = parsed.Lookup
 	entry, found := g.keys.Lookup(parsed.Lookup)
@@ -299,9 +299,9 @@ func (g *Gate) find(c Credential, action access.Action) (caller Caller, reason s
 		}
 	}
 	if !found || !same {
-		return caller, unknownKey
+		return unknownKey
 	}
-	return caller, ""
+	return ""
 }
 
 // shown notes which secret was shown.
@@ -310,7 +310,7 @@ func (c *Caller) shown(f *Former) {
 }
 
 // notFound is the answer to a credential for which there is no key.
-func (g *Gate) notFound(caller Caller, reason string) error {
+func (g *Gate) notFound(caller *Caller, reason string) error {
 	switch reason {
 	case badForm:
 		return g.stranger(caller.credential, caller.action, "", reason, malformed(access.ErrKeyForm))
@@ -325,7 +325,7 @@ func malformed(err error) *problem.Error {
 }
 
 // carriedBadly answers a credential that was sent in cleartext: the same, be it good or not, and with the same work.
-func (g *Gate) carriedBadly(caller Caller, unknown string, attempt *access.Attempt, d access.Decision) error {
+func (g *Gate) carriedBadly(caller *Caller, unknown string, attempt *access.Attempt, d access.Decision) error {
 	if unknown == "" {
 		return g.deny(caller, attempt, d, access.ExplainScreen)
 	}
@@ -340,7 +340,7 @@ func (g *Gate) carriedBadly(caller Caller, unknown string, attempt *access.Attem
 // expose notes that a secret was seen where it should not be, whatever becomes of the request. What is public cannot be
 // exposed, nor what was replaced and has ended. A URL is in logs on its way also where the project takes secrets from one; what a project lets its own pages
 // hold is its own affair.
-func (g *Gate) expose(ctx context.Context, caller Caller) {
+func (g *Gate) expose(ctx context.Context, caller *Caller) {
 	key, c, now := caller.entry.Key, &caller.credential, g.now()
 	if key.Kind != access.Secret || !c.SecretUntil.IsZero() && !now.Before(c.SecretUntil) {
 		return
@@ -366,15 +366,14 @@ func (g *Gate) Admit(ctx context.Context, caller Caller, attempt access.Attempt,
 	if caller.entry.Key == nil {
 		panic("gate: Admit without a caller from Identify")
 	}
-	caller, found := g.again(caller)
-	if !found {
+	if !g.again(&caller) {
 		return Permit{}, g.refuse(caller.credential, caller.action, caller.lookup.ID(), unknownKey, notAccepted())
 	}
 	key := caller.entry.Key
 	attempt.Action, attempt.Circumstances, attempt.At = caller.action, caller.credential.Circumstances, g.now()
 	d := access.Decide(key, &attempt)
 	if !d.Allowed() {
-		return Permit{}, g.deny(caller, &attempt, d, access.Explain)
+		return Permit{}, g.deny(&caller, &attempt, d, access.Explain)
 	}
 	charge := Charge{
 		RequestID: caller.credential.RequestID, At: attempt.At, Requests: cost.Requests, Credits: cost.Credits,
@@ -383,10 +382,10 @@ func (g *Gate) Admit(ctx context.Context, caller Caller, attempt access.Attempt,
 	var charged Charged
 	if key.Kind != access.Operator {
 		if charged = g.limits.Take(ctx, charge); charged.Over != "" {
-			return Permit{}, g.limit(caller, &attempt, charged)
+			return Permit{}, g.limit(&caller, &attempt, charged)
 		}
 	}
-	g.record(caller, &attempt, d)
+	g.record(&caller, &attempt, &d)
 	return Permit{caller: caller, data: d.Data, refused: d.Refused, at: attempt.At, charge: charge, charged: charged}, nil
 }
 
@@ -398,15 +397,15 @@ type Cost struct {
 }
 
 // again looks a caller up once more.
-func (g *Gate) again(caller Caller) (Caller, bool) {
+func (g *Gate) again(caller *Caller) bool {
 	entry, found := g.keys.Lookup(caller.lookup)
 	if !found {
-		return caller, false
+		return false
 	}
 	caller.entry = entry
 	secret, known := entry.secret(caller.generation)
 	caller.shown(&secret)
-	return caller, known
+	return known
 }
 
 // secret is what there is to know of a secret of the key, be it the present one or one that was replaced, and false when it
@@ -433,15 +432,15 @@ func (g *Gate) Settle(ctx context.Context, p Permit, credits int64) error {
 	}
 	charged := Charged{Over: over, Next: p.charged.counter(over), All: p.charged.All, Down: p.charged.Down}
 	attempt := access.Attempt{Action: p.caller.action, At: g.now(), Circumstances: p.caller.credential.Circumstances}
-	return g.limit(p.caller, &attempt, charged)
+	return g.limit(&p.caller, &attempt, charged)
 }
 
 // Watch reports whether what was permitted would still be: the key may have been revoked, narrowed or have expired since.
 // The attempt is the one that was admitted. It is for answers that take long, and records nothing for a yes.
 func (g *Gate) Watch(p Permit, attempt access.Attempt) error {
 	p.must()
-	caller, found := g.again(p.caller)
-	if !found {
+	caller := p.caller
+	if !g.again(&caller) {
 		return g.refuse(caller.credential, caller.action, caller.lookup.ID(), unknownKey, notAccepted())
 	}
 	attempt.Action, attempt.Circumstances, attempt.At = caller.action, caller.credential.Circumstances, g.now()
@@ -457,13 +456,13 @@ func (g *Gate) Watch(p Permit, attempt access.Attempt) error {
 		}
 	}
 	if !d.Allowed() {
-		return g.deny(caller, &attempt, d, access.Explain)
+		return g.deny(&caller, &attempt, d, access.Explain)
 	}
 	return nil
 }
 
 // record writes a yes, and what it does not cover.
-func (g *Gate) record(caller Caller, attempt *access.Attempt, d access.Decision) {
+func (g *Gate) record(caller *Caller, attempt *access.Attempt, d *access.Decision) {
 	g.recordItems(caller, attempt, d.Refused, false)
 	g.recordItems(caller, attempt, d.Observed, true)
 	unnamed, _ := caller.entry.Key.Default()
@@ -502,7 +501,7 @@ func (g *Gate) tooMany(c Credential, err error) error {
 func (g *Gate) refuse(c Credential, action access.Action, keyID, reason string, p *problem.Error) error {
 	p.DecisionID = g.newID()
 	g.ledger.Deny(Denial{
-		ID: p.DecisionID, At: g.now(), KeyID: keyID, Action: action, Reason: reason, Count: 1, Sender: Caller{credential: c}.sender(),
+		ID: p.DecisionID, At: g.now(), KeyID: keyID, Action: action, Reason: reason, Count: 1, Sender: (&Caller{credential: c}).sender(),
 	})
 	return p
 }
@@ -510,7 +509,7 @@ func (g *Gate) refuse(c Credential, action access.Action, keyID, reason string, 
 // explainer is Explain, or ExplainScreen where the body has not been read.
 type explainer func(*access.Key, *access.Attempt) access.Explanation
 
-func (g *Gate) deny(caller Caller, attempt *access.Attempt, d access.Decision, explain explainer) error {
+func (g *Gate) deny(caller *Caller, attempt *access.Attempt, d access.Decision, explain explainer) error {
 	t := firstRefused(attempt, d)
 	p := Problem(d.Reason, caller.entry.Key, attempt, t)
 	entry := g.entry(caller, attempt, d.Reason.String(), d.Rule)
@@ -526,7 +525,7 @@ func (g *Gate) deny(caller Caller, attempt *access.Attempt, d access.Decision, e
 
 // recordItems writes the items that were refused while others were allowed, or that restrictions which are only
 // observed object to: one entry for each distinct reason, environment and event name.
-func (g *Gate) recordItems(caller Caller, attempt *access.Attempt, items []access.Refusal, observed bool) {
+func (g *Gate) recordItems(caller *Caller, attempt *access.Attempt, items []access.Refusal, observed bool) {
 	if len(items) == 0 {
 		return
 	}
@@ -603,7 +602,7 @@ func questionable(attempt *access.Attempt, faults []access.Refusal) []int {
 // maxSteps bounds what is kept of an explanation: a batch can fail in as many ways as it has items.
 const maxSteps = 32
 
-func (g *Gate) entry(caller Caller, attempt *access.Attempt, reason, rule string) Denial {
+func (g *Gate) entry(caller *Caller, attempt *access.Attempt, reason, rule string) Denial {
 	key := caller.entry.Key
 	return Denial{
 		ID: g.newID(), At: attempt.At, Organization: key.Project.Organization, Project: key.Project.ID,
@@ -612,7 +611,7 @@ func (g *Gate) entry(caller Caller, attempt *access.Attempt, reason, rule string
 	}
 }
 
-func (c Caller) sender() Sender {
+func (c *Caller) sender() Sender {
 	return Sender{
 		Address: c.credential.Address, Origin: c.credential.Origin.String(), Via: c.credential.Via, Signed: c.credential.Signed,
 		Client: c.credential.Client, RequestID: c.credential.RequestID,

@@ -50,7 +50,7 @@ func (c *Charged) counter(name string) Counter {
 }
 
 // limit records a denial by a limit.
-func (g *Gate) limit(caller Caller, attempt *access.Attempt, charged Charged) error {
+func (g *Gate) limit(caller *Caller, attempt *access.Attempt, charged Charged) error {
 	p := overLimit(charged)
 	entry := g.entry(caller, attempt, charged.Over, "limit "+charged.Over)
 	if len(attempt.Targets) > 0 {
