@@ -3,6 +3,7 @@ package access_test
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -123,6 +124,48 @@ func TestModesNeverMeet(t *testing.T) {
 		}
 	})
 	met.check(t, "allowed to live", "allowed to test")
+}
+
+// Promise: the environments that a key says it reaches are those that Decide lets it use, by name and by default, also where
+// the restriction to some is only observed.
+func TestReachAgreesWithDecide(t *testing.T) {
+	t.Parallel()
+	met := tally{}
+	rapid.Check(t, func(t *rapid.T) {
+		d := draw{T: t, focus: "environment"}
+		key := &access.Key{ID: "key_1", Project: d.project(projectIDs[0]), Kind: access.Secret, Mode: d.mode("key"), Scopes: access.AllScopes}
+		key.Environments, key.Observe = d.bounds().Environments, pick(d, "observe", []access.Restriction{0, access.ByEnvironment, access.ByNetwork})
+		var reached []access.Environment
+		for _, name := range names {
+			env, reason := key.Resolve(name)
+			a := access.Attempt{Action: access.RunSQL, At: noon, Circumstances: access.Circumstances{Via: access.InHeader}, Targets: []access.Target{{Environment: name}}}
+			decision := access.Decide(key, &a)
+			if reason != decision.Reason || decision.Allowed() && env.Name != decision.Data.Environment {
+				t.Fatalf("%q resolves to %v, %s; decided is %s of %q", name, env, reason, decision.Reason, decision.Data.Environment)
+			}
+			if by, ok := key.Default(); name == "" && (ok != decision.Allowed() || by != env) {
+				t.Fatalf("the default is %v, %v, and %v by name", by, ok, env)
+			}
+			if decision.Allowed() && name != "" {
+				reached = append(reached, env)
+			}
+			met[reason.String()]++
+			met[reason.String()+map[bool]string{true: ", noted"}[len(decision.Observed) > 0]]++
+		}
+		reach := key.Reachable()
+		byName := func(a, b access.Environment) int { return strings.Compare(a.Name, b.Name) }
+		if !slices.IsSortedFunc(reach, func(a, b access.Environment) int {
+			return slices.Index(key.Project.Environments, a) - slices.Index(key.Project.Environments, b)
+		}) {
+			t.Fatalf("reaches %v out of the project's order", reach)
+		}
+		slices.SortFunc(reach, byName)
+		slices.SortFunc(reached, byName)
+		if !slices.Equal(reach, reached) {
+			t.Fatalf("reaches %v, and is let use %v", reach, reached)
+		}
+	})
+	met.check(t, "allowed", "allowed, noted", "environment_not_allowed", "environment_unknown")
 }
 
 // Promise: a decision depends on nothing but its inputs, and changes none of them.
