@@ -3,6 +3,7 @@ package access_test
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -204,6 +205,31 @@ func allowsPage(d access.Domain, page access.Origin) bool {
 	key.Domains = []access.Domain{d}
 	attempt := access.Attempt{Action: access.HoldKey, At: noon, Circumstances: access.Circumstances{Via: access.InHeader, Origin: page}}
 	return access.Decide(key, &attempt).Allowed()
+}
+
+// Promise: one event pattern covers another exactly when every name of the other is one of its own.
+func TestPatternsCoverTheirNames(t *testing.T) {
+	t.Parallel()
+	all := append(patterns, "", "a", "a*", "a**", "*a", "**", "signup*x")
+	met := tally{}
+	for _, inner := range all {
+		for _, outer := range all {
+			within := (&access.Bounds{Events: []string{inner}}).Exceeds(&access.Bounds{Events: []string{outer}}) == ""
+			every := true
+			begin, open := strings.CutSuffix(inner, "*")
+			for _, name := range map[bool][]string{false: {inner}, true: {begin, begin + "zq", begin + "*"}}[open] {
+				key := sampleKey()
+				key.Events = []string{outer}
+				attempt := access.Attempt{Action: access.WriteEvents, At: noon, Circumstances: access.Circumstances{Via: access.InHeader}, Targets: []access.Target{{Event: name}}}
+				every = every && access.Decide(key, &attempt).Allowed()
+			}
+			if within != every {
+				t.Errorf("%q covers %q: %v; allows its names: %v", outer, inner, within, every)
+			}
+			met[map[bool]string{true: "covers", false: "does not"}[within]]++
+		}
+	}
+	met.check(t, "covers", "does not")
 }
 
 // Promise: the carriage is judged by the attempt alone, whatever the key is, and as Screen and Decide judge it.
