@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -114,6 +115,50 @@ func FuzzParameters(f *testing.F) {
 		}
 		if in.Limit < 0 || in.Limit > 1000 || in.Event != values.Get("event") {
 			t.Fatalf("read %+v of %q", in, query)
+		}
+	})
+}
+
+// Promise: an If-Match is the version that an ETag of ours names, or any; whatever else stands there is told apart.
+func FuzzVersion(f *testing.F) {
+	for _, seed := range []string{"", "*", `"1"`, `"01"`, `W/"1"`, `"1", "2"`, `""`, `"`, `"-1"`, `"9223372036854775807"`, `"9223372036854775808"`, `"+1"`, "1"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, tag string) {
+		n, err := versionOf(tag)
+		var p *problem.Error
+		switch {
+		case err != nil && (!errors.As(err, &p) || p.Code != problem.PreconditionFailed || len(p.Fields) != 1 || n != 0):
+			t.Fatalf("refused with %v", err)
+		case err == nil && n == 0 && tag != "" && tag != "*", n < 0:
+			t.Fatalf("%q stands for %d", tag, n)
+		case err == nil && n > 0 && etag(n) != tag:
+			t.Fatalf("%q was taken for %s", tag, etag(n))
+		}
+	})
+}
+
+// Promise: the library that a payload names is the one that an expression finds, whatever else is in the payload.
+func FuzzLibrary(f *testing.F) {
+	for _, seed := range []string{
+		`{"$lib":"js","$lib_version":"1.2.0"}`, `{"$lib" : "a" }`, `"$lib":1,"$lib":"b"`, `"$lib":"a b"`, `"$lib":""`, `"$lib":"` + strings.Repeat("x", 65) + `"`,
+		`"$lib":"x`, `"$lib"`, `{"$lib_version":"2"}`, `"$lib":"$lib":"c"`, "\"$lib\"\n:\t\"d\"", `"$lib": "@scope/name.js_1+2-3"`,
+	} {
+		f.Add(seed)
+	}
+	expressions := [...]*regexp.Regexp{
+		regexp.MustCompile(`"\$lib"[ \t\r\n]*:[ \t\r\n]*"([A-Za-z0-9@/._+-]{1,64})"`), regexp.MustCompile(`"\$lib_version"[ \t\r\n]*:[ \t\r\n]*"([A-Za-z0-9@/._+-]{1,32})"`),
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		want := ""
+		if name := expressions[0].FindStringSubmatch(text); name != nil {
+			want = name[1]
+			if version := expressions[1].FindStringSubmatch(text); version != nil {
+				want += " " + version[1]
+			}
+		}
+		if got := sdkOf([]byte(text)); len(text) <= sdkLook && got != want {
+			t.Fatalf("found %q, want %q", got, want)
 		}
 	})
 }

@@ -308,10 +308,8 @@ func versionOf(ifMatch string) (int64, error) {
 	if ifMatch == "" || ifMatch == "*" {
 		return 0, nil
 	}
-	text, quoted := strings.CutPrefix(ifMatch, `"`)
-	text, ended := strings.CutSuffix(text, `"`)
-	n, err := strconv.ParseInt(text, 10, 64)
-	if !quoted || !ended || err != nil || n < 1 {
+	n, err := strconv.ParseInt(strings.Trim(ifMatch, `"`), 10, 64)
+	if err != nil || n < 1 || etag(n) != ifMatch {
 		return 0, problem.New(problem.PreconditionFailed, "The If-Match header names no version there could be.").At("header.If-Match", "is not an ETag of this address")
 	}
 	return n, nil
