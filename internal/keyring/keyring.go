@@ -11,7 +11,8 @@
 // It does not own what a key may do or who may grant what (access), who asks (gate), nor how keys are kept (it declares
 // Store). Of a secret key it knows the SHA-256 only; a public key is kept whole, so that it can be copied again.
 //
-// Problems: invalid_field, not_found, conflict, precondition_failed, would_widen, lockout, unavailable.
+// Problems: invalid_field, not_found, conflict, precondition_failed, would_widen, grant_too_wide, over_ceiling, lockout,
+// unavailable.
 package keyring
 
 import (
