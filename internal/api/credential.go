@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -80,14 +81,19 @@ func readCredential(rq *request) (gate.Credential, error) {
 // maxAgent bounds what is kept of a User-Agent, in bytes.
 const maxAgent = 200
 
+// sender is the address of whoever sent the request; none when the address there is a proxy's, and it might be anybody.
+func (rq *request) sender() netip.Addr {
+	if rq.from.Broken {
+		return netip.Addr{}
+	}
+	return rq.from.Address
+}
+
 // circumstances are how a request came, as its head and its connection tell. A browser tells by Origin, or by the
 // metadata that no page can set; other programs send parts of that, but not from which site (W3C Fetch Metadata).
 func circumstances(rq *request) access.Circumstances {
 	header := rq.r.Header
-	c := access.Circumstances{Via: access.InHeader, Cleartext: rq.from.Proto == "http" && !rq.a.cfg.AllowCleartext}
-	if !rq.from.Broken { // else the address is a proxy's, and the sender might be anybody
-		c.Address = rq.from.Address
-	}
+	c := access.Circumstances{Via: access.InHeader, Address: rq.sender(), Cleartext: rq.from.Proto == "http" && !rq.a.cfg.AllowCleartext}
 	origin, referer := first(header["Origin"]), first(header["Referer"])
 	c.Browser = origin != "" || first(header["Sec-Fetch-Site"]) != ""
 	if origin != "" || referer != "" {

@@ -159,7 +159,7 @@ func (a *API) attempt(rq *request, h *hypothetical) (access.Attempt, error) {
 
 func (h *hypothetical) address(rq *request) (netip.Addr, error) {
 	if h.Address == "" {
-		return circumstances(rq).Address, nil
+		return rq.sender(), nil
 	}
 	addr, err := netip.ParseAddr(h.Address)
 	if err != nil || addr.Zone() != "" {
