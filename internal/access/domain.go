@@ -230,9 +230,6 @@ func (d *Domain) matches(o *Origin) bool {
 	} else if o.Host != d.Host {
 		return false
 	}
-	if d.Host == opaque {
-		return true
-	}
 	return o.Host != "" && (d.Scheme == "" || d.Scheme == o.Scheme) && d.port(o.Scheme) == o.Port && strings.HasPrefix(o.Path, d.Path)
 }
 
