@@ -100,7 +100,7 @@ func circumstances(rq *request) access.Circumstances {
 		c.Origin = access.ParseOrigin(origin, referer)
 	}
 	if signature.Detect(signature.Request{Header: header}) != signature.None {
-		rq.signed, c.Signed = &signed{}, access.SignatureClaimed
+		c.Signed = access.SignatureClaimed
 	}
 	return c
 }

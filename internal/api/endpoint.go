@@ -136,7 +136,7 @@ func admit[I, O any](a *API, rq *request, e *endpoint[I, O]) (in I, permit gate.
 		return in, permit, attempt, err
 	}
 	rq.line.admitted(permit)
-	if permit.Sender().Via == access.InQuery && permit.Key().Kind == access.Secret {
+	if rq.inQuery && permit.Key().Kind == access.Secret {
 		rq.reply.Header().Set("Weir-Warning", "a secret key in a URL is exposed: send it in a header, and rotate it")
 	}
 	writeLimits(rq.reply.Header(), permit.Charged(), permit.At())
@@ -196,7 +196,10 @@ func (a *API) identify(rq *request, action access.Action) (caller gate.Caller, w
 	if err != nil {
 		return gate.Caller{}, false, err
 	}
-	rq.shown = credential.Key
+	rq.shown, rq.inQuery = credential.Key, credential.Via == access.InQuery
+	if credential.Signed == access.SignatureClaimed {
+		rq.signed = &signed{}
+	}
 	if caller, err = a.cfg.Gate.Identify(rq.ctx(), credential, action); err != nil {
 		return gate.Caller{}, false, err
 	}

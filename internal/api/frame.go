@@ -23,19 +23,20 @@ import (
 
 // request is one request on its way through the frame.
 type request struct {
-	a      *API
-	reply  reply
-	r      *http.Request
-	row    *row
-	id     string
-	from   proxy.Client // who sent it, as far as the connection and trusted proxies say
-	caller caller       // set before Read, on a row that needs a key
-	signed *signed      // what is known of its signature; nil: it has none
-	sdk    string       // the library that the body says it was sent with
-	shown  access.Text  // the credential
-	line   line
-	span   trace.Span          // nil when no traces are wanted
-	values map[string][]string // the query, parsed once
+	a       *API
+	reply   reply
+	r       *http.Request
+	row     *row
+	id      string
+	from    proxy.Client // who sent it, as far as the connection and trusted proxies say
+	caller  caller       // set before Read, on a row that needs a key
+	signed  *signed      // what is known of its signature; nil: it has none
+	sdk     string       // the library that the body says it was sent with
+	inQuery bool         // the credential stood in the query string
+	shown   access.Text  // the credential
+	line    line
+	span    trace.Span          // nil when no traces are wanted
+	values  map[string][]string // the query, parsed once
 
 	watched watched // of an answer that takes long
 

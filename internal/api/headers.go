@@ -40,6 +40,7 @@ func headerRows() []headerRow {
 		{"Retry-After", "Seconds after which a retry makes sense.", is(http.StatusTooManyRequests, http.StatusServiceUnavailable), is(http.StatusTooManyRequests)},
 		{"Deprecation", "Since when the secret that was sent is replaced by another (RFC 9745).", success, nil},
 		{"Sunset", "When the secret that was sent, having been replaced, stops working (RFC 8594).", success, nil},
+		{"Weir-Warning", "What is amiss with the request, although it was taken: a secret key in the query string.", success, nil},
 		{"ETag", "The version, for If-Match.", nil, versioned},
 		{"WWW-Authenticate", "How to ask (RFC 6750).", is(http.StatusUnauthorized, http.StatusForbidden, http.StatusBadRequest), is(http.StatusUnauthorized)},
 		{"Accept-Signature", "What a signature must cover (RFC 9421 section 5).", is(http.StatusUnauthorized), nil},

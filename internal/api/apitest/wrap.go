@@ -142,7 +142,7 @@ func (c *Contract) checkStranger(e Exchange, partial bool) {
 // ofNote are the headers that a success has only where the document says so.
 var ofNote = [...]string{
 	"Accept-Signature", "Deprecation", "Etag", "Ratelimit", "Ratelimit-Fallback", "Ratelimit-Policy", "Retry-After", "Sunset", "Want-Content-Digest",
-	"Www-Authenticate", "X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset",
+	"Weir-Warning", "Www-Authenticate", "X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset",
 }
 
 // anywhere reports whether a status may come without being documented for the operation: it is about the connection,
