@@ -1,6 +1,7 @@
 package access_test
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -54,6 +55,38 @@ func TestRemediesMend(t *testing.T) {
 		"scope_over_ceiling", "signature_missing", "signature_required", "signature_invalid", "environment_not_allowed", "event_not_allowed",
 		"dataset_not_allowed", "hopeless: key_revoked", "hopeless: grant_too_wide", "hopeless: not_visible", "hopeless: environment_unknown",
 		"hopeless: action_undeclared", "hopeless: public_key_used", "hopeless: scope_missing")
+}
+
+// Promise: a key that must get networks before it may hand anything on is told so only if it could hand it on then.
+func TestRemediesThatNarrow(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		networks, given []string
+		observe         access.Restriction
+		want            int
+	}{
+		"to the sender alone":    {nil, []string{"10.1.2.3"}, 0, 1},
+		"to others too":          {nil, []string{"10.1.2.0/24"}, 0, 0},
+		"to everywhere":          {nil, nil, 0, 0},
+		"within what it watches": {[]string{"10.0.0.0/8"}, []string{"10.1.2.0/24"}, access.ByNetwork, 1},
+		"beyond it":              {[]string{"10.0.0.0/8"}, []string{"11.0.0.0/8"}, access.ByNetwork, 0},
+		"within, and away":       {[]string{"11.0.0.0/8"}, []string{"11.1.0.0/16"}, access.ByNetwork, 2},
+	} {
+		key := sampleKey()
+		key.Project.Policy.Secret.RequireNetworks = true
+		key.Networks, key.Observe = networksOf(c.networks), c.observe
+		attempt := &access.Attempt{
+			Action: access.WriteKeys, At: noon, Circumstances: access.Circumstances{Via: access.InHeader, Address: netip.MustParseAddr("10.1.2.3")},
+			Grants: &access.Grant{Kind: access.Public, Mode: access.Live, Bounds: access.Bounds{Networks: networksOf(c.given)}},
+		}
+		e := access.Explain(key, attempt)
+		if e.Decision.Reason != access.NetworksRequired || len(e.Remedies) != c.want {
+			t.Errorf("%s: %s, remedies %+v", name, e.Decision.Reason, e.Remedies)
+		}
+		if k, a := mended(pair{key: key, attempt: attempt}, e.Remedies); access.Decide(k, a).Allowed() != (c.want > 0) {
+			t.Errorf("%s: after %+v %s", name, e.Remedies, access.Decide(k, a).Reason)
+		}
+	}
 }
 
 // hopeless reports whether nothing would make the no a yes: of a batch, for none of its targets.

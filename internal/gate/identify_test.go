@@ -246,6 +246,40 @@ func TestRefusedKeysLookAlike(t *testing.T) {
 	}
 }
 
+// Promise: a credential that cannot be told from its request is refused with what is wrong with the request, and recorded.
+// One that is none counts as a failed authentication; two of them are a mistake of whoever has both.
+func TestCredentialsThatCannotBeTold(t *testing.T) {
+	t.Parallel()
+	for code, c := range map[problem.Code]struct {
+		reason string
+		counts bool
+	}{problem.MalformedKey: {"malformed", true}, problem.TwoCredentials: {"two_credentials", false}} {
+		for _, wait := range []time.Duration{0, time.Minute} {
+			w := gatetest.New(t)
+			w.Limits.Wait = wait
+			credential := w.Credential("")
+			err := w.Gate.Refuse(credential, access.WriteEvents, problem.New(code, "what is wrong"))
+			p := problem.From(err)
+			if c.counts && wait > 0 {
+				if p.Code != problem.TooManyFailures || p.RetryAfter != wait {
+					t.Errorf("%s: %+v", code, p)
+				}
+			} else if p.Code != code || p.Detail != "what is wrong" {
+				t.Errorf("%s: %+v", code, p)
+			}
+			want := gate.Denial{
+				ID: p.DecisionID, At: w.Clock.Now(), Action: access.WriteEvents, Reason: c.reason, Count: 1, Sender: sender(credential),
+			}
+			if denials, uses := w.Ledger.Take(); len(uses) != 0 || len(denials) != 1 || !reflect.DeepEqual(denials[0], want) {
+				t.Errorf("%s: recorded %+v and %+v", code, denials, uses)
+			}
+			if (len(w.Limits.Failed) == 1) != c.counts {
+				t.Errorf("%s: counted as failed %v", code, w.Limits.Failed)
+			}
+		}
+	}
+}
+
 // Promise: a key of another tenant is that tenant's, whoever shares the gate with it.
 func TestTenantsShareAGate(t *testing.T) {
 	t.Parallel()
