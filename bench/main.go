@@ -133,7 +133,7 @@ func (b *bench) measure(v variant) (result, error) {
 	if err := s.await(); err != nil {
 		return result{}, err
 	}
-	head := func() header { return v.head(s.key) }
+	head := func() header { return v.head(s.key, strings.TrimPrefix(s.url, "http://")) }
 	if _, err := b.load(s, head, time.Second); err != nil {
 		return result{}, err
 	}

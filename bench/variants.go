@@ -1,10 +1,16 @@
 package main
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/weir-analytics/weir/internal/signature"
 )
 
 // event is the body of every request: about 300 bytes.
@@ -15,8 +21,8 @@ const event = `{"environment":"production","event":"Button Clicked","distinct_id
 // variant is one key that the same requests are sent with. A new one is a row in variants.
 type variant struct {
 	name string
-	key  []string              // arguments of 'weir keys create' that make it; nil: the bare handler
-	head func(key made) header // dresses the requests of one connection
+	key  []string                              // arguments of 'weir keys create' that make it; nil: the bare handler
+	head func(key made, address string) header // dresses the requests of one connection
 }
 
 // variants are what is measured beside the floor. Their limits are counted and never reached.
@@ -28,6 +34,9 @@ func variants() []variant {
 			"--events", "Page Viewed", "--events", "Button *", "--not-before", "2026-01-01T00:00:00Z", "--expires", "24h",
 			"--rate", "1000000:1000000000", "--daily", "1000000000000", "--credits", "1000000000000",
 		}, head: inHeader},
+		{name: "signed key", key: []string{
+			"--kind", "secret", "--scopes", "events:write", "--signature", "--rate", "1000000:1000000000",
+		}, head: signed},
 	}
 }
 
@@ -66,7 +75,35 @@ func (b *bench) makeKey(data string, v variant) (key made, err error) {
 type header func() string
 
 // inHeader sends the key in X-API-Key, the same in every request.
-func inHeader(key made) header {
+func inHeader(key made, _ string) header {
 	line := "X-API-Key: " + key.Key + "\r\n"
 	return func() string { return line }
+}
+
+// signed signs each request anew (RFC 9421, HMAC-SHA256), which the load's core pays for too.
+func signed(key made, address string) header {
+	secret, err := signature.ParseSecret(key.SigningSecret)
+	if err != nil {
+		panic(err) // the server made it
+	}
+	signer := signature.Signer{KeyID: key.ID, Secret: secret}
+	return func() string {
+		r, err := http.NewRequest(http.MethodPost, "http://"+address+"/track", nil)
+		if err != nil {
+			panic(err)
+		}
+		r.Header = http.Header{"Content-Type": {"application/json"}, "X-Api-Key": {key.Key}}
+		nonce, err := signature.NewNonce(rand.Reader)
+		if err == nil {
+			err = signer.Sign(r, []byte(event), time.Now(), nonce)
+		}
+		if err != nil {
+			panic(err)
+		}
+		var lines strings.Builder
+		for _, name := range [...]string{"X-Api-Key", "Content-Digest", "Signature-Input", "Signature"} {
+			fmt.Fprintf(&lines, "%s: %s\r\n", name, r.Header.Get(name))
+		}
+		return lines.String()
+	}
 }
