@@ -107,14 +107,14 @@ func (c *compiler) during(after string) []string {
 	return []string{at + " >= " + begin, at + " < " + end + after}
 }
 
-// is is the condition that an event has a name.
-func (c *compiler) is(event string) string {
+// named is the condition that an event has a name.
+func (c *compiler) named(event string) string {
 	return c.column("event") + " = " + fmt.Sprintf("$%d", c.parameter(Parameter{Value: quote(event)}))
 }
 
 // step is the condition that an event is a step's.
 func (c *compiler) step(s *Step) []string {
-	return append([]string{c.is(s.Event)}, c.where(s.Filters)...)
+	return append([]string{c.named(s.Event)}, c.where(s.Filters)...)
 }
 
 // asksForTraits reports whether anything in the definition reads a trait.

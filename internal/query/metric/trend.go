@@ -64,30 +64,43 @@ func (c *compiler) calendar(interval Interval, after string) calendar {
 type figure struct {
 	column string // what it needs of each event, with a name; empty when it needs nothing
 	value  string // over a group of events
-	rank   string // what groups are ordered by, the greatest first
 	kind   string // the engine's type
+
+	// With a breakdown, events are brought together for each period and line before it is known which lines are the
+	// largest, when the figure of a whole can be had from that of its parts.
+	carried []string // the columns that the parts have
+	partial string   // what is computed of a part; empty when a part is its events, or its people
+	apart   bool     // events are not brought together
+	whole   string   // the figure over the parts
+	rank    string   // what lines are ordered by, over the parts, the greatest first
 }
 
 func (c *compiler) figure(m Measure) figure {
-	const counted = "count(*)"
+	const events = "CAST(sum(events) AS BIGINT)"
 	switch m.Type {
 	case "", "count":
-		return figure{value: counted, rank: counted, kind: "BIGINT"}
+		return figure{value: "count(*)", kind: "BIGINT", carried: []string{"events"}, partial: "count(*) AS events", whole: events, rank: events}
 	case "people":
 		const people = "count(DISTINCT person)"
-		return figure{column: c.person() + " AS person", value: people, rank: people, kind: "BIGINT"}
+		return figure{column: c.person() + " AS person", value: people, kind: "BIGINT", carried: []string{"person"}, whole: people, rank: people}
 	}
 	const finite = " FILTER (WHERE isfinite(number))" // texts such as NaN and Infinity are numbers to the engine
-	f := figure{column: number(jsonText(c.column("properties"), m.Property)) + " AS number", rank: counted, kind: "DOUBLE"}
+	f := figure{column: number(jsonText(c.column("properties"), m.Property)) + " AS number", kind: "DOUBLE", carried: []string{"number", "events"}, rank: events}
 	switch m.Type {
 	case "sum":
-		f.value = "coalesce(sum(number)" + finite + ", 0)"
-		f.rank = f.value
+		f.value, f.whole = "coalesce(sum(number)"+finite+", 0)", "coalesce(sum(number), 0)"
+		f.partial, f.rank, f.carried = "sum(number)"+finite+" AS number", f.whole, []string{"number"}
+		return f
+	case "min", "max":
+		f.value, f.whole = m.Type+"(number)"+finite, m.Type+"(number)"
+		f.partial = f.value + " AS number, count(*) AS events"
+		return f
 	case "quantile":
 		f.value = "quantile_cont(number, " + strconv.FormatFloat(m.Quantile, 'f', -1, 64) + ")" + finite
 	default:
 		f.value = m.Type + "(number)" + finite
 	}
+	f.whole, f.rank, f.carried, f.apart = f.value, "count(*)", []string{"number"}, true
 	return f
 }
 
@@ -189,13 +202,11 @@ func (c *compiler) trend(t *Trend, s *Statement) {
 	k, f, b := c.calendar(interval, ""), c.figure(t.Measure), c.breakdown(t.Breakdown, t.Limit)
 	conditions := c.during("")
 	if t.Event != "" {
-		conditions = append(conditions, c.is(t.Event))
+		conditions = append(conditions, c.named(t.Event))
 	}
 	columns := append([]string{k.of}, b.selected()...)
-	carried := []string{"time"}
 	if f.column != "" {
 		columns = append(columns, f.column)
-		carried = append(carried, f.column[strings.LastIndexByte(f.column, ' ')+1:])
 	}
 	parts := slices.Concat(k.slots, []part{
 		{"times", k.all},
@@ -213,14 +224,31 @@ func (c *compiler) trend(t *Trend, s *Statement) {
 		return
 	}
 	s.span.rows = b.limit + 1
-	names := strings.Join(b.plain(), ", ")
-	parts = append(parts,
-		b.largest("matching", f.rank),
-		part{"parted", b.parted("matching", carried)},
-		part{"counted", fmt.Sprintf("SELECT time, %s, %s AS value\nFROM parted\nGROUP BY time, %s", names, f.value, names)},
-		part{"lines", "SELECT DISTINCT " + names + "\nFROM counted"})
+	parts = append(parts, f.broken(&b)...)
 	s.SQL = with(parts, fmt.Sprintf("SELECT times.time, %s, %s\nFROM times CROSS JOIN lines\n  LEFT JOIN counted ON counted.time = times.time AND %s\nORDER BY times.time, lines.other, %s",
 		strings.Join(b.of("lines"), ", "), value, b.same("counted", "lines", b.plain()), strings.Join(prefixed("lines.", b.names), ", ")))
+}
+
+// broken are the parts that compute a figure for each period and line of a breakdown.
+func (f *figure) broken(b *breakdown) []part {
+	from := "matching"
+	var parts []part
+	if !f.apart {
+		from = "grouped"
+		keys := "time, " + strings.Join(b.names, ", ")
+		columns := f.partial
+		if columns == "" {
+			columns = f.carried[0]
+			keys += ", " + columns
+		}
+		parts = append(parts, part{"grouped", fmt.Sprintf("SELECT time, %s, %s\nFROM matching\nGROUP BY %s", strings.Join(b.names, ", "), columns, keys)})
+	}
+	names := strings.Join(b.plain(), ", ")
+	return append(parts,
+		b.largest(from, f.rank),
+		part{"parted", b.parted(from, append([]string{"time"}, f.carried...))},
+		part{"counted", fmt.Sprintf("SELECT time, %s, %s AS value\nFROM parted\nGROUP BY time, %s", names, f.whole, names)},
+		part{"lines", "SELECT DISTINCT " + names + "\nFROM counted"})
 }
 
 // prefixed are names with something before each.
@@ -237,7 +265,7 @@ func (c *compiler) top(t *Top, s *Statement) {
 	item := c.text(t.By)
 	conditions := c.during("")
 	if t.Event != "" {
-		conditions = append(conditions, c.is(t.Event))
+		conditions = append(conditions, c.named(t.Event))
 	}
 	conditions = append(append(conditions, c.where(t.Filters)...), item+" IS NOT NULL")
 	columns := []string{item + " AS item"}
