@@ -10,7 +10,7 @@ import (
 )
 
 // Filter is a condition on a field of an event, or conditions of which all or any must hold. A field has no value when
-// it is missing or null. The operators != , not_in and not_exists are the opposites of =, in and exists: they hold for a
+// it is missing or null. The operators !=, not_in and not_exists are the opposites of =, in and exists: they hold for a
 // field without a value; all others do not. A condition on an optional variable that has no value holds always.
 type Filter struct {
 	Field

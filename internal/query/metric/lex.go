@@ -157,7 +157,7 @@ func placeholderLength(sql string) int {
 	if !ok {
 		return 0
 	}
-	if end := strings.IndexByte(rest, '}'); end > 0 && ValidName(rest[:end]) {
+	if end := strings.IndexByte(rest, '}'); end > 0 && validName(rest[:end]) {
 		return end + 3
 	}
 	return 0

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // rewriter turns SQL with placeholders into SQL with numbered parameters. What is no placeholder stays as it is, to the
@@ -59,6 +62,44 @@ func Placeholders(sql string) ([]string, error) {
 		return slices.Index(names, p.Variable) + 1
 	})
 	return names, found.problem()
+}
+
+// Undeclared is the definition of SQL whose variables are declared nowhere: each has the type of the value that is given
+// for it. Every placeholder needs a value. Problems: invalid_field.
+func Undeclared(sql string, values map[string]jsontext.Value) (Definition, error) {
+	d := Definition{SQL: sql}
+	names, err := Placeholders(sql)
+	if err != nil {
+		return d, err
+	}
+	var found faults
+	if len(names) > MaxVariables {
+		found.add("sql", "must have at most %d variables, has %d", MaxVariables, len(names))
+		return d, found.problem()
+	}
+	for _, name := range names {
+		t, ok := typeOf(values[name])
+		if !ok {
+			found.add("variables."+name, "is required: a string, a number, a boolean, or an array of strings or of whole numbers")
+		}
+		d.Variables = append(d.Variables, Variable{Name: name, Type: t, Required: true})
+	}
+	return d, found.problem()
+}
+
+// typeOf is the type of variable that a value is of.
+func typeOf(v jsontext.Value) (VariableType, bool) {
+	if !v.IsValid() {
+		return "", false
+	}
+	for _, t := range []VariableType{String, Integer, Number, Boolean, Integers, Strings} {
+		single := Variable{Type: t}
+		if _, err := single.value(v, time.UTC); err == nil {
+			return t, true
+		}
+	}
+	// What is too long is a text or a list all the same; binding it says so.
+	return String, v.Kind() == '"'
 }
 
 func (r *rewriter) token(i int) {

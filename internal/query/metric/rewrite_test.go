@@ -341,3 +341,27 @@ func TestPlaceholders(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Promise: SQL without declarations has variables of the types of the values that are given for them.
+func TestUndeclared(t *testing.T) {
+	const sql = "SELECT properties->>'urlPath' FROM events WHERE event = '@{eventName}' AND x IN (@{list}) AND @{yes} AND y > @{n} LIMIT @{rowLimit}"
+	given := map[string]jsontext.Value{
+		"eventName": raw("it's"), "rowLimit": raw(10), "list": raw([]string{"a"}), "yes": raw(true), "n": raw(0.5),
+	}
+	d, err := metric.Undeclared(sql, given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := metric.Compile(&d)
+	const want = `SELECT properties->>'urlPath' FROM events WHERE event = $1 AND x IN (SELECT unnest(from_json($2, '["VARCHAR"]'))) AND CAST($3 AS BOOLEAN) AND y > CAST($4 AS DOUBLE) LIMIT CAST($5 AS BIGINT)`
+	if err != nil || s.SQL != want {
+		t.Fatalf("%v, %v", s, err)
+	}
+	if bound, err := s.Bind(given, now); err != nil || fmt.Sprint(bound) != `["it's" "[\"a\"]" true 0.5 10]` {
+		t.Errorf("%v, %v", bound, err)
+	}
+	_, err = metric.Undeclared(sql, map[string]jsontext.Value{"eventName": raw(nil), "rowLimit": raw(map[string]any{}), "list": raw([]any{1, "a"}), "n": jsontext.Value("x")})
+	if p := problem.From(err); p.Code != problem.InvalidField || len(p.Fields) != 5 || p.Fields[0].Name != "variables.eventName" {
+		t.Errorf("%v", err)
+	}
+}

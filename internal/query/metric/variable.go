@@ -63,8 +63,8 @@ func (t VariableType) item() VariableType {
 // nullable reports whether the variable can be without a value.
 func (v *Variable) nullable() bool { return !v.Required && v.Default == nil }
 
-// ValidName reports whether a text may be a variable's name.
-func ValidName(name string) bool {
+// validName reports whether a text may be a variable's name.
+func validName(name string) bool {
 	if name == "" || len(name) > maxName || '0' <= name[0] && name[0] <= '9' {
 		return false
 	}
@@ -78,7 +78,7 @@ func ValidName(name string) bool {
 
 // check finds what is wrong with a declaration.
 func (v *Variable) check(to *faults, path string, zone *time.Location) {
-	if !ValidName(v.Name) {
+	if !validName(v.Name) {
 		to.add(join(path, "name"), "must be letters, digits and _, at most %d, not beginning with a digit", maxName)
 	}
 	if len(v.Description) > maxDescription || !utf8.ValidString(v.Description) {
