@@ -82,7 +82,11 @@ func (c *compiler) figure(m Measure) figure {
 		return figure{value: "count(*)", kind: "BIGINT", carried: []string{"events"}, partial: "count(*) AS events", whole: events, rank: events}
 	case "people":
 		const people = "count(DISTINCT person)"
-		return figure{column: c.person() + " AS person", value: people, kind: "BIGINT", carried: []string{"person"}, whole: people, rank: people}
+		return figure{
+			column: c.person() + " AS person", value: people, kind: "BIGINT", carried: []string{"person"}, rank: people,
+			// A person is there once for each period and value; only in the line of all others may they be there again.
+			whole: "count(person) FILTER (WHERE NOT other) + count(DISTINCT person) FILTER (WHERE other)",
+		}
 	}
 	const finite = " FILTER (WHERE isfinite(number))" // texts such as NaN and Infinity are numbers to the engine
 	f := figure{column: number(jsonText(c.column("properties"), m.Property)) + " AS number", kind: "DOUBLE", carried: []string{"number", "events"}, rank: events}
