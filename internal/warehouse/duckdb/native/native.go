@@ -29,7 +29,8 @@ type Options struct {
 // DB is an open database: a file, or memory when the path is empty. It reads and writes no other file than its own and
 // its temporary ones, loads no extension, and its settings cannot be changed.
 type DB struct {
-	db b.Database
+	db        b.Database
+	rewriters *rewriters
 }
 
 // Open opens the database at path, and makes it when there is none and it is not to be read only.
@@ -76,13 +77,16 @@ func Open(path string, o Options) (*DB, error) {
 // makes every few loads wait for one; much more makes opening after a crash slow.
 const checkpointAt = "64MiB"
 
-// lock fixes the time zone, whatever the system's is, and then every setting.
+// lock adds what there is to add, fixes the time zone, whatever the system's is, and then every setting.
 func (db *DB) lock() error {
 	conn, err := db.Connect()
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
+	if err := db.addRewriters(conn); err != nil {
+		return err
+	}
 	return conn.Exec(context.Background(), "SET GLOBAL TimeZone = 'UTC'; SET GLOBAL lock_configuration = true")
 }
 

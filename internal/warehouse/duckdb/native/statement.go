@@ -47,6 +47,30 @@ func (s *Stmt) Close() { b.DestroyPrepare(&s.stmt) }
 // IsSelect reports whether the statement only selects.
 func (s *Stmt) IsSelect() bool { return b.PreparedStatementType(s.stmt) == b.StatementTypeSelect }
 
+// Answer describes the columns that the statement's rows will have; unknown is true when that, or the type of a
+// parameter, is known only when the parameters have values.
+func (s *Stmt) Answer() (columns []Column, unknown bool) {
+	for i := range b.PreparedStatementColumnCount(s.stmt) {
+		t := b.PreparedStatementColumnLogicalType(s.stmt, i)
+		id := b.GetTypeId(t)
+		columns = append(columns, Column{Name: b.PreparedStatementColumnName(s.stmt, i), Type: typeName(t)})
+		b.DestroyLogicalType(&t)
+		unknown = unknown || id == b.TypeInvalid
+	}
+	return columns, unknown
+}
+
+// ParameterType is the engine's name for the type of parameter i, counted from 0; empty when it is not known before the
+// parameters have values.
+func (s *Stmt) ParameterType(i int) string {
+	t := b.ParamLogicalType(s.stmt, b.IdxT(i+1))
+	defer b.DestroyLogicalType(&t)
+	if id := b.GetTypeId(t); id == b.TypeInvalid || id == b.TypeAny || id == b.TypeSQLNull {
+		return ""
+	}
+	return typeName(t)
+}
+
 // Parameters are the names of the statement's parameters in the order of Bind; "1", "2", … for positional ones.
 func (s *Stmt) Parameters() []string {
 	names := make([]string, b.NParams(s.stmt))
