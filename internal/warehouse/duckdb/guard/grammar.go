@@ -190,7 +190,7 @@ func newGrammar() *grammar {
 	names := list(plain)
 	statement := object(shape{"node": node, "named_param_map": list(object(shape{"key": plain, "value": plain}))})
 	orders := list(object(shape{"type": plain, "null_order": plain, "expression": expression}))
-	sample := optional(object(shape{"sample_size": constant, "is_percentage": plain, "method": plain, "seed": plain}))
+	sample := optional(sampling(object(shape{"sample_size": constant, "is_percentage": plain, "method": plain, "seed": plain})))
 	g := &grammar{
 		root: object(shape{"error": plain, "statements": list(statement)}),
 		with: shape{"key": plain, "value": object(shape{"aliases": names, "query": statement, "materialized": plain, "key_targets": none})},
@@ -219,6 +219,17 @@ func newGrammar() *grammar {
 	g.nodes = nodeForms(sample)
 	g.typeInfos = typeInfoForms()
 	return g
+}
+
+// sampling refuses, to a statement that sees only a part of the rows, a sample that takes whole blocks of them: how many
+// rows a block has tells how many others lie between them.
+func sampling(c check) check {
+	return func(w *walk, v *value, s *sight) error {
+		if method := v.get("method").text; w.narrow && method != "Bernoulli" && method != "Reservoir" {
+			return w.refuse("A sample of blocks is not allowed here. Write a sample of rows: TABLESAMPLE bernoulli(10%%) or reservoir(100 ROWS).")
+		}
+		return c(w, v, s)
+	}
 }
 
 func nodeForms(sample check) map[string]form {

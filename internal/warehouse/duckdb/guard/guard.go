@@ -48,7 +48,9 @@ type Guard struct {
 
 // Analysis is what an allowed statement does.
 type Analysis struct {
-	Facts query.Facts
+	Facts  query.Facts
+	Reads  map[string]int // how often each of the tables is named
+	Bounds []Bounds
 }
 
 // New opens the locked, empty in-memory instance that parses. Close releases it.
@@ -80,6 +82,12 @@ func (g *Guard) Close() error {
 // query.Tables names. Nothing is run. Parsing is bounded by the limits on text and cannot be interrupted: ctx ends the
 // wait for a free parser.
 func (g *Guard) Analyze(ctx context.Context, text string) (Analysis, error) {
+	return g.AnalyzeIn(ctx, text, query.Scope{})
+}
+
+// AnalyzeIn is Analyze for a statement that sees a scope only: tables outside it are not there, and what would tell of
+// the rows outside it is refused.
+func (g *Guard) AnalyzeIn(ctx context.Context, text string, scope query.Scope) (Analysis, error) {
 	if err := checkText(text); err != nil {
 		return Analysis{}, err
 	}
@@ -98,5 +106,5 @@ func (g *Guard) Analyze(ctx context.Context, text string) (Analysis, error) {
 	if root.get("error").kind != 'f' {
 		return Analysis{}, parserProblem(text, root)
 	}
-	return g.walk(text, root)
+	return g.walk(text, root, scope)
 }

@@ -18,7 +18,10 @@ type walk struct {
 	*Guard
 	text   string
 	near   int            // the byte of the text that the last node with a place stands at
+	narrow bool           // the statement sees only a part of the rows
+	there  []string       // the tables that it sees
 	tables map[string]int // the tables read, and where each is first named
+	reads  map[string]int // how often
 }
 
 // sight is the WITH names that can be seen from a place in the statement, the nearest first.
@@ -37,8 +40,10 @@ func (s *sight) has(name string) bool {
 }
 
 // walk checks the parser's answer for a text and gathers its facts.
-func (g *Guard) walk(text string, root *value) (Analysis, error) {
-	w := &walk{Guard: g, text: text, near: nowhere, tables: map[string]int{}}
+func (g *Guard) walk(text string, root *value, scope query.Scope) (Analysis, error) {
+	w := &walk{
+		Guard: g, text: text, near: nowhere, narrow: !scope.Whole(), there: scope.Visible(), tables: map[string]int{}, reads: map[string]int{},
+	}
 	statements := root.get("statements").items
 	switch len(statements) {
 	case 0:
@@ -50,7 +55,9 @@ func (g *Guard) walk(text string, root *value) (Analysis, error) {
 	if err := g.grammar.root(w, root, nil); err != nil {
 		return Analysis{}, err
 	}
-	return Analysis{Facts: query.Facts{Tables: w.tablesRead(), Parameters: parameters(&statements[0])}}, nil
+	return Analysis{
+		Facts: query.Facts{Tables: w.tablesRead(), Parameters: parameters(&statements[0])}, Reads: w.reads, Bounds: w.bounds(&statements[0]),
+	}, nil
 }
 
 // tablesRead are the tables in the order in which the text names them.
@@ -113,13 +120,25 @@ func baseTable(w *walk, v *value, s *sight) (*sight, error) {
 	if s.has(folded) {
 		return s, nil
 	}
-	if !slices.Contains(query.Tables(), folded) {
-		return s, w.refuse("There is no table %s. The tables are %s.", quote(name), strings.Join(query.Tables(), " and "))
+	if !slices.Contains(w.there, folded) {
+		return s, w.refuse("There is no table %s. %s", quote(name), w.tablesThere())
 	}
+	w.reads[folded]++
 	if first, seen := w.tables[folded]; !seen || w.near < first {
 		w.tables[folded] = w.near
 	}
 	return s, nil
+}
+
+// tablesThere says which tables there are.
+func (w *walk) tablesThere() string {
+	switch len(w.there) {
+	case 0:
+		return "No table may be seen."
+	case 1:
+		return "The table is " + w.there[0] + "."
+	}
+	return "The tables are " + strings.Join(w.there, " and ") + "."
 }
 
 // withNames checks the WITH clause of a node and puts its names in sight, one after the other: each query sees the names
