@@ -227,6 +227,10 @@ type refusing struct{ err error }
 
 func (e refusing) Analyze(context.Context, string) (query.Facts, error) { return query.Facts{}, e.err }
 
+func (e refusing) Describe(context.Context, event.Space, query.Statement) (query.Description, error) {
+	return query.Description{}, e.err
+}
+
 func (e refusing) Run(context.Context, event.Space, query.Statement) (query.Rows, error) {
 	return nil, e.err
 }

@@ -190,6 +190,10 @@ type panicking struct{}
 
 func (panicking) Analyze(context.Context, string) (query.Facts, error) { panic("the secret reason") }
 
+func (panicking) Describe(context.Context, event.Space, query.Statement) (query.Description, error) {
+	panic("the secret reason")
+}
+
 func (panicking) Run(context.Context, event.Space, query.Statement) (query.Rows, error) {
 	panic("the secret reason")
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,22 +58,27 @@ type Event struct {
 	Source      string         `json:"source"`
 }
 
-// Events lists events of the permit's environment, the newest first. Following the cursors gives every event that was
-// there when the first page was read once, whatever arrives meanwhile.
+// Events lists events of the permit's environment, those that its holder may see, the newest first. Following the
+// cursors gives every event that was there when the first page was read once, whatever arrives meanwhile.
 //
-// Problems: invalid_field, query_timeout, unavailable.
+// Problems: invalid_field, dataset_not_allowed, query_timeout, unavailable.
 func (s *Service) Events(ctx context.Context, permit gate.Permit, f EventFilter) (EventPage, error) {
-	space, err := spaceOf(permit)
+	space, sighted, err := s.sighted(permit)
 	if err != nil {
 		return EventPage{}, err
 	}
 	if f.Limit == 0 {
 		f.Limit = DefaultPage
 	}
-	st, err := s.listing(f)
+	columns, err := f.columns(sighted.Scope)
 	if err != nil {
 		return EventPage{}, err
 	}
+	st, err := s.listing(f, columns)
+	if err != nil {
+		return EventPage{}, err
+	}
+	st.Scope, st.Asker = sighted.Scope, sighted.Asker
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	rows, err := s.engine.Run(ctx, space, st)
@@ -86,7 +92,7 @@ func (s *Service) Events(ctx context.Context, permit gate.Permit, f EventFilter)
 
 // listing makes the statement of a page: one event more than the page takes, to know whether there is another page.
 // What the caller sent is bound and never part of the text.
-func (s *Service) listing(f EventFilter) (Statement, error) {
+func (s *Service) listing(f EventFilter, columns string) (Statement, error) {
 	after, err := f.check()
 	if err != nil {
 		return Statement{}, err
@@ -118,12 +124,40 @@ func (s *Service) listing(f EventFilter) (Statement, error) {
 	}
 	add("", "limit", jsontext.Value(strconv.Itoa(f.Limit+1)))
 
-	sql := `SELECT event_id, event, "timestamp", received_at, distinct_id, anonymous_id, device_id, session_id, properties, key_id, source FROM events`
+	sql := "SELECT " + columns + " FROM events"
 	if len(where) > 0 {
 		sql += " WHERE " + strings.Join(where, " AND ")
 	}
 	sql += " ORDER BY received_at DESC, event_id DESC LIMIT $limit"
 	return Statement{SQL: sql, Named: named, Ceilings: Ceilings{Time: s.ceilings.Time, Rows: int64(f.Limit) + 1}}, nil
+}
+
+// columns are the columns of the listing, with nulls for those that a scope hides. It refuses a listing for which too
+// little is seen.
+func (f EventFilter) columns(scope Scope) (string, error) {
+	narrow, visible := scope.Table("events")
+	hides := func(column string) bool { return slices.Contains(narrow.Hidden, column) }
+	switch {
+	case !visible || hides("event_id") || hides("timestamp") || hides("received_at"):
+		return "", problem.New(problem.DatasetNotAllowed, "Events are listed by event_id, timestamp and received_at, and not all of them may be seen.")
+	case f.Event != "" && hides("event"):
+		return "", problem.Invalid("event", "may not be seen, and so not be asked for")
+	case f.DistinctID != "" && hides("distinct_id"):
+		return "", problem.Invalid("distinct_id", "may not be seen, and so not be asked for")
+	}
+	events, _ := tableNamed("events")
+	var all []string
+	for _, c := range events.Columns {
+		switch {
+		case hides(c.Name):
+			all = append(all, "NULL AS "+c.Name)
+		case c.Name == "timestamp":
+			all = append(all, `"timestamp"`) // a word of SQL too
+		default:
+			all = append(all, c.Name)
+		}
+	}
+	return strings.Join(all, ", "), nil
 }
 
 // check refuses a filter that no events could be asked for with, and reads its cursor.

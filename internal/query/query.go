@@ -20,9 +20,13 @@ type Engine interface {
 	// Analyze parses a statement and refuses whatever is not a single read-only SELECT made of allowed parts. Nothing
 	// is run and no data is read.
 	Analyze(ctx context.Context, sql string) (Facts, error)
-	// Run analyzes the statement again, and runs it over the space. The relations it can name are Tables, and nothing
-	// else is there. A space that has no events yet has empty tables. The rows must be closed.
+	// Run analyzes the statement again, and runs it over what its scope lets it see of the space. The relations it can
+	// name are Tables, those that the scope has, and nothing else is there. A space that has no events yet has empty
+	// tables. The rows must be closed.
 	Run(ctx context.Context, space event.Space, st Statement) (Rows, error)
+	// Describe says what Run would answer, without running anything. It refuses what Run would refuse before it reads
+	// the first row. Parameters need no values.
+	Describe(ctx context.Context, space event.Space, st Statement) (Description, error)
 }
 
 // Tables are the relations that a statement may name.
@@ -43,7 +47,28 @@ type Statement struct {
 	SQL        string
 	Positional []jsontext.Value
 	Named      map[string]jsontext.Value
+	Scope      Scope
 	Ceilings   Ceilings
+	Asker      string // who asks, within the space's project: a key's id. Engines share what there is among askers.
+}
+
+// Description is what is known of a statement before it runs.
+type Description struct {
+	Tables     []string    // the relations it reads
+	Parameters []Parameter // in the order of Facts
+	Columns    []Column    // of its answer; none when that depends on the values of the parameters
+	// Rows is about how many stored rows it would have the engine look at, counting a table each time it is read.
+	// It is Untold when the scope hides rows, since it would tell how many.
+	Rows int64
+}
+
+// Untold is a number that the asker may not know.
+const Untold = -1
+
+// Parameter is a parameter of a statement. Type is the engine's name for what it must be; empty when any will do.
+type Parameter struct {
+	Name string `json:"name" doc:"The parameter's name; 1, 2, … for positional ones." example:"1"`
+	Type string `json:"type,omitempty" doc:"The engine's type for it, when the statement settles it." example:"TIMESTAMP"`
 }
 
 // Ceilings bound one run. A zero is no ceiling.

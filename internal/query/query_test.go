@@ -36,6 +36,11 @@ type engine struct {
 
 func (e *engine) Analyze(context.Context, string) (query.Facts, error) { return e.facts, nil }
 
+func (e *engine) Describe(_ context.Context, space event.Space, st query.Statement) (query.Description, error) {
+	e.space, e.ran = space, st
+	return query.Description{Tables: e.facts.Tables}, e.err
+}
+
 func (e *engine) Run(ctx context.Context, space event.Space, st query.Statement) (query.Rows, error) {
 	e.space, e.ran = space, st
 	if e.err != nil {

@@ -18,6 +18,9 @@ type Config struct {
 	Engine Engine
 	Now    func() time.Time
 
+	// Scope says what a permit's holder may see. Nil is the whole space for everybody.
+	Scope func(gate.Permit) (Scope, error)
+
 	Time        time.Duration // a question may take; 30 s
 	Rows        int64         // an answer may have; 100,000
 	Bytes       int64         // an answer may have, both as rows of JSON and as it is written; 64 MiB
@@ -29,6 +32,7 @@ type Config struct {
 type Service struct {
 	engine   Engine
 	now      func() time.Time
+	scope    func(gate.Permit) (Scope, error)
 	ceilings Ceilings
 	memory   int
 	tempDir  string
@@ -36,9 +40,13 @@ type Service struct {
 
 // New makes a Service.
 func New(cfg Config) *Service {
+	if cfg.Scope == nil {
+		cfg.Scope = func(gate.Permit) (Scope, error) { return Scope{}, nil }
+	}
 	return &Service{
 		engine: cfg.Engine,
 		now:    cfg.Now,
+		scope:  cfg.Scope,
 		ceilings: Ceilings{
 			Time:  cmp.Or(cfg.Time, 30*time.Second),
 			Rows:  cmp.Or(cfg.Rows, 100_000),
@@ -59,19 +67,15 @@ func (s *Service) Facts(ctx context.Context, q Question) (Facts, error) {
 	return facts, fault(ctx, err)
 }
 
-// Ask runs a question over the permit's environment. The answer is complete: status and ceilings are decided before its
-// first byte is sent. It must be closed.
+// Ask runs a question over what the permit's holder may see of its environment. The answer is complete: status and
+// ceilings are decided before its first byte is sent. It must be closed.
 //
 // Problems: those of Facts, result_too_large, query_too_heavy.
 func (s *Service) Ask(ctx context.Context, permit gate.Permit, q Question) (*Answer, error) {
-	space, err := spaceOf(permit)
-	if err != nil {
-		return nil, err
-	}
 	start := s.now()
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	st, _, err := s.prepare(ctx, q)
+	space, st, err := s.statement(ctx, permit, q)
 	if err != nil {
 		return nil, fault(ctx, err)
 	}
@@ -82,6 +86,55 @@ func (s *Service) Ask(ctx context.Context, permit gate.Permit, q Question) (*Ans
 	defer func() { _ = rows.Close() }() // whatever it says, the answer is complete or has failed by then
 	answer, err := s.write(ctx, q, rows, start)
 	return answer, fault(ctx, err)
+}
+
+// Describe says what Ask would answer, without running anything. The question's parameters need no values.
+//
+// Problems: those of Facts.
+func (s *Service) Describe(ctx context.Context, permit gate.Permit, q Question) (Description, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	q.Parameters = nil
+	space, st, err := s.sighted(permit)
+	if err == nil {
+		err = checkSQL(q.SQL)
+	}
+	if err != nil {
+		return Description{}, err
+	}
+	st.SQL = q.SQL
+	d, err := s.engine.Describe(ctx, space, st)
+	return d, fault(ctx, err)
+}
+
+// Schema lists the tables and columns that the permit's holder may see.
+func (s *Service) Schema(permit gate.Permit) ([]Table, error) {
+	scope, err := s.scope(permit)
+	if err != nil {
+		return nil, err
+	}
+	return Schema(scope), nil
+}
+
+// statement makes a question a statement that is ready to run in the permit's space.
+func (s *Service) statement(ctx context.Context, permit gate.Permit, q Question) (event.Space, Statement, error) {
+	space, sighted, err := s.sighted(permit)
+	if err != nil {
+		return space, sighted, err
+	}
+	st, _, err := s.prepare(ctx, q)
+	st.Scope, st.Asker = sighted.Scope, sighted.Asker
+	return space, st, err
+}
+
+// sighted is the space of a permit, and a statement without words that sees what the permit's holder may see.
+func (s *Service) sighted(permit gate.Permit) (event.Space, Statement, error) {
+	space, err := spaceOf(permit)
+	if err != nil {
+		return space, Statement{}, err
+	}
+	scope, err := s.scope(permit)
+	return space, Statement{Scope: scope, Asker: permit.Key().ID, Ceilings: s.ceilings}, err
 }
 
 // prepare checks a question and makes it a statement that is ready to run.

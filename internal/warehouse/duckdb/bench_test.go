@@ -3,11 +3,13 @@ package duckdb
 import (
 	"fmt"
 	"math/rand/v2"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/warehouse/duckdb/guard"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb/native"
 )
 
@@ -143,4 +145,83 @@ func BenchmarkStart(b *testing.B) {
 		<-p.dead
 		b.StartTimer()
 	}
+}
+
+// BenchmarkScope is what a scope costs: the same statements over the whole space, and over scopes that show half of it.
+// The time of the processors is of this process, in which the instance is opened.
+func BenchmarkScope(b *testing.B) {
+	instance := filled(b, 200)
+	g, err := guard.New()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = g.Close() })
+	condition := func(column, property string, values ...any) query.Condition {
+		return query.Condition{Column: column, Property: property, Op: query.In, Values: values}
+	}
+	events := func(t query.TableScope) query.Scope {
+		t.Table = "events"
+		return query.Scope{Tables: []query.TableScope{t}, HashKey: query.NewHashKey([]byte("secret"))}
+	}
+	for _, s := range []struct {
+		name  string
+		scope query.Scope
+	}{
+		{"Whole", query.Scope{}},
+		{"AllRows", events(query.TableScope{})},
+		{"ColumnFilter", events(query.TableScope{Where: []query.Condition{condition("event", "", "page_view")}})},
+		{"PropertyFilter", events(query.TableScope{Where: []query.Condition{condition("properties", "plan", "pro")}})},
+		{"HiddenProperty", events(query.TableScope{Hidden: []string{"properties.referrer"}})},
+		{"HashedColumn", events(query.TableScope{Hashed: []string{"distinct_id"}})},
+	} {
+		for _, c := range []struct{ name, sql string }{
+			{"Nothing", "SELECT 1"},
+			{"Days", "SELECT date_trunc('day', timestamp), event, count(*) FROM events GROUP BY ALL"},
+			{"People", "SELECT count(DISTINCT distinct_id) FROM events"},
+			{"LastHour", "SELECT properties->>'url', count(*) FROM events WHERE timestamp >= '2026-01-01 00:00:00.9' GROUP BY 1"},
+			{"OnePerson", "SELECT * FROM events WHERE distinct_id = 'user-77' ORDER BY timestamp DESC LIMIT 100"},
+		} {
+			b.Run(s.name+"/"+c.name, func(b *testing.B) {
+				before := processorTime(b)
+				for b.Loop() {
+					analysis, err := g.AnalyzeIn(b.Context(), c.sql, s.scope)
+					if err != nil {
+						b.Fatal(err)
+					}
+					if err := instance.run(b.Context(), &question{SQL: c.sql, Scope: s.scope}, &analysis, &gathered{}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(processorTime(b)-before)/float64(b.N)/1e6, "cpu-ms/op")
+			})
+		}
+	}
+}
+
+// filled is an instance with so many batches of events.
+func filled(b *testing.B, batches int) *instance {
+	instance, err := openInstance(b.Context(), b.TempDir()+"/filled.duckdb", shop, native.Options{Memory: 1 << 30, Threads: 2, TempDir: b.TempDir(), TempLimit: 1 << 30})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(instance.close)
+	for n := range batches {
+		records := make([]event.Record, batch)
+		for i := range records {
+			e := product(n*batch + i)
+			records[i] = event.Record{Position: event.Position(n*batch + i + 1), Data: event.AppendEvent(nil, &e)}
+		}
+		if err := instance.load(b.Context(), records); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return instance
+}
+
+func processorTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -135,6 +135,7 @@ func (c *child) serve(ctx context.Context) error {
 	mux.HandleFunc("POST "+pathLoad, c.load)
 	mux.HandleFunc("POST "+pathLoaded, c.loaded)
 	mux.HandleFunc("POST "+pathAnalyze, c.analyze)
+	mux.HandleFunc("POST "+pathDescribe, c.describe)
 	mux.HandleFunc("POST "+pathRun, c.run)
 	mux.HandleFunc("POST "+pathCancel, c.cancel)
 	mux.HandleFunc("POST "+pathStop, func(http.ResponseWriter, *http.Request) { c.stop() })
@@ -237,19 +238,48 @@ func (c *child) run(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *child) answer(ctx context.Context, q *question, out lines) error {
-	if _, err := c.guard.Analyze(ctx, q.SQL); err != nil {
+	analysis, err := c.guard.AnalyzeIn(ctx, q.SQL, q.Scope)
+	if err != nil {
 		return err
 	}
-	space := event.Space{Project: q.Project, Environment: q.Environment}
-	if err := checkSpace(space); err != nil {
-		return err
-	}
-	instance, back, err := c.shelf.read(ctx, space)
+	instance, back, err := c.open(ctx, q)
 	if err != nil {
 		return err
 	}
 	defer back()
-	return instance.run(ctx, q, out)
+	return instance.run(ctx, q, &analysis, out)
+}
+
+// open gives the instance that a question is about, to be handed back with the function.
+func (c *child) open(ctx context.Context, q *question) (*instance, func(), error) {
+	space := event.Space{Project: q.Project, Environment: q.Environment}
+	if err := checkSpace(space); err != nil {
+		return nil, nil, err
+	}
+	return c.shelf.read(ctx, space)
+}
+
+// describe answers what a question would be answered.
+func (c *child) describe(w http.ResponseWriter, r *http.Request) {
+	q, err := readQuestion(r)
+	var analysis guard.Analysis
+	if err == nil {
+		analysis, err = c.guard.AnalyzeIn(r.Context(), q.SQL, q.Scope)
+	}
+	var d query.Description
+	if err == nil {
+		var instance *instance
+		var back func()
+		if instance, back, err = c.open(r.Context(), &q); err == nil {
+			d, err = instance.describe(r.Context(), &q, &analysis)
+			back()
+		}
+	}
+	if err != nil {
+		c.fail(w, err)
+		return
+	}
+	_ = json.MarshalWrite(w, d)
 }
 
 // begin notes that a question is being answered; the function says that it is over.
@@ -302,6 +332,7 @@ func (c *child) noteFault(err error) {
 func readQuestion(r *http.Request) (question, error) {
 	var q question
 	err := json.UnmarshalRead(http.MaxBytesReader(nil, r.Body, maxStatement), &q)
+	q.Scope.HashKey = query.RawHashKey(q.HashKey)
 	return q, err
 }
 

@@ -22,14 +22,11 @@ import (
 // Run implements query.Engine. The ceiling of time covers the run and the reading of its rows, but not the wait for a
 // place in the queue.
 func (w *Warehouse) Run(ctx context.Context, space event.Space, st query.Statement) (query.Rows, error) {
-	if err := checkSpace(space); err != nil {
+	if err := errors.Join(checkSpace(space), scopeFault(&st)); err != nil {
 		return nil, err
 	}
 	id := strconv.FormatUint(w.questions.Add(1), 10)
-	body, err := json.Marshal(question{
-		ID: id, Project: space.Project, Environment: space.Environment, SQL: st.SQL, Positional: st.Positional, Named: st.Named,
-		Rows: st.Ceilings.Rows, Bytes: st.Ceilings.Bytes,
-	})
+	body, err := json.Marshal(questionOf(id, space, &st))
 	if err != nil {
 		return nil, problem.Wrap(err, problem.InvalidField, "The parameters are not JSON values.").At("parameters", "must be JSON values")
 	}

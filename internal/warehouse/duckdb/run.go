@@ -29,7 +29,23 @@ type lines interface {
 }
 
 // run runs a question, whose statement the guard has passed, in a read-only transaction of its own.
-func (i *instance) run(ctx context.Context, q *question, out lines) error {
+func (i *instance) run(ctx context.Context, q *question, analysis *guard.Analysis, out lines) error {
+	return i.prepared(ctx, q, analysis, func(stmt *native.Stmt, _ *native.Conn) error {
+		if err := bind(stmt, q); err != nil {
+			return err
+		}
+		rows, err := stmt.Query(ctx)
+		if err != nil {
+			return statementProblem(err, q.SQL)
+		}
+		defer rows.Close()
+		return copyRows(ctx, rows, q, out)
+	})
+}
+
+// prepared prepares a question's statement over what its scope lets it see, in a read-only transaction, for a function
+// to use.
+func (i *instance) prepared(ctx context.Context, q *question, analysis *guard.Analysis, use func(*native.Stmt, *native.Conn) error) error {
 	conn, err := i.db.Connect()
 	if err != nil {
 		return err
@@ -37,6 +53,13 @@ func (i *instance) run(ctx context.Context, q *question, out lines) error {
 	defer conn.Close()
 	if err := conn.Exec(ctx, "BEGIN TRANSACTION READ ONLY"); err != nil {
 		return err
+	}
+	if !q.Scope.Whole() {
+		back, err := i.narrow(ctx, conn, q, analysis)
+		defer back()
+		if err != nil {
+			return statementProblem(err, "")
+		}
 	}
 	stmt, err := conn.Prepare(q.SQL)
 	if err != nil {
@@ -46,15 +69,7 @@ func (i *instance) run(ctx context.Context, q *question, out lines) error {
 	if !stmt.IsSelect() {
 		return problem.New(problem.SQLNotAllowed, "Only SELECT statements can be run.")
 	}
-	if err := bind(stmt, q); err != nil {
-		return err
-	}
-	rows, err := stmt.Query(ctx)
-	if err != nil {
-		return statementProblem(err, q.SQL)
-	}
-	defer rows.Close()
-	return copyRows(ctx, rows, q, out)
+	return use(stmt, conn)
 }
 
 // copyRows writes the rows out, under the question's ceilings. The columns go out when the first rows are there, so that

@@ -347,31 +347,55 @@ var errAnalyzeLimit = errors.New("duckdb: an analysis took too long")
 
 // Analyze implements query.Engine.
 func (w *Warehouse) Analyze(ctx context.Context, sql string) (query.Facts, error) {
-	body, err := json.Marshal(question{SQL: sql})
+	var facts query.Facts
+	err := w.inspect(ctx, pathAnalyze, &question{SQL: sql}, &facts)
+	return facts, err
+}
+
+// Describe implements query.Engine.
+func (w *Warehouse) Describe(ctx context.Context, space event.Space, st query.Statement) (query.Description, error) {
+	var d query.Description
+	if err := errors.Join(checkSpace(space), scopeFault(&st)); err != nil {
+		return d, err
+	}
+	err := w.inspect(ctx, pathDescribe, questionOf("", space, &st), &d)
+	return d, err
+}
+
+// scopeFault is a fault of ours: the scope of a statement is nothing that its sender wrote.
+func scopeFault(st *query.Statement) error {
+	if err := st.Scope.Ready(); err != nil {
+		return fmt.Errorf("duckdb: the scope of a statement: %s", err) //nolint:errorlint // it is no problem of the caller's
+	}
+	return nil
+}
+
+// inspect has a statement looked at and not run.
+func (w *Warehouse) inspect(ctx context.Context, path string, q *question, into any) error {
+	body, err := json.Marshal(q)
 	if err != nil {
-		return query.Facts{}, err
+		return err
 	}
 	p, err := w.live(ctx)
 	if err != nil {
-		return query.Facts{}, err
+		return err
 	}
 	p.begin()
 	defer p.finish()
 	limited, cancel := context.WithTimeoutCause(ctx, analyzeLimit, errAnalyzeLimit)
 	defer cancel()
-	var facts query.Facts
-	err = p.call(limited, pathAnalyze, body, &facts)
+	err = p.call(limited, path, body, into)
 	var a answered
 	switch {
 	case err == nil:
-		return facts, nil
+		return nil
 	case errors.As(err, &a):
-		return facts, a.error
+		return a.error
 	case context.Cause(limited) == errAnalyzeLimit: //nolint:errorlint // it is the value itself
 		p.kill("an analysis took too long")
-		return facts, problem.New(problem.QueryTimeout, "The statement could not be read within %s.", analyzeLimit)
+		return problem.New(problem.QueryTimeout, "The statement could not be read within %s.", analyzeLimit)
 	case limited.Err() != nil:
-		return facts, context.Cause(limited)
+		return context.Cause(limited)
 	}
-	return facts, p.broken(err)
+	return p.broken(err)
 }

@@ -19,13 +19,14 @@ import (
 
 // The addresses the query process answers at, over its unix socket.
 const (
-	pathReady   = "/ready"
-	pathLoad    = "/load"
-	pathLoaded  = "/loaded"
-	pathAnalyze = "/analyze"
-	pathRun     = "/run"
-	pathCancel  = "/cancel"
-	pathStop    = "/stop"
+	pathReady    = "/ready"
+	pathLoad     = "/load"
+	pathLoaded   = "/loaded"
+	pathAnalyze  = "/analyze"
+	pathDescribe = "/describe"
+	pathRun      = "/run"
+	pathCancel   = "/cancel"
+	pathStop     = "/stop"
 )
 
 // Limits of what goes over the socket in one piece.
@@ -45,7 +46,8 @@ type loaded struct {
 	Position event.Position `json:"position"`
 }
 
-// question asks to analyze or run a statement.
+// question asks to analyze, describe or run a statement. The scope's key of hashes goes beside it: it is in no JSON of
+// a scope.
 type question struct {
 	ID          string                    `json:"id"`
 	Project     string                    `json:"project"`
@@ -53,8 +55,18 @@ type question struct {
 	SQL         string                    `json:"sql"`
 	Positional  []jsontext.Value          `json:"positional"`
 	Named       map[string]jsontext.Value `json:"named"`
+	Scope       query.Scope               `json:"scope"`
+	HashKey     []byte                    `json:"hash_key"`
 	Rows        int64                     `json:"rows"`
 	Bytes       int64                     `json:"bytes"`
+}
+
+// questionOf is a statement over a space as a question.
+func questionOf(id string, space event.Space, st *query.Statement) *question {
+	return &question{
+		ID: id, Project: space.Project, Environment: space.Environment, SQL: st.SQL, Positional: st.Positional, Named: st.Named,
+		Scope: st.Scope, HashKey: st.Scope.HashKey.Raw(), Rows: st.Ceilings.Rows, Bytes: st.Ceilings.Bytes,
+	}
 }
 
 // header is the first line of an answer with rows. Each row is a line with a JSON array; the last line is an end or a
