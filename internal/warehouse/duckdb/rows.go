@@ -30,15 +30,16 @@ func (w *Warehouse) Run(ctx context.Context, space event.Space, st query.Stateme
 	if err != nil {
 		return nil, problem.Wrap(err, problem.InvalidField, "The parameters are not JSON values.").At("parameters", "must be JSON values")
 	}
-	if err := w.queue.enter(ctx); err != nil {
+	leave, err := w.queue.enter(ctx, asker{space.Project, st.Asker})
+	if err != nil {
 		return nil, err
 	}
 	p, err := w.live(ctx)
 	if err != nil {
-		w.queue.leave()
+		leave()
 		return nil, err
 	}
-	r := begin(ctx, p, id, st.Ceilings.Time, w.queue.leave)
+	r := begin(ctx, p, id, st.Ceilings.Time, leave)
 	if err := r.open(body); err != nil {
 		return nil, r.end(err)
 	}

@@ -40,6 +40,8 @@ type Config struct {
 	Memory        int64            // bytes by which the query process may grow; default half of the system's, at least 1 GiB
 	Threads       int              // of each open file, some 8 MiB of Memory each; default the number of processors, at most 4
 	MaxConcurrent int              // queries running at a time; default twice the processors
+	MaxPerProject int              // of them, of one project; default MaxConcurrent
+	MaxPerKey     int              // of them, of one key; default MaxPerProject
 	MaxQueue      int              // queries waiting; default 16 times MaxConcurrent
 	OpenFiles     int              // files kept open; default 16
 	Now           func() time.Time // the clock
@@ -62,6 +64,12 @@ func (c *Config) defaults() {
 		if *d.field == 0 {
 			*d.field = d.value
 		}
+	}
+	if c.MaxPerProject == 0 {
+		c.MaxPerProject = c.MaxConcurrent
+	}
+	if c.MaxPerKey == 0 {
+		c.MaxPerKey = c.MaxPerProject
 	}
 }
 
@@ -121,7 +129,7 @@ func Open(ctx context.Context, cfg Config) (*Warehouse, error) {
 	}
 	supervised, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	w := &Warehouse{
-		cfg: cfg, sockets: sockets, queue: newQueue(cfg.MaxConcurrent, cfg.MaxQueue),
+		cfg: cfg, sockets: sockets, queue: newQueue(ceilings{cfg.MaxConcurrent, cfg.MaxPerProject, cfg.MaxPerKey, cfg.MaxQueue}),
 		cancel: cancel, over: make(chan struct{}), changed: make(chan struct{}),
 	}
 	first, err := w.start(ctx, 0)
@@ -269,9 +277,10 @@ func (w *Warehouse) Ready(ctx context.Context) error {
 
 // Stats gives figures of the moment.
 func (w *Warehouse) Stats() Stats {
+	running, waiting := w.queue.counts()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := Stats{Restarts: w.restarts, Running: len(w.queue.slots), Waiting: int(w.queue.waiting.Load())}
+	s := Stats{Restarts: w.restarts, Running: running, Waiting: waiting}
 	if w.current != nil {
 		s.PID = w.current.command.Process.Pid
 	}
