@@ -63,6 +63,7 @@ func TestBounds(t *testing.T) {
 		"SELECT 1 FROM events WHERE event = (SELECT 'a')":                                                                                          "",
 		"SELECT 1 FROM events WHERE event IN (SELECT 'a')":                                                                                         "",
 		"SELECT 1 FROM events WHERE timestamp > random()":                                                                                          "",
+		"SELECT 1 FROM events WHERE event = 'a' UNION ALL SELECT 1 FROM events e JOIN persons p ON true":                                           "",
 		"SELECT 1": "",
 	} {
 		got, err := g.Analyze(context.Background(), sql)
