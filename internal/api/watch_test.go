@@ -28,6 +28,10 @@ type endless struct{ running chan struct{} }
 
 func (endless) Analyze(context.Context, string) (query.Facts, error) { return query.Facts{}, nil }
 
+func (endless) Describe(context.Context, event.Space, query.Statement) (query.Description, error) {
+	return query.Description{}, nil
+}
+
 func (e endless) Run(ctx context.Context, _ event.Space, _ query.Statement) (query.Rows, error) {
 	e.running <- struct{}{}
 	<-ctx.Done()
