@@ -27,6 +27,11 @@ func aboutFigures() map[string]string {
 		"ledger_denials_counted_only_total": "Denials that came too fast to be kept one by one, and were counted.",
 		"ledger_denials_waiting":            "Denials that wait to be written.",
 		"ledger_write_failures_total":       "Writes of the ledger that failed.",
+		"limit_accounts":                    "Keys and projects whose counters are in memory.",
+		"limit_reservations":                "Requests under way that have set credits aside.",
+		"limit_uncounted_total":             "Requests let through while the counters could not be reached.",
+		"limit_unreachable_total":           "Requests denied because the counters could not be reached.",
+		"limit_store_failures_total":        "Calls for counters to the store that failed.",
 	}
 }
 
@@ -45,6 +50,11 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 		"ledger_allowed_total": float64(l.Allowed), "ledger_denials_total": float64(l.Kept), "ledger_denials_counted_only_total": float64(l.CountedOnly),
 		"ledger_denials_waiting": float64(l.Waiting), "ledger_write_failures_total": float64(l.Failures),
 	}
+	n := g.s.control.limits.Stats()
+	maps.Copy(all, figures{
+		"limit_accounts": float64(n.Accounts), "limit_reservations": float64(n.Reservations), "limit_uncounted_total": float64(n.Uncounted),
+		"limit_unreachable_total": float64(n.Unreachable), "limit_store_failures_total": float64(n.Failures),
+	})
 	maps.Copy(all, g.s.journal.figures())
 	maps.Copy(all, warehouseFigures(g.s.warehouse))
 	about := aboutFigures()
