@@ -110,7 +110,7 @@ func (c *control) client(ctx context.Context, w world) (*keysClient, error) {
 		return nil, err
 	}
 	face, err := api.New(api.Config{
-		Gate: c.gate, Keys: c.keys, Ledger: c.ledger, Audit: c.audit, Registry: discardMetrics(), Now: w.now, NewID: newID, Log: slog.New(slog.DiscardHandler),
+		Gate: c.gate, Keys: c.keys, Ledger: c.ledger, Counts: c.limits, Audit: c.audit, Registry: discardMetrics(), Now: w.now, NewID: newID, Log: slog.New(slog.DiscardHandler),
 		Version: version, Stopping: ctx,
 	})
 	if err != nil {

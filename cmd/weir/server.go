@@ -86,7 +86,7 @@ func openServer(ctx context.Context, cfg config, w world, log *slog.Logger) (ope
 
 func (s *server) apiConfig(w world) api.Config {
 	return api.Config{
-		Gate: s.control.gate, Keys: s.control.keys, Ledger: s.control.ledger, Audit: s.control.audit, Live: s.live,
+		Gate: s.control.gate, Keys: s.control.keys, Ledger: s.control.ledger, Counts: s.control.limits, Audit: s.control.audit, Live: s.live,
 		Events: event.New(event.Config{Journal: s.journal, Loader: s.loader, Live: s.live, Random: quickRandom{}}),
 		Query: query.New(query.Config{
 			Engine: s.warehouse, Now: w.now, Time: s.cfg.QueryTime, Rows: s.cfg.QueryRows, Bytes: s.cfg.QueryBytes,

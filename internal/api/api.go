@@ -41,6 +41,7 @@ type Config struct {
 	Query    *query.Service
 	Keys     *keyring.Ring
 	Ledger   *ledger.Ledger
+	Counts   Counts
 	Audit    *audit.Log
 	Parts    []Part
 	Registry prometheus.Registerer
@@ -107,11 +108,13 @@ func New(cfg Config) (*API, error) {
 	mountLedger(a)
 	mountAudit(a)
 	mountExplain(a)
+	mountUsed(a)
 	mountServer(a)
 	a.open()
 	document := a.document()
 	listsAreLists(a.registry)
 	mayBeNull(a.registry, "Key", "datasets")
+	mayBeNull(a.registry, "AccountUsed", "rate", "daily", "credits")
 	text, err := json.MarshalIndent(document, "", "  ")
 	if err != nil {
 		return nil, err

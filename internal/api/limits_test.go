@@ -290,8 +290,15 @@ func TestLimitsWithoutTheirStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := w.variant(t, func(cfg *api.Config) { cfg.Gate = gate.New(w.ring, counter, w.ledger, w.clock.Now, newDecision) }, nil)
+	s := w.variant(t, func(cfg *api.Config) {
+		cfg.Gate, cfg.Counts = gate.New(w.ring, counter, w.ledger, w.clock.Now, newDecision), counter
+	}, nil)
 	counts.gone.Store(true)
+	lenient := p.limited(access.Limits{Daily: access.Quota{Most: 1000, OnFailure: access.FailAllow}})
+	answer, body := s.call(t, "GET", "/v1/limits", nil, "X-API-Key", lenient.text)
+	if answer.StatusCode != 503 || codeOf(body) != problem.LimitsUnavailable || strings.Contains(body, "secret") {
+		t.Errorf("what has been used: %d %s", answer.StatusCode, body)
+	}
 	for failure, want := range map[access.OnFailure]struct {
 		status   int
 		fallback string

@@ -163,6 +163,7 @@ var wishes = map[string]struct{ path, body string }{
 	"GET /v1/keys/{id}/shapes":          {"/v1/keys/SUBJECT/shapes", ""},
 	"GET /v1/audit":                     {"/v1/audit", ""},
 	"POST /v1/access/explain":           {"/v1/access/explain", `{"key_id":"SUBJECT","action":"hold_key"}`},
+	"GET /v1/limits":                    {"/v1/limits", ""},
 	"GET /v1/whoami":                    {"/v1/whoami", ""},
 	"DELETE /v1/whoami":                 {"/v1/whoami", ""},
 	"GET /healthz":                      {"/healthz", ""},

@@ -301,10 +301,12 @@ func listsAreLists(registry huma.Registry) {
 	}
 }
 
-// mayBeNull lets a member that is an object be null: tags say so of plain values only.
-func mayBeNull(registry huma.Registry, component, member string) {
+// mayBeNull lets members that are objects be null: tags say so of plain values only.
+func mayBeNull(registry huma.Registry, component string, members ...string) {
 	properties := registry.Map()[component].Properties
-	object := *properties[member]
-	object.Description = ""
-	properties[member] = &huma.Schema{Description: properties[member].Description, OneOf: []*huma.Schema{&object, {Type: "null"}}}
+	for _, member := range members {
+		object := *properties[member]
+		object.Description = ""
+		properties[member] = &huma.Schema{Description: properties[member].Description, OneOf: []*huma.Schema{&object, {Type: "null"}}}
+	}
 }

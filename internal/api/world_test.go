@@ -156,7 +156,7 @@ func newAudit() string { return "aud_" + rand.Text()[:20] }
 // config is the API over the world's parts, with metrics of its own.
 func (w *world) config() api.Config {
 	return api.Config{
-		Gate: w.gate, Keys: w.ring, Ledger: w.ledger, Audit: audit.New(w.store, newAudit), Live: w.live,
+		Gate: w.gate, Keys: w.ring, Ledger: w.ledger, Counts: w.limits, Audit: audit.New(w.store, newAudit), Live: w.live,
 		Events: event.New(event.Config{Journal: w.journal, Loader: w.loader, Live: w.live, Random: rand.Reader, SyncLimit: time.Minute}),
 		Query:  query.New(query.Config{Engine: w.warehouse, Now: w.clock.Now, TempDir: w.dir}),
 		Parts: []api.Part{

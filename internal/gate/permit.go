@@ -43,6 +43,9 @@ func (p Permit) Sender() Sender { p.must(); return p.caller.sender() }
 // Charged is the state of the limits after the request.
 func (p Permit) Charged() Charged { p.must(); return p.charged }
 
+// Accounts are whose limits were charged: the key's and the project's.
+func (p Permit) Accounts() (key, project Account) { p.must(); return p.charge.Key, p.charge.Project }
+
 // Refused lists the targets of the attempt that the permit does not cover, in order.
 func (p Permit) Refused() []access.Refusal { p.must(); return p.refused }
 
