@@ -17,6 +17,7 @@ import (
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // The bounds of a page of events.
@@ -134,7 +135,7 @@ func (s *Service) listing(f EventFilter, columns string) (Statement, error) {
 
 // columns are the columns of the listing, with nulls for those that a scope hides. It refuses a listing for which too
 // little is seen.
-func (f EventFilter) columns(scope Scope) (string, error) {
+func (f EventFilter) columns(scope view.Scope) (string, error) {
 	narrow, visible := scope.Table("events")
 	hides := func(column string) bool { return slices.Contains(narrow.Hidden, column) }
 	switch {
@@ -145,7 +146,7 @@ func (f EventFilter) columns(scope Scope) (string, error) {
 	case f.DistinctID != "" && hides("distinct_id"):
 		return "", problem.Invalid("distinct_id", "may not be seen, and so not be asked for")
 	}
-	events, _ := tableNamed("events")
+	events, _ := view.TableNamed("events")
 	var all []string
 	for _, c := range events.Columns {
 		switch {

@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // Engine runs statements over the events of one space. Its methods answer problems: invalid_sql, sql_not_allowed,
@@ -21,19 +22,13 @@ type Engine interface {
 	// is run and no data is read.
 	Analyze(ctx context.Context, sql string) (Facts, error)
 	// Run analyzes the statement again, and runs it over what its scope lets it see of the space. The relations it can
-	// name are Tables, those that the scope has, and nothing else is there. A space that has no events yet has empty
+	// name are view.Tables, those that the scope has, and nothing else is there. A space that has no events yet has empty
 	// tables. The rows must be closed.
 	Run(ctx context.Context, space event.Space, st Statement) (Rows, error)
 	// Describe says what Run would answer, without running anything. It refuses what Run would refuse before it reads
 	// the first row. Parameters need no values.
 	Describe(ctx context.Context, space event.Space, st Statement) (Description, error)
 }
-
-// Tables are the relations that a statement may name.
-//
-//	events(event_id, event, timestamp, received_at, distinct_id, anonymous_id, device_id, session_id, properties, key_id, source)
-//	persons(distinct_id, anonymous_id, traits, first_seen_at, updated_at)
-func Tables() []string { return []string{"events", "persons"} }
 
 // Facts are what the engine's parser found in a statement.
 type Facts struct {
@@ -47,7 +42,7 @@ type Statement struct {
 	SQL        string
 	Positional []jsontext.Value
 	Named      map[string]jsontext.Value
-	Scope      Scope
+	Scope      view.Scope
 	Ceilings   Ceilings
 	Asker      string // who asks, within the space's project: a key's id. Engines share what there is among askers.
 }
@@ -78,11 +73,8 @@ type Ceilings struct {
 	Bytes int64         // of the rows as JSON; over it: result_too_large
 }
 
-// Column is one column of an answer. Type is the engine's name for it, such as BIGINT or TIMESTAMP.
-type Column struct {
-	Name string `json:"name" doc:"The column's name." example:"n"`
-	Type string `json:"type" doc:"The engine's type." example:"BIGINT"`
-}
+// Column is one column of an answer.
+type Column = view.Column
 
 // Rows are an answer on its way. Each row is a JSON array with a value per column, in the form that Weir documents:
 // integers and decimals exact, as JSON numbers (those beyond 2^53 too); timestamps as RFC 3339 strings in UTC with

@@ -11,6 +11,7 @@ import (
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // Config is what a Service is made of. A zero limit is the default.
@@ -19,7 +20,7 @@ type Config struct {
 	Now    func() time.Time
 
 	// Scope says what a permit's holder may see. Nil is the whole space for everybody.
-	Scope func(gate.Permit) (Scope, error)
+	Scope func(gate.Permit) (view.Scope, error)
 
 	Time        time.Duration // a question may take; 30 s
 	Rows        int64         // an answer may have; 100,000
@@ -32,7 +33,7 @@ type Config struct {
 type Service struct {
 	engine   Engine
 	now      func() time.Time
-	scope    func(gate.Permit) (Scope, error)
+	scope    func(gate.Permit) (view.Scope, error)
 	ceilings Ceilings
 	memory   int
 	tempDir  string
@@ -41,7 +42,7 @@ type Service struct {
 // New makes a Service.
 func New(cfg Config) *Service {
 	if cfg.Scope == nil {
-		cfg.Scope = func(gate.Permit) (Scope, error) { return Scope{}, nil }
+		cfg.Scope = func(gate.Permit) (view.Scope, error) { return view.Scope{}, nil }
 	}
 	return &Service{
 		engine: cfg.Engine,
@@ -108,12 +109,12 @@ func (s *Service) Describe(ctx context.Context, permit gate.Permit, q Question) 
 }
 
 // Schema lists the tables and columns that the permit's holder may see.
-func (s *Service) Schema(permit gate.Permit) ([]Table, error) {
+func (s *Service) Schema(permit gate.Permit) ([]view.Table, error) {
 	scope, err := s.scope(permit)
 	if err != nil {
 		return nil, err
 	}
-	return Schema(scope), nil
+	return view.Schema(scope), nil
 }
 
 // statement makes a question a statement that is ready to run in the permit's space.

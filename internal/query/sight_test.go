@@ -9,20 +9,21 @@ import (
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // onlyFrance is a scope that shows the events of a country, without some columns.
-func onlyFrance(hidden ...string) query.Scope {
-	return query.Scope{Tables: []query.TableScope{{
-		Table: "events", Where: []query.Condition{{Column: "properties", Property: "country", Op: query.Equal, Values: []any{"FR"}}}, Hidden: hidden,
+func onlyFrance(hidden ...string) view.Scope {
+	return view.Scope{Tables: []view.TableScope{{
+		Table: "events", Where: []view.Condition{{Column: "properties", Property: "country", Op: view.Equal, Values: []any{"FR"}}}, Hidden: hidden,
 	}}}
 }
 
 // sighted is a service whose permits see a scope.
-func sighted(tb testing.TB, e query.Engine, s query.Scope, err error) *query.Service {
+func sighted(tb testing.TB, e query.Engine, s view.Scope, err error) *query.Service {
 	tb.Helper()
 	return query.New(query.Config{
-		Engine: e, Now: fixedNow, TempDir: tb.TempDir(), Scope: func(gate.Permit) (query.Scope, error) { return s, err },
+		Engine: e, Now: fixedNow, TempDir: tb.TempDir(), Scope: func(gate.Permit) (view.Scope, error) { return s, err },
 	})
 }
 
@@ -51,7 +52,7 @@ func TestWhatIsAskedIsAskedInTheScope(t *testing.T) {
 			t.Errorf("%s: ran in %v for %q, %v", name, e.ran.Scope, e.ran.Asker, err)
 		}
 		e = numbers(0)
-		if err := ask(sighted(t, e, query.Scope{}, errors.New("the store is away")), p); problem.Of(err) != problem.Internal || e.ran.SQL != "" {
+		if err := ask(sighted(t, e, view.Scope{}, errors.New("the store is away")), p); problem.Of(err) != problem.Internal || e.ran.SQL != "" {
 			t.Errorf("%s without a scope: %v, ran %q", name, err, e.ran.SQL)
 		}
 	}
@@ -65,7 +66,7 @@ func TestWhatIsAskedIsAskedInTheScope(t *testing.T) {
 // ordered by.
 func TestListingInAScope(t *testing.T) {
 	t.Parallel()
-	list := func(s query.Scope, f query.EventFilter) (*engine, error) {
+	list := func(s view.Scope, f query.EventFilter) (*engine, error) {
 		e := numbers(0)
 		_, err := sighted(t, e, s, nil).Events(t.Context(), permit(t, access.Target{Environment: "production"}), f)
 		return e, err
@@ -85,7 +86,7 @@ func TestListingInAScope(t *testing.T) {
 	} else {
 		wantField(t, err, "event")
 	}
-	for _, s := range []query.Scope{onlyFrance("event_id"), onlyFrance("received_at"), onlyFrance("timestamp"), {Tables: []query.TableScope{{Table: "persons"}}}} {
+	for _, s := range []view.Scope{onlyFrance("event_id"), onlyFrance("received_at"), onlyFrance("timestamp"), {Tables: []view.TableScope{{Table: "persons"}}}} {
 		if e, err := list(s, query.EventFilter{}); problem.Of(err) != problem.DatasetNotAllowed || e.ran.SQL != "" {
 			t.Errorf("%v: %v", s, err)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb/guard"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb/native"
 )
@@ -156,23 +157,23 @@ func BenchmarkScope(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = g.Close() })
-	condition := func(column, property string, values ...any) query.Condition {
-		return query.Condition{Column: column, Property: property, Op: query.In, Values: values}
+	condition := func(column, property string, values ...any) view.Condition {
+		return view.Condition{Column: column, Property: property, Op: view.In, Values: values}
 	}
-	events := func(t query.TableScope) query.Scope {
+	events := func(t view.TableScope) view.Scope {
 		t.Table = "events"
-		return query.Scope{Tables: []query.TableScope{t}, HashKey: query.NewHashKey([]byte("secret"))}
+		return view.Scope{Tables: []view.TableScope{t}, HashKey: view.NewHashKey([]byte("secret"))}
 	}
 	for _, s := range []struct {
 		name  string
-		scope query.Scope
+		scope view.Scope
 	}{
-		{"Whole", query.Scope{}},
-		{"AllRows", events(query.TableScope{})},
-		{"ColumnFilter", events(query.TableScope{Where: []query.Condition{condition("event", "", "page_view")}})},
-		{"PropertyFilter", events(query.TableScope{Where: []query.Condition{condition("properties", "plan", "pro")}})},
-		{"HiddenProperty", events(query.TableScope{Hidden: []string{"properties.referrer"}})},
-		{"HashedColumn", events(query.TableScope{Hashed: []string{"distinct_id"}})},
+		{"Whole", view.Scope{}},
+		{"AllRows", events(view.TableScope{})},
+		{"ColumnFilter", events(view.TableScope{Where: []view.Condition{condition("event", "", "page_view")}})},
+		{"PropertyFilter", events(view.TableScope{Where: []view.Condition{condition("properties", "plan", "pro")}})},
+		{"HiddenProperty", events(view.TableScope{Hidden: []string{"properties.referrer"}})},
+		{"HashedColumn", events(view.TableScope{Hashed: []string{"distinct_id"}})},
 	} {
 		for _, c := range []struct{ name, sql string }{
 			{"Nothing", "SELECT 1"},

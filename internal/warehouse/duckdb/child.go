@@ -23,6 +23,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb/guard"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb/native"
 )
@@ -332,7 +333,7 @@ func (c *child) noteFault(err error) {
 func readQuestion(r *http.Request) (question, error) {
 	var q question
 	err := json.UnmarshalRead(http.MaxBytesReader(nil, r.Body, maxStatement), &q)
-	q.Scope.HashKey = query.RawHashKey(q.HashKey)
+	q.Scope.HashKey = view.RawHashKey(q.HashKey)
 	return q, err
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-analytics/weir/internal/event"
-	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // Promise: every kind of condition holds for exactly the rows that it says, whatever kind of JSON they have there; what
@@ -39,30 +39,30 @@ func TestConditions(t *testing.T) {
 	if err := s.instance.load(t.Context(), records); err != nil {
 		t.Fatal(err)
 	}
-	ops := []query.Op{query.Equal, query.NotEqual, query.In, query.NotIn, query.Less, query.LessEqual, query.Greater, query.GreaterEqual}
-	var all []query.Condition
+	ops := []view.Op{view.Equal, view.NotEqual, view.In, view.NotIn, view.Less, view.LessEqual, view.Greater, view.GreaterEqual}
+	var all []view.Condition
 	for _, one := range [][]any{
 		{""}, {"FR"}, {"5"}, {"true"}, {"a\nb"}, {"a\x01b"}, {`q"\`}, {"é/"}, {"FR", "fr", "null"}, {"a\nb", "😀"}, {true}, {false}, {true, false},
 		{int64(0)}, {int64(5)}, {int64(-5)}, {int64(1000)}, {5.0}, {5.5}, {0.1}, {int64(5), 5.5}, {int64(9007199254740991)}, {int64(9007199254740992)},
 		{int64(9007199254740993)}, {int64(9223372036854775807)}, {int64(5), int64(9007199254740993)},
 	} {
 		for _, op := range ops {
-			if many := op == query.In || op == query.NotIn; !many && len(one) > 1 {
+			if many := op == view.In || op == view.NotIn; !many && len(one) > 1 {
 				continue
 			}
-			all = append(all, query.Condition{Column: "properties", Property: "v", Op: op, Values: one}, query.Condition{Column: "properties", Property: "deep.v.1", Op: op, Values: one})
+			all = append(all, view.Condition{Column: "properties", Property: "v", Op: op, Values: one}, view.Condition{Column: "properties", Property: "deep.v.1", Op: op, Values: one})
 		}
 	}
 	for _, op := range ops {
-		all = append(all, query.Condition{Column: "session_id", Op: op, Values: []any{"s1"}}, query.Condition{Column: "timestamp", Op: op, Values: []any{time.Date(2026, 1, 1, 0, 0, 2, 0, time.UTC)}})
+		all = append(all, view.Condition{Column: "session_id", Op: op, Values: []any{"s1"}}, view.Condition{Column: "timestamp", Op: op, Values: []any{time.Date(2026, 1, 1, 0, 0, 2, 0, time.UTC)}})
 	}
-	for _, op := range []query.Op{query.IsNull, query.IsNotNull} {
-		all = append(all, query.Condition{Column: "session_id", Op: op}, query.Condition{Column: "timestamp", Op: op}, query.Condition{Column: "properties", Property: "v", Op: op},
-			query.Condition{Column: "properties", Property: "deep.v.1", Op: op}, query.Condition{Column: "properties", Property: "v.v", Op: op}, query.Condition{Column: "properties", Property: "deep.v.5", Op: op})
+	for _, op := range []view.Op{view.IsNull, view.IsNotNull} {
+		all = append(all, view.Condition{Column: "session_id", Op: op}, view.Condition{Column: "timestamp", Op: op}, view.Condition{Column: "properties", Property: "v", Op: op},
+			view.Condition{Column: "properties", Property: "deep.v.1", Op: op}, view.Condition{Column: "properties", Property: "v.v", Op: op}, view.Condition{Column: "properties", Property: "deep.v.5", Op: op})
 	}
 	tried := 0
 	for _, c := range all {
-		scope := query.Scope{Tables: []query.TableScope{{Table: "events", Where: []query.Condition{c}}}}
+		scope := view.Scope{Tables: []view.TableScope{{Table: "events", Where: []view.Condition{c}}}}
 		if scope.Check() != nil {
 			continue // true < false
 		}
@@ -88,7 +88,7 @@ func TestConditions(t *testing.T) {
 func TestPruningChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := newSight(t, "a", "b", "c", "a", "b", "c", "a", "b")
-	all := query.Scope{Tables: []query.TableScope{{Table: "events"}}}
+	all := view.Scope{Tables: []view.TableScope{{Table: "events"}}}
 	for _, sql := range []string{
 		"SELECT event_id FROM events WHERE timestamp >= '2026-01-01 00:00:02' AND timestamp < '2026-01-01 00:00:05'",
 		"SELECT event_id FROM events WHERE timestamp BETWEEN '2026-01-01 00:00:02' AND TIMESTAMP '2026-01-01 00:00:04' AND event IN ('a', 'c')",
@@ -105,7 +105,7 @@ func TestPruningChangesNothing(t *testing.T) {
 		"SELECT event_id FROM events WHERE timestamp > '2026-01-01 00:00:02' AND timestamp > '2026-01-01 00:00:05'",
 	} {
 		got, err := s.ask(sql, all)
-		want, wantErr := s.ask(sql, query.Scope{})
+		want, wantErr := s.ask(sql, view.Scope{})
 		slices.Sort(got)
 		slices.Sort(want)
 		if err != nil || wantErr != nil || !slices.Equal(got, want) {

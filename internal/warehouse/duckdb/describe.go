@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb/guard"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb/native"
 )
@@ -37,8 +38,8 @@ func (i *instance) describe(ctx context.Context, q *question, analysis *guard.An
 }
 
 // hidesRows reports whether there may be rows that a scope does not show.
-func hidesRows(s query.Scope) bool {
-	return slices.ContainsFunc(s.Tables, func(t query.TableScope) bool { return len(t.Where) > 0 })
+func hidesRows(s view.Scope) bool {
+	return slices.ContainsFunc(s.Tables, func(t view.TableScope) bool { return len(t.Where) > 0 })
 }
 
 // estimate is how many stored rows the tables have, each as often as it is read.

@@ -5,7 +5,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // mask says what becomes of a JSON value and what is in it: it is taken away, hashed, or looked into. A nil mask leaves
@@ -32,7 +32,7 @@ func (m *mask) at(path []string) *mask {
 // masker rewrites JSON by a mask.
 type masker struct {
 	mask *mask
-	key  query.HashKey
+	key  view.HashKey
 }
 
 // rewrite is a native.Rewriter. Members are matched by their unescaped names, each time that an object has one, and a

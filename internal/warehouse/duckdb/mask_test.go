@@ -7,25 +7,26 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // maskOf is a mask that hides some paths and hashes others.
 func maskOf(t testing.TB, hide, hash []string) *masker {
 	t.Helper()
-	r := &masker{mask: &mask{}, key: query.NewHashKey([]byte("of the test"))}
+	r := &masker{mask: &mask{}, key: view.NewHashKey([]byte("of the test"))}
 	for _, name := range append(hide, hash...) {
-		_, path, err := query.Masked("properties." + name)
+		_, path, err := view.Masked("properties." + name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		r.mask.at(path)
 	}
 	for _, name := range hide {
-		_, path, _ := query.Masked("properties." + name)
+		_, path, _ := view.Masked("properties." + name)
 		r.mask.at(path).hide = true
 	}
 	for _, name := range hash {
-		_, path, _ := query.Masked("properties." + name)
+		_, path, _ := view.Masked("properties." + name)
 		r.mask.at(path).hash = true
 	}
 	return r
@@ -87,7 +88,7 @@ func FuzzMask(f *testing.F) {
 		if !ok {
 			t.Fatalf("%s is not taken for JSON", text)
 		}
-		scope := query.Scope{HashKey: r.key, Tables: []query.TableScope{{
+		scope := view.Scope{HashKey: r.key, Tables: []view.TableScope{{
 			Table: "events", Hidden: []string{"properties.email", "properties.a.b", "properties.h.secret"},
 			Hashed: []string{"properties.user", "properties.list.id", "properties.h"},
 		}}}

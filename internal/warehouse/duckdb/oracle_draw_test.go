@@ -10,7 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"pgregory.net/rapid"
 
-	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // words are values of text columns, few enough to meet again.
@@ -76,11 +76,11 @@ func (o *oracle) drawJSON(twice bool) string {
 // looks at.
 func (o *oracle) spoil(table string, row modelRow) {
 	narrow, visible := o.scope.Table(table)
-	schema := query.Schema(query.Scope{})
-	of := schema[slices.IndexFunc(schema, func(t query.Table) bool { return t.Name == table })]
+	schema := view.Schema(view.Scope{})
+	of := schema[slices.IndexFunc(schema, func(t view.Table) bool { return t.Name == table })]
 	maskedColumns, maskedMembers := map[string]bool{}, map[string]bool{}
 	for _, name := range append(slices.Clone(narrow.Hidden), narrow.Hashed...) {
-		column, path, _ := query.Masked(name)
+		column, path, _ := view.Masked(name)
 		if path == nil {
 			maskedColumns[column] = true
 		} else if len(path) == 1 {
@@ -101,7 +101,7 @@ func (o *oracle) spoil(table string, row modelRow) {
 			asked["."+path[0]] = true
 		}
 	}
-	if visible && !slices.ContainsFunc(narrow.Where, func(c query.Condition) bool { return !holds(rowOrNull(row), c) }) {
+	if visible && !slices.ContainsFunc(narrow.Where, func(c view.Condition) bool { return !holds(rowOrNull(row), c) }) {
 		return
 	}
 	for _, c := range of.Columns {
@@ -139,13 +139,13 @@ func spoilMembers(text string, which func(string) bool) string {
 	return t.text()
 }
 
-func drawScope(t *rapid.T) query.Scope {
-	s := query.Scope{Tables: []query.TableScope{}, HashKey: query.NewHashKey([]byte("the oracle's"))}
-	for _, table := range query.Schema(query.Scope{}) {
+func drawScope(t *rapid.T) view.Scope {
+	s := view.Scope{Tables: []view.TableScope{}, HashKey: view.NewHashKey([]byte("the oracle's"))}
+	for _, table := range view.Schema(view.Scope{}) {
 		if rapid.IntRange(0, 9).Draw(t, "table") < 2 && (len(s.Tables) > 0 || table.Name == "events") {
 			continue
 		}
-		narrow := query.TableScope{Table: table.Name}
+		narrow := view.TableScope{Table: table.Name}
 		for range rapid.IntRange(0, 3).Draw(t, "conditions") {
 			narrow.Where = append(narrow.Where, drawCondition(t, table))
 		}
@@ -160,7 +160,7 @@ func drawScope(t *rapid.T) query.Scope {
 	return s
 }
 
-func drawMasked(t *rapid.T, table query.Table, hash bool) string {
+func drawMasked(t *rapid.T, table view.Table, hash bool) string {
 	for {
 		c := rapid.SampledFrom(table.Columns).Draw(t, "masked")
 		switch {
@@ -175,12 +175,12 @@ func drawMasked(t *rapid.T, table query.Table, hash bool) string {
 	}
 }
 
-func drawCondition(t *rapid.T, table query.Table) query.Condition {
-	c := query.Condition{}
+func drawCondition(t *rapid.T, table view.Table) view.Condition {
+	c := view.Condition{}
 	column := rapid.SampledFrom(table.Columns).Draw(t, "condition's column")
 	c.Column = column.Name
 	draw := func() any { return rapid.SampledFrom(oracleWords[c.Column]).Draw(t, "word") }
-	ops := []query.Op{query.Equal, query.NotEqual, query.In, query.NotIn, query.Less, query.LessEqual, query.Greater, query.GreaterEqual, query.IsNull, query.IsNotNull}
+	ops := []view.Op{view.Equal, view.NotEqual, view.In, view.NotIn, view.Less, view.LessEqual, view.Greater, view.GreaterEqual, view.IsNull, view.IsNotNull}
 	switch column.Type {
 	case "TIMESTAMP":
 		draw = func() any { return time.Date(2026, 1, 1, 0, 0, rapid.IntRange(0, 20).Draw(t, "second"), 0, time.UTC) }
@@ -199,12 +199,12 @@ func drawCondition(t *rapid.T, table query.Table) query.Condition {
 			draw = func() any { return rapid.SampledFrom(numbers).Draw(t, "number") }
 		default:
 			draw = func() any { return rapid.Bool().Draw(t, "truth") }
-			ops = []query.Op{query.Equal, query.NotEqual, query.In, query.NotIn, query.IsNull, query.IsNotNull}
+			ops = []view.Op{view.Equal, view.NotEqual, view.In, view.NotIn, view.IsNull, view.IsNotNull}
 		}
 	}
 	switch c.Op = rapid.SampledFrom(ops).Draw(t, "op"); c.Op {
-	case query.IsNull, query.IsNotNull:
-	case query.In, query.NotIn:
+	case view.IsNull, view.IsNotNull:
+	case view.In, view.NotIn:
 		for range rapid.IntRange(1, 3).Draw(t, "values") {
 			c.Values = append(c.Values, draw())
 		}

@@ -8,15 +8,16 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // grammar writes random statements whose answers are settled by the rows there are, whatever their order and whatever
 // plan the engine makes, but for their order. Many of them fail for some rows.
 type grammar struct {
 	t      *rapid.T
-	schema []query.Table
-	all    []query.Table // with the columns that are hidden too
-	deep   int           // how much further down it may go
+	schema []view.Table
+	all    []view.Table // with the columns that are hidden too
+	deep   int          // how much further down it may go
 	names  int
 	ctes   []relationOf
 	small  bool // rows may be joined with rows
@@ -300,7 +301,7 @@ func (g *grammar) spelled(table string) string {
 	return g.pick("spelling", table, table, strings.ToUpper(table), `"`+table+`"`)
 }
 
-func (g *grammar) table() (t query.Table, json string) {
+func (g *grammar) table() (t view.Table, json string) {
 	t = rapid.SampledFrom(g.schema).Draw(g.t, "table")
 	for _, c := range t.Columns {
 		if c.Type == "JSON" {

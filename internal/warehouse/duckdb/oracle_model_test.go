@@ -16,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // The model is what a scope means, written down a second time, in another way: over values of Go, one row at a time.
@@ -90,7 +91,7 @@ func (t *tree) find(path []string) *tree {
 }
 
 // holds reports whether a row satisfies a condition.
-func holds(row modelRow, c query.Condition) bool {
+func holds(row modelRow, c view.Condition) bool {
 	if c.Property == "" {
 		return holdsFor(row[c.Column], c)
 	}
@@ -101,10 +102,10 @@ func holds(row modelRow, c query.Condition) bool {
 	text, _ := row[c.Column].(string)
 	t := parse(text).find(path)
 	if t == nil || t.kind == 'n' {
-		return c.Op == query.IsNull
+		return c.Op == view.IsNull
 	}
-	if c.Op == query.IsNull || c.Op == query.IsNotNull {
-		return c.Op == query.IsNotNull
+	if c.Op == view.IsNull || c.Op == view.IsNotNull {
+		return c.Op == view.IsNotNull
 	}
 	switch c.Values[0].(type) {
 	case string:
@@ -124,28 +125,28 @@ func holds(row modelRow, c query.Condition) bool {
 }
 
 // holdsFor compares a value with those of a condition, all of them of its kind.
-func holdsFor(v any, c query.Condition) bool {
+func holdsFor(v any, c view.Condition) bool {
 	if v == nil {
-		return c.Op == query.IsNull
+		return c.Op == view.IsNull
 	}
 	var signs []int
 	for _, other := range c.Values {
 		signs = append(signs, order(v, other))
 	}
 	switch c.Op {
-	case query.Equal, query.In:
+	case view.Equal, view.In:
 		return slices.Contains(signs, 0)
-	case query.NotEqual, query.NotIn:
+	case view.NotEqual, view.NotIn:
 		return !slices.Contains(signs, 0)
-	case query.Less:
+	case view.Less:
 		return signs[0] < 0
-	case query.LessEqual:
+	case view.LessEqual:
 		return signs[0] <= 0
-	case query.Greater:
+	case view.Greater:
 		return signs[0] > 0
-	case query.GreaterEqual:
+	case view.GreaterEqual:
 		return signs[0] >= 0
-	case query.IsNotNull:
+	case view.IsNotNull:
 		return true
 	}
 	return false
@@ -181,7 +182,7 @@ func order(v, other any) int {
 }
 
 // shownRows is the rows of a table that a scope shows, as it shows them, under the columns that it shows.
-func shownRows(s query.Scope, table query.Table, rows []modelRow) (columns []query.Column, shown []modelRow) {
+func shownRows(s view.Scope, table view.Table, rows []modelRow) (columns []query.Column, shown []modelRow) {
 	narrow, visible := s.Table(table.Name)
 	if !visible {
 		return nil, nil
@@ -192,7 +193,7 @@ func shownRows(s query.Scope, table query.Table, rows []modelRow) (columns []que
 		}
 	}
 	for _, row := range rows {
-		if slices.ContainsFunc(narrow.Where, func(c query.Condition) bool { return !holds(row, c) }) {
+		if slices.ContainsFunc(narrow.Where, func(c view.Condition) bool { return !holds(row, c) }) {
 			continue
 		}
 		out := modelRow{}
@@ -204,7 +205,7 @@ func shownRows(s query.Scope, table query.Table, rows []modelRow) (columns []que
 	return columns, shown
 }
 
-func shownValue(s query.Scope, narrow query.TableScope, c query.Column, v any) any {
+func shownValue(s view.Scope, narrow view.TableScope, c query.Column, v any) any {
 	text, isText := v.(string)
 	if !isText {
 		return v
@@ -220,7 +221,7 @@ func shownValue(s query.Scope, narrow query.TableScope, c query.Column, v any) a
 	for i, names := range [][]string{narrow.Hidden, narrow.Hashed} {
 		names = slices.Compact(slices.Sorted(slices.Values(names)))
 		for _, name := range names {
-			column, path, err := query.Masked(name)
+			column, path, err := view.Masked(name)
 			if err != nil {
 				panic(err)
 			}
@@ -237,7 +238,7 @@ func shownValue(s query.Scope, narrow query.TableScope, c query.Column, v any) a
 }
 
 // change takes away or hashes what a path leads to, in every element of an array on the way.
-func (t *tree) change(path []string, hide bool, key query.HashKey) {
+func (t *tree) change(path []string, hide bool, key view.HashKey) {
 	switch {
 	case t.kind == '[':
 		for _, part := range t.parts {
@@ -287,7 +288,7 @@ func (t *tree) text() string {
 	return "[" + strings.Join(parts, ",") + "]"
 }
 
-func modelHash(key query.HashKey, text string) string {
+func modelHash(key view.HashKey, text string) string {
 	mac := hmac.New(sha256.New, key.Raw())
 	mac.Write([]byte(text))
 	return hex.EncodeToString(mac.Sum(nil))[:32]

@@ -19,6 +19,7 @@ import (
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb/guard"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb/native"
 )
@@ -74,10 +75,10 @@ func TestOracle(t *testing.T) {
 type oracle struct {
 	t      *rapid.T
 	guard  *guard.Guard
-	scope  query.Scope
+	scope  view.Scope
 	whole  *instance
 	copy   *instance
-	copied []query.Table // what the copy has
+	copied []view.Table // what the copy has
 	words  grammar
 	clean  bool // no row that is seen makes a cast fail
 
@@ -92,7 +93,7 @@ func (o *oracle) options(dir string) native.Options {
 func newOracle(t *rapid.T, g *guard.Guard, dir string) *oracle {
 	o := &oracle{t: t, guard: g, scope: drawScope(t), threads: rapid.SampledFrom([]int{1, 1, 1, 2}).Draw(t, "threads")}
 	o.open(dir)
-	o.words = grammar{t: t, schema: query.Schema(o.scope), all: query.Schema(query.Scope{}), small: true}
+	o.words = grammar{t: t, schema: view.Schema(o.scope), all: view.Schema(view.Scope{}), small: true}
 	o.clean = rapid.Bool().Draw(t, "clean")
 	o.words.clean = o.clean
 	n := rapid.SampledFrom([]int{0, 1, 6, 20, 40, 40, 3000}).Draw(t, "rows")
@@ -178,7 +179,7 @@ func (o *oracle) makeCopy(dir string) {
 	o.must(err)
 	defer conn.Close()
 	o.must(conn.Exec(context.Background(), "CREATE SCHEMA store"))
-	for _, table := range query.Schema(query.Scope{}) {
+	for _, table := range view.Schema(view.Scope{}) {
 		all := o.stored(table)
 		columns, rows := shownRows(o.scope, table, all)
 		if columns == nil {
@@ -219,7 +220,7 @@ func (o *oracle) makeCopy(dir string) {
 		}
 		o.must(to.Flush())
 		to.Close()
-		o.copied = append(o.copied, query.Table{Name: table.Name, Columns: columns})
+		o.copied = append(o.copied, view.Table{Name: table.Name, Columns: columns})
 	}
 }
 
@@ -229,8 +230,8 @@ func (o *oracle) views(sql string, plain bool) (all []string) {
 	analysis, _ := o.guard.Analyze(context.Background(), sql) // an error comes again when it is asked
 	for _, t := range o.copied {
 		narrow, _ := o.scope.Table(t.Name)
-		whole := query.Schema(query.Scope{})
-		of := whole[slices.IndexFunc(whole, func(w query.Table) bool { return w.Name == t.Name })]
+		whole := view.Schema(view.Scope{})
+		of := whole[slices.IndexFunc(whole, func(w view.Table) bool { return w.Name == t.Name })]
 		columns, shown, err := columnsOf(o.scope, narrow, of, func(native.Rewriter) int64 { return 0 })
 		o.must(err)
 		from := "store." + strings.TrimSuffix(t.Name, "s")
@@ -253,7 +254,7 @@ func (o *oracle) views(sql string, plain bool) (all []string) {
 }
 
 // stored is what is really there of a table.
-func (o *oracle) stored(table query.Table) (rows []modelRow) {
+func (o *oracle) stored(table view.Table) (rows []modelRow) {
 	conn, err := o.whole.db.Connect()
 	o.must(err)
 	defer conn.Close()
@@ -289,7 +290,7 @@ func (a *gathered) row(line []byte) error          { a.rows = append(a.rows, str
 func (a *gathered) pause() error                   { return nil }
 
 // ask runs a statement as the query process would.
-func (o *oracle) ask(i *instance, sql string, scope query.Scope) (*gathered, error) {
+func (o *oracle) ask(i *instance, sql string, scope view.Scope) (*gathered, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	analysis, err := o.guard.AnalyzeIn(ctx, sql, scope)
@@ -308,7 +309,7 @@ func (o *oracle) askCopy(sql string, plain bool) (*gathered, error) {
 	o.must(err)
 	o.must(conn.Exec(context.Background(), strings.Join(o.views(sql, plain), ";")))
 	conn.Close()
-	return o.ask(o.copy, sql, query.Scope{})
+	return o.ask(o.copy, sql, view.Scope{})
 }
 
 // try asks one statement and compares.
@@ -401,7 +402,7 @@ func (o *oracle) checkWords(sql string, got *gathered, err error) {
 
 // shows reports whether some table has a column of a name.
 func (o *oracle) shows(column string) bool {
-	return slices.ContainsFunc(query.Schema(o.scope), func(t query.Table) bool {
+	return slices.ContainsFunc(view.Schema(o.scope), func(t view.Table) bool {
 		return slices.ContainsFunc(t.Columns, func(c query.Column) bool { return c.Name == column })
 	})
 }

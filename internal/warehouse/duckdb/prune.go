@@ -6,7 +6,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb/guard"
 )
 
@@ -16,7 +16,7 @@ import (
 
 // prune gives the conditions below the barrier of a table that the bounds of a statement allow: on columns that are
 // shown as they are stored. They are true for every row that the statement could use.
-func prune(q *question, bounds []guard.Bounds, table query.Table, plain []string) (where []string) {
+func prune(q *question, bounds []guard.Bounds, table view.Table, plain []string) (where []string) {
 	for _, b := range bounds {
 		if b.Table != table.Name || !slices.Contains(plain, b.Column) {
 			continue

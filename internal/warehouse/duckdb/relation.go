@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb/guard"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb/native"
 )
@@ -57,7 +58,7 @@ func (i *instance) narrow(ctx context.Context, conn *native.Conn, q *question, a
 		all = append(all, back)
 		return number
 	}
-	for _, table := range query.Schema(query.Scope{}) {
+	for _, table := range view.Schema(view.Scope{}) {
 		err := makeRelation(ctx, conn, q, analysis.Bounds, table, lend)
 		if native.IsKind(err, native.Statement) { // the bounds may be at fault, and they are the statement's: it is to fail for itself
 			err = makeRelation(ctx, conn, q, nil, table, lend)
@@ -71,7 +72,7 @@ func (i *instance) narrow(ctx context.Context, conn *native.Conn, q *question, a
 }
 
 func makeRelation(
-	ctx context.Context, conn *native.Conn, q *question, bounds []guard.Bounds, table query.Table, lend func(native.Rewriter) int64,
+	ctx context.Context, conn *native.Conn, q *question, bounds []guard.Bounds, table view.Table, lend func(native.Rewriter) int64,
 ) error {
 	sql, err := relation(q, bounds, table, lend)
 	if err != nil {
@@ -93,7 +94,7 @@ func relationFault(table string, err error) error {
 
 // relation is the statement that makes a table's relation. A table that is not in the scope gets one without rows or
 // columns of its own, so that its name leads nowhere else.
-func relation(q *question, bounds []guard.Bounds, table query.Table, lend func(native.Rewriter) int64) (string, error) {
+func relation(q *question, bounds []guard.Bounds, table view.Table, lend func(native.Rewriter) int64) (string, error) {
 	narrow, visible := q.Scope.Table(table.Name)
 	if !visible {
 		return "CREATE TEMP VIEW " + name(table.Name) + ` AS SELECT NULL AS "none" WHERE false`, nil
@@ -137,14 +138,14 @@ func asStored(columns, shown []string) (plain []string) {
 }
 
 // columnsOf are the columns that are shown, and the expressions that show them.
-func columnsOf(scope query.Scope, narrow query.TableScope, table query.Table, lend func(native.Rewriter) int64) (columns, shown []string, err error) {
+func columnsOf(scope view.Scope, narrow view.TableScope, table view.Table, lend func(native.Rewriter) int64) (columns, shown []string, err error) {
 	masks := map[string]*mask{}
 	for _, masked := range []struct {
 		names []string
 		set   func(*mask)
 	}{{narrow.Hidden, func(m *mask) { m.hide = true }}, {narrow.Hashed, func(m *mask) { m.hash = true }}} {
 		for _, name := range masked.names {
-			column, path, err := query.Masked(name)
+			column, path, err := view.Masked(name)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -179,7 +180,7 @@ func rewritten(function string, number int64, column string) string {
 }
 
 // condition is a condition as SQL. Whatever a row holds, it is true, false or null, and no error.
-func condition(c query.Condition) (string, error) {
+func condition(c view.Condition) (string, error) {
 	if c.Property == "" {
 		return compare(c.Op, "TRY("+name(c.Column)+")", c.Values)
 	}
@@ -190,9 +191,9 @@ func condition(c query.Condition) (string, error) {
 	of := name(c.Column) + ", " + literal(pointer(path))
 	var sql string
 	switch {
-	case c.Op == query.IsNull:
+	case c.Op == view.IsNull:
 		sql = "coalesce(json_type(" + of + "), 'NULL') = 'NULL'"
-	case c.Op == query.IsNotNull:
+	case c.Op == view.IsNotNull:
 		sql = "json_type(" + of + ") <> 'NULL'"
 	default:
 		sql, err = compareProperty(c, of)
@@ -203,14 +204,14 @@ func condition(c query.Condition) (string, error) {
 
 // compareProperty compares a property with values of its own kind. The JSON of a value has its kind in it: where that
 // is enough, it is read once.
-func compareProperty(c query.Condition, of string) (string, error) {
+func compareProperty(c view.Condition, of string) (string, error) {
 	json := "CAST(json_extract(" + of + ") AS VARCHAR)"
 	kind := func(kinds string) string { return " AND json_type(" + of + ") IN (" + kinds + ")" }
 	switch c.Values[0].(type) {
 	case bool:
 		var hold []string
 		for _, v := range []bool{false, true} {
-			if slices.Contains(c.Values, any(v)) == (c.Op == query.Equal || c.Op == query.In) {
+			if slices.Contains(c.Values, any(v)) == (c.Op == view.Equal || c.Op == view.In) {
 				hold = append(hold, literal(strconv.FormatBool(v)))
 			}
 		}
@@ -220,7 +221,7 @@ func compareProperty(c query.Condition, of string) (string, error) {
 		return json + " IN (" + strings.Join(hold, ", ") + ")", nil
 	case string:
 		if quoted, ok := quotedAll(c); ok {
-			return compare(query.In, json, quoted)
+			return compare(view.In, json, quoted)
 		}
 		sql, err := compare(c.Op, "json_extract_string("+of+")", c.Values)
 		return sql + kind("'VARCHAR'"), err
@@ -234,8 +235,8 @@ func compareProperty(c query.Condition, of string) (string, error) {
 
 // quotedAll writes texts that a property may be as the engine writes JSON; ok is false when something else is asked, or
 // it has more than one way to write them.
-func quotedAll(c query.Condition) (quoted []any, ok bool) {
-	if c.Op != query.Equal && c.Op != query.In {
+func quotedAll(c view.Condition) (quoted []any, ok bool) {
+	if c.Op != view.Equal && c.Op != view.In {
 		return nil, false
 	}
 	for _, v := range c.Values {
@@ -249,7 +250,7 @@ func quotedAll(c query.Condition) (quoted []any, ok bool) {
 }
 
 // compare is a comparison of an expression with values.
-func compare(op query.Op, expression string, values []any) (string, error) {
+func compare(op view.Op, expression string, values []any) (string, error) {
 	written := make([]string, len(values))
 	for i, v := range values {
 		if written[i] = constant(v); written[i] == "" {
@@ -257,17 +258,17 @@ func compare(op query.Op, expression string, values []any) (string, error) {
 		}
 	}
 	switch op {
-	case query.IsNull:
+	case view.IsNull:
 		return expression + " IS NULL", nil
-	case query.IsNotNull:
+	case view.IsNotNull:
 		return expression + " IS NOT NULL", nil
-	case query.In:
+	case view.In:
 		return expression + " IN (" + strings.Join(written, ", ") + ")", nil
-	case query.NotIn:
+	case view.NotIn:
 		return expression + " NOT IN (" + strings.Join(written, ", ") + ")", nil
-	case query.NotEqual:
+	case view.NotEqual:
 		return expression + " <> " + written[0], nil
-	case query.Equal, query.Less, query.LessEqual, query.Greater, query.GreaterEqual:
+	case view.Equal, view.Less, view.LessEqual, view.Greater, view.GreaterEqual:
 		return expression + " " + string(op) + " " + written[0], nil
 	}
 	return "", fmt.Errorf("duckdb: the op %q is not known", op)

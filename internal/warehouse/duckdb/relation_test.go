@@ -12,7 +12,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/problem"
-	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb/guard"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb/native"
 )
@@ -53,7 +53,7 @@ func newSight(t testing.TB, events ...string) *sight {
 }
 
 // ask answers a statement in a scope.
-func (s *sight) ask(sql string, scope query.Scope) ([]string, error) {
+func (s *sight) ask(sql string, scope view.Scope) ([]string, error) {
 	analysis, err := s.guard.AnalyzeIn(s.t.Context(), sql, scope)
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func (s *sight) ask(sql string, scope query.Scope) ([]string, error) {
 }
 
 // plan is the engine's plan of a statement in a scope, from the top down, with the branches one after the other.
-func (s *sight) plan(sql string, scope query.Scope) string {
+func (s *sight) plan(sql string, scope view.Scope) string {
 	s.t.Helper()
 	analysis, err := s.guard.AnalyzeIn(s.t.Context(), sql, scope)
 	if err != nil {
@@ -91,8 +91,8 @@ func (s *sight) plan(sql string, scope query.Scope) string {
 }
 
 // visible is a scope that shows the events of a name.
-func visible(names ...any) query.Scope {
-	return query.Scope{Tables: []query.TableScope{{Table: "events", Where: []query.Condition{{Column: "event", Op: query.In, Values: names}}}}}
+func visible(names ...any) view.Scope {
+	return view.Scope{Tables: []view.TableScope{{Table: "events", Where: []view.Condition{{Column: "event", Op: view.In, Values: names}}}}}
 }
 
 const barrier = "STREAMING_SAMPLE"
@@ -106,8 +106,8 @@ func TestNothingGoesBelowTheBarrier(t *testing.T) {
 	for i := range 99 {
 		many = append(many, fmt.Sprint("none ", i))
 	}
-	property := query.Scope{Tables: []query.TableScope{{Table: "events", Where: []query.Condition{{Column: "properties", Property: "n", Op: query.Greater, Values: []any{int64(1)}}}}}}
-	for _, scope := range []query.Scope{visible("a"), visible(many...), property, {Tables: []query.TableScope{{Table: "events"}}}} {
+	property := view.Scope{Tables: []view.TableScope{{Table: "events", Where: []view.Condition{{Column: "properties", Property: "n", Op: view.Greater, Values: []any{int64(1)}}}}}}
+	for _, scope := range []view.Scope{visible("a"), visible(many...), property, {Tables: []view.TableScope{{Table: "events"}}}} {
 		for _, where := range []string{
 			"CAST(event || 'BRAND' AS INTEGER) > 1", "event || 'BRAND' > 'a'", "event LIKE '%BRAND'", "upper(event) = 'BRAND'", "event <> 'BRAND'", "event = 'BRAND' OR event = 'a'",
 			"(properties->>'BRAND') IS NULL", "CAST(properties->>'BRAND' AS INTEGER) > 1", "regexp_matches(event, 'BRAND')", "CASE WHEN event > 'BRAND' THEN true END",
@@ -163,7 +163,7 @@ func TestNothingIsKnownOfHiddenRows(t *testing.T) {
 func TestBoundsReachTheScan(t *testing.T) {
 	t.Parallel()
 	s := newSight(t, "a", "b", "a")
-	scan := func(sql string, scope query.Scope) string {
+	scan := func(sql string, scope view.Scope) string {
 		_, at, _ := strings.Cut(s.plan(sql, scope), barrier)
 		return strings.ReplaceAll(at, " ", "") // lines are broken anywhere
 	}
@@ -179,12 +179,12 @@ func TestBoundsReachTheScan(t *testing.T) {
 		}
 	}
 	hashed := visible("a")
-	hashed.Tables[0].Hashed, hashed.HashKey = []string{"distinct_id"}, query.NewHashKey([]byte("x"))
+	hashed.Tables[0].Hashed, hashed.HashKey = []string{"distinct_id"}, view.NewHashKey([]byte("x"))
 	hidden := visible("a")
 	hidden.Tables[0].Hidden = []string{"distinct_id"}
 	for _, c := range []struct {
 		sql   string
-		scope query.Scope
+		scope view.Scope
 	}{
 		{"SELECT event FROM events WHERE distinct_id = 'u1'", hashed},
 		{"SELECT 'u1' AS distinct_id FROM events WHERE distinct_id = 'u1'", hidden},

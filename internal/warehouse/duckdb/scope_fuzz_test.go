@@ -15,7 +15,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/problem"
-	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb/guard"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb/native"
 )
@@ -94,10 +94,10 @@ func FuzzScope(f *testing.F) {
 	f.Cleanup(func() { _ = g.Close() })
 	words := [2]string{"kestrel-5510-vermilion", "~auk 77"}
 	spaces := [2]*instance{shadowed(f, words[0]), shadowed(f, words[1])}
-	org := func(column string) []query.Condition {
-		return []query.Condition{{Column: column, Property: "org", Op: query.Equal, Values: []any{"a"}}}
+	org := func(column string) []view.Condition {
+		return []view.Condition{{Column: column, Property: "org", Op: view.Equal, Values: []any{"a"}}}
 	}
-	scope := query.Scope{Tables: []query.TableScope{
+	scope := view.Scope{Tables: []view.TableScope{
 		{Table: "events", Where: org("properties"), Hidden: []string{"device_id", "key_id", "properties.secret"}},
 		{Table: "persons", Where: org("traits"), Hidden: []string{"anonymous_id"}},
 	}}

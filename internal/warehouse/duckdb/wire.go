@@ -15,6 +15,7 @@ import (
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // The addresses the query process answers at, over its unix socket.
@@ -55,7 +56,7 @@ type question struct {
 	SQL         string                    `json:"sql"`
 	Positional  []jsontext.Value          `json:"positional"`
 	Named       map[string]jsontext.Value `json:"named"`
-	Scope       query.Scope               `json:"scope"`
+	Scope       view.Scope                `json:"scope"`
 	HashKey     []byte                    `json:"hash_key"`
 	Rows        int64                     `json:"rows"`
 	Bytes       int64                     `json:"bytes"`

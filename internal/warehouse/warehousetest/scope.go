@@ -13,13 +13,14 @@ import (
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // hiddenCanary is in every hidden row, column and property of the scope tests, and behind every hash.
 const hiddenCanary = "kittiwake-3381"
 
 // scopedSpace loads a space of two tenants, a and b, and gives the scope that shows a's rows, without what is secret.
-func scopedSpace(t *testing.T, w Warehouse, s event.Space) query.Scope {
+func scopedSpace(t *testing.T, w Warehouse, s event.Space) view.Scope {
 	t.Helper()
 	var batch []event.Event
 	for i := range 6 {
@@ -37,10 +38,10 @@ func scopedSpace(t *testing.T, w Warehouse, s event.Space) query.Scope {
 		batch = append(batch, e, who)
 	}
 	load(t, w, s, 1, batch...)
-	ofA := func(column string) []query.Condition {
-		return []query.Condition{{Column: column, Property: "org", Op: query.Equal, Values: []any{"a"}}}
+	ofA := func(column string) []view.Condition {
+		return []view.Condition{{Column: column, Property: "org", Op: view.Equal, Values: []any{"a"}}}
 	}
-	return query.Scope{HashKey: query.NewHashKey([]byte("of the kit")), Tables: []query.TableScope{
+	return view.Scope{HashKey: view.NewHashKey([]byte("of the kit")), Tables: []view.TableScope{
 		{
 			Table: "events", Where: ofA("properties"), Hidden: []string{"device_id", "key_id", "properties.email", "properties.deep.email"},
 			Hashed: []string{"distinct_id", "properties.user"},
@@ -73,7 +74,7 @@ func scopes(t *testing.T, open Opener) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := answer.Columns(), query.Schema(scope)[0].Columns; !slices.Equal(got, want) {
+		if got, want := answer.Columns(), view.Schema(scope)[0].Columns; !slices.Equal(got, want) {
 			t.Errorf("the columns are %v, and the listing says %v", got, want)
 		}
 		row, err := answer.Next()
@@ -93,7 +94,7 @@ func scopesHold(t *testing.T, open Opener) {
 	w, _ := open(t)
 	s := space("hold")
 	scope := scopedSpace(t, w, s)
-	quiet := func(sql string, scope query.Scope) error {
+	quiet := func(sql string, scope view.Scope) error {
 		t.Helper()
 		got, err := ask(t.Context(), w, s, query.Statement{SQL: sql, Scope: scope})
 		if said := fmt.Sprint(got, err, problem.From(err)); err != nil && strings.Contains(said, hiddenCanary) || strings.Contains(fmt.Sprint(got), hiddenCanary) {
@@ -142,11 +143,11 @@ func scopesHold(t *testing.T, open Opener) {
 			}
 		}
 	}
-	only := query.Scope{Tables: scope.Tables[:1], HashKey: scope.HashKey}
-	nothing := query.Scope{Tables: []query.TableScope{}}
+	only := view.Scope{Tables: scope.Tables[:1], HashKey: scope.HashKey}
+	nothing := view.Scope{Tables: []view.TableScope{}}
 	for _, c := range []struct {
 		sql   string
-		scope query.Scope
+		scope view.Scope
 	}{{"SELECT * FROM persons", only}, {"SELECT 1 FROM events, persons", only}, {"SELECT * FROM events WHERE event IN (SELECT distinct_id FROM persons)", only}, {"SELECT * FROM events", nothing}} {
 		if err := quiet(c.sql, c.scope); problem.Of(err) != problem.SQLNotAllowed {
 			t.Errorf("%s: %v", c.sql, err)
@@ -155,7 +156,7 @@ func scopesHold(t *testing.T, open Opener) {
 	if err := quiet("SELECT 1", nothing); err != nil {
 		t.Error(err)
 	}
-	if err := quiet("SELECT 1", query.Scope{Tables: []query.TableScope{{Table: "events", Hashed: []string{"event"}}}}); problem.Of(err) != problem.Internal {
+	if err := quiet("SELECT 1", view.Scope{Tables: []view.TableScope{{Table: "events", Hashed: []string{"event"}}}}); problem.Of(err) != problem.Internal {
 		t.Errorf("a scope that hashes without a key: %v", err)
 	}
 }
@@ -174,8 +175,8 @@ func scopesAreApart(t *testing.T, open Opener) {
 	var wait sync.WaitGroup
 	for tenant := range 4 {
 		name := fmt.Sprint("tenant ", tenant)
-		scope := query.Scope{HashKey: query.NewHashKey([]byte(name)), Tables: []query.TableScope{{
-			Table: "events", Where: []query.Condition{{Column: "event", Op: query.Equal, Values: []any{name}}}, Hashed: []string{"session_id"},
+		scope := view.Scope{HashKey: view.NewHashKey([]byte(name)), Tables: []view.TableScope{{
+			Table: "events", Where: []view.Condition{{Column: "event", Op: view.Equal, Values: []any{name}}}, Hashed: []string{"session_id"},
 		}}}
 		hash := string(scope.HashKey.AppendHash(nil, fmt.Appendf(nil, "session %d", tenant)))
 		want := []string{fmt.Sprintf("[10,%q,true]", name)}
@@ -210,20 +211,20 @@ func scopesOfHostileTexts(t *testing.T, open Opener) {
 	load(t, w, s, 1, batch...)
 	for i, text := range hostile() {
 		quoted, _ := jsontext.AppendQuote(nil, text)
-		for _, c := range []query.Condition{
-			{Column: "event", Op: query.Equal, Values: []any{text}},
-			{Column: "event", Op: query.In, Values: []any{text, "no such"}},
-			{Column: "properties", Property: "v", Op: query.Equal, Values: []any{text}},
-			{Column: "properties", Property: string(quoted), Op: query.Equal, Values: []any{text}},
-			{Column: "properties", Property: string(quoted), Op: query.GreaterEqual, Values: []any{text}},
+		for _, c := range []view.Condition{
+			{Column: "event", Op: view.Equal, Values: []any{text}},
+			{Column: "event", Op: view.In, Values: []any{text, "no such"}},
+			{Column: "properties", Property: "v", Op: view.Equal, Values: []any{text}},
+			{Column: "properties", Property: string(quoted), Op: view.Equal, Values: []any{text}},
+			{Column: "properties", Property: string(quoted), Op: view.GreaterEqual, Values: []any{text}},
 		} {
-			scope := query.Scope{Tables: []query.TableScope{{Table: "events", Where: []query.Condition{c}}}}
+			scope := view.Scope{Tables: []view.TableScope{{Table: "events", Where: []view.Condition{c}}}}
 			got, err := ask(t.Context(), w, s, query.Statement{SQL: "SELECT event_id FROM events", Scope: scope})
 			if err != nil || !slices.Equal(got, []string{fmt.Sprintf("[\"%d\"]", i)}) {
 				t.Errorf("%q by %s.%s %s: %v, %v", text, c.Column, c.Property, c.Op, got, err)
 			}
 		}
-		scope := query.Scope{Tables: []query.TableScope{{Table: "events", Where: []query.Condition{{Column: "event", Op: query.NotEqual, Values: []any{text}}}}}}
+		scope := view.Scope{Tables: []view.TableScope{{Table: "events", Where: []view.Condition{{Column: "event", Op: view.NotEqual, Values: []any{text}}}}}}
 		got, err := ask(t.Context(), w, s, query.Statement{SQL: "SELECT count(*) FROM events", Scope: scope})
 		if err != nil || !slices.Equal(got, []string{fmt.Sprintf("[%d]", len(hostile())-1)}) {
 			t.Errorf("others than %q: %v, %v", text, got, err)
@@ -241,7 +242,7 @@ func describes(t *testing.T, open Opener) {
 		t.Errorf("%+v, %v", d, err)
 	}
 	d, err = w.Describe(t.Context(), s, query.Statement{SQL: "SELECT * FROM events", Scope: scope})
-	if err != nil || !slices.Equal(d.Columns, query.Schema(scope)[0].Columns) || d.Rows != query.Untold {
+	if err != nil || !slices.Equal(d.Columns, view.Schema(scope)[0].Columns) || d.Rows != query.Untold {
 		t.Errorf("in a scope: %+v, %v", d, err)
 	}
 	d, err = w.Describe(t.Context(), s, query.Statement{SQL: "SELECT $1"})

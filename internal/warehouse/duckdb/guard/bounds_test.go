@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/weir-analytics/weir/internal/problem"
-	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb/guard"
 )
 
@@ -80,21 +80,21 @@ func TestBounds(t *testing.T) {
 func TestAnalyzeInAScope(t *testing.T) {
 	t.Parallel()
 	g := newGuard(t)
-	events := query.Scope{Tables: []query.TableScope{{Table: "events"}}}
+	events := view.Scope{Tables: []view.TableScope{{Table: "events"}}}
 	for _, c := range []struct {
 		sql   string
-		scope query.Scope
+		scope view.Scope
 		want  string
 	}{
 		{"SELECT * FROM events", events, ""},
 		{"SELECT * FROM persons", events, "There is no table 'persons'. The table is events."},
 		{"SELECT * FROM events WHERE event IN (SELECT distinct_id FROM PERSONS)", events, "There is no table 'PERSONS'. The table is events."},
 		{"WITH persons AS (SELECT 1) SELECT * FROM persons", events, "hides the table"},
-		{"SELECT * FROM events", query.Scope{Tables: []query.TableScope{}}, "There is no table 'events'. No table may be seen."},
-		{"SELECT 1", query.Scope{Tables: []query.TableScope{}}, ""},
+		{"SELECT * FROM events", view.Scope{Tables: []view.TableScope{}}, "There is no table 'events'. No table may be seen."},
+		{"SELECT 1", view.Scope{Tables: []view.TableScope{}}, ""},
 		{"SELECT * FROM events TABLESAMPLE 10%", events, "A sample of blocks"},
 		{"SELECT * FROM events USING SAMPLE 10% (system)", events, "A sample of blocks"},
-		{"SELECT * FROM events TABLESAMPLE system(10%)", query.Scope{}, ""},
+		{"SELECT * FROM events TABLESAMPLE system(10%)", view.Scope{}, ""},
 		{"SELECT * FROM events TABLESAMPLE bernoulli(10%)", events, ""},
 		{"SELECT * FROM events USING SAMPLE reservoir(10 ROWS)", events, ""},
 	} {

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/weir-analytics/weir/internal/problem"
-	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // trees are the parser's answers for the statements of the corpus that are allowed.
@@ -56,7 +56,7 @@ func TestUnknownMembersAreRefused(t *testing.T) {
 			objects(root, func(v *value) {
 				names, items := v.names, v.items
 				v.names, v.items = append(slices.Clip(names), "strange"), append(slices.Clip(items), strange)
-				if _, err := g.walk("", root, query.Scope{}); problem.Of(err) != problem.SQLNotAllowed {
+				if _, err := g.walk("", root, view.Scope{}); problem.Of(err) != problem.SQLNotAllowed {
 					t.Errorf("a strange member of kind %q beside %q passed: %v", byte(strange.kind), names, err)
 				}
 				v.names, v.items = names, items
@@ -79,7 +79,7 @@ func TestUnknownKindsAreRefused(t *testing.T) {
 				}
 				was := kind.text
 				kind.text = "STRANGE"
-				if _, err := g.walk("", root, query.Scope{}); problem.Of(err) != problem.SQLNotAllowed {
+				if _, err := g.walk("", root, view.Scope{}); problem.Of(err) != problem.SQLNotAllowed {
 					t.Errorf("%s %s made STRANGE passed: %v", tag, was, err)
 				}
 				kind.text = was
@@ -100,7 +100,7 @@ func TestPartsInStrangePlacesAreRefused(t *testing.T) {
 				for _, strange := range []value{*call, {kind: '[', items: []value{*call}}} {
 					was := v.items[i]
 					v.items[i] = strange
-					if _, err := g.walk("", root, query.Scope{}); err == nil {
+					if _, err := g.walk("", root, view.Scope{}); err == nil {
 						t.Errorf("a call to read_text as %q passed", v.names[i])
 					}
 					v.items[i] = was

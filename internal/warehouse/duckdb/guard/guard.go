@@ -23,6 +23,7 @@ import (
 	"github.com/duckdb/duckdb-go/v2"
 
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // parsers is how many statements are parsed at the same time; the others wait.
@@ -79,15 +80,15 @@ func (g *Guard) Close() error {
 }
 
 // Analyze parses a statement and refuses whatever is not a single SELECT made of allowed parts, over the tables that
-// query.Tables names. Nothing is run. Parsing is bounded by the limits on text and cannot be interrupted: ctx ends the
+// view.Tables names. Nothing is run. Parsing is bounded by the limits on text and cannot be interrupted: ctx ends the
 // wait for a free parser.
 func (g *Guard) Analyze(ctx context.Context, text string) (Analysis, error) {
-	return g.AnalyzeIn(ctx, text, query.Scope{})
+	return g.AnalyzeIn(ctx, text, view.Scope{})
 }
 
 // AnalyzeIn is Analyze for a statement that sees a scope only: tables outside it are not there, and what would tell of
 // the rows outside it is refused.
-func (g *Guard) AnalyzeIn(ctx context.Context, text string, scope query.Scope) (Analysis, error) {
+func (g *Guard) AnalyzeIn(ctx context.Context, text string, scope view.Scope) (Analysis, error) {
 	if err := checkText(text); err != nil {
 		return Analysis{}, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // walk is one pass over the tree of a statement. Every member of every object in it is known to the grammar, or the
@@ -40,7 +41,7 @@ func (s *sight) has(name string) bool {
 }
 
 // walk checks the parser's answer for a text and gathers its facts.
-func (g *Guard) walk(text string, root *value, scope query.Scope) (Analysis, error) {
+func (g *Guard) walk(text string, root *value, scope view.Scope) (Analysis, error) {
 	w := &walk{
 		Guard: g, text: text, near: nowhere, narrow: !scope.Whole(), there: scope.Visible(), tables: map[string]int{}, reads: map[string]int{},
 	}
@@ -155,7 +156,7 @@ func withNames(w *walk, v *value, s *sight) (*sight, error) {
 		name := entry.get("key").text
 		folded := fold(name)
 		switch {
-		case slices.Contains(query.Tables(), folded):
+		case slices.Contains(view.Tables(), folded):
 			return s, w.refuse("WITH %s hides the table of that name: choose another name.", quote(name))
 		case s.has(folded):
 			return s, w.refuse("WITH %s hides another WITH of that name: choose another name.", quote(name))

@@ -1,4 +1,4 @@
-package query_test
+package view_test
 
 import (
 	"crypto/hmac"
@@ -17,7 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/weir-analytics/weir/internal/problem"
-	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // Promise: a scope is read strictly, with every fault and its path, and written in one way whatever way it was read in.
@@ -38,7 +38,7 @@ func TestReadScope(t *testing.T) {
 				text = append(text, line)
 			}
 		}
-		s, err := query.ReadScope(jsontext.Value(strings.Join(text, "\n")), "at.scope")
+		s, err := view.ReadScope(jsontext.Value(strings.Join(text, "\n")), "at.scope")
 		var got []string
 		if err != nil {
 			for _, f := range problem.From(err).Fields {
@@ -53,7 +53,7 @@ func TestReadScope(t *testing.T) {
 	}
 }
 
-func canonical(t testing.TB, s query.Scope) string {
+func canonical(t testing.TB, s view.Scope) string {
 	t.Helper()
 	text, err := json.Marshal(s)
 	if err != nil {
@@ -65,7 +65,7 @@ func canonical(t testing.TB, s query.Scope) string {
 // Promise: the limits hold where they are, and not one before.
 func TestScopeLimits(t *testing.T) {
 	t.Parallel()
-	condition := query.Condition{Column: "event", Op: query.Equal, Values: []any{"a"}}
+	condition := view.Condition{Column: "event", Op: view.Equal, Values: []any{"a"}}
 	values := func(n int) []any {
 		var all []any
 		for i := range n {
@@ -74,46 +74,46 @@ func TestScopeLimits(t *testing.T) {
 		return all
 	}
 	for name, c := range map[string]struct {
-		ok   query.TableScope
-		over query.TableScope
+		ok   view.TableScope
+		over view.TableScope
 	}{
-		"conditions": {query.TableScope{Where: slices.Repeat([]query.Condition{condition}, 32)}, query.TableScope{Where: slices.Repeat([]query.Condition{condition}, 33)}},
+		"conditions": {view.TableScope{Where: slices.Repeat([]view.Condition{condition}, 32)}, view.TableScope{Where: slices.Repeat([]view.Condition{condition}, 33)}},
 		"values": {
-			query.TableScope{Where: []query.Condition{{Column: "event", Op: query.In, Values: values(100)}}},
-			query.TableScope{Where: []query.Condition{{Column: "event", Op: query.In, Values: values(101)}}},
+			view.TableScope{Where: []view.Condition{{Column: "event", Op: view.In, Values: values(100)}}},
+			view.TableScope{Where: []view.Condition{{Column: "event", Op: view.In, Values: values(101)}}},
 		},
 		"text": {
-			query.TableScope{Where: []query.Condition{{Column: "event", Op: query.Equal, Values: []any{strings.Repeat("x", 1024)}}}},
-			query.TableScope{Where: []query.Condition{{Column: "event", Op: query.Equal, Values: []any{strings.Repeat("x", 1025)}}}},
+			view.TableScope{Where: []view.Condition{{Column: "event", Op: view.Equal, Values: []any{strings.Repeat("x", 1024)}}}},
+			view.TableScope{Where: []view.Condition{{Column: "event", Op: view.Equal, Values: []any{strings.Repeat("x", 1025)}}}},
 		},
-		"names": {query.TableScope{Hidden: slices.Repeat([]string{"event"}, 100)}, query.TableScope{Hidden: slices.Repeat([]string{"event"}, 101)}},
-		"path":  {query.TableScope{Hidden: []string{"properties.a.b.c.d.e.f.g.h"}}, query.TableScope{Hidden: []string{"properties.a.b.c.d.e.f.g.h.i"}}},
+		"names": {view.TableScope{Hidden: slices.Repeat([]string{"event"}, 100)}, view.TableScope{Hidden: slices.Repeat([]string{"event"}, 101)}},
+		"path":  {view.TableScope{Hidden: []string{"properties.a.b.c.d.e.f.g.h"}}, view.TableScope{Hidden: []string{"properties.a.b.c.d.e.f.g.h.i"}}},
 		"bytes of a path": {
-			query.TableScope{Hashed: []string{"properties." + strings.Repeat("x", 1024)}}, query.TableScope{Hashed: []string{"properties." + strings.Repeat("x", 1025)}},
+			view.TableScope{Hashed: []string{"properties." + strings.Repeat("x", 1024)}}, view.TableScope{Hashed: []string{"properties." + strings.Repeat("x", 1025)}},
 		},
 	} {
 		c.ok.Table, c.over.Table = "events", "events"
-		if err := (query.Scope{Tables: []query.TableScope{c.ok}}).Check(); err != nil {
+		if err := (view.Scope{Tables: []view.TableScope{c.ok}}).Check(); err != nil {
 			t.Errorf("%s: at the limit: %v", name, err)
 		}
-		if err := (query.Scope{Tables: []query.TableScope{c.over}}).Check(); problem.Of(err) != problem.InvalidField {
+		if err := (view.Scope{Tables: []view.TableScope{c.over}}).Check(); problem.Of(err) != problem.InvalidField {
 			t.Errorf("%s: over the limit: %v", name, err)
 		}
 	}
-	long := `{"events":{"hide":["` + strings.Repeat("x", query.MaxScopeBytes) + `"]}}`
-	if _, err := query.ReadScope(jsontext.Value(long), ""); problem.Of(err) != problem.InvalidField {
+	long := `{"events":{"hide":["` + strings.Repeat("x", view.MaxScopeBytes) + `"]}}`
+	if _, err := view.ReadScope(jsontext.Value(long), ""); problem.Of(err) != problem.InvalidField {
 		t.Errorf("a scope of %d bytes: %v", len(long), err)
 	}
 }
 
 // drawScope draws a scope that is in order.
-func drawScope(t *rapid.T) query.Scope {
-	s := query.Scope{Tables: []query.TableScope{}}
-	for _, table := range query.Schema(query.Scope{}) {
+func drawScope(t *rapid.T) view.Scope {
+	s := view.Scope{Tables: []view.TableScope{}}
+	for _, table := range view.Schema(view.Scope{}) {
 		if rapid.Bool().Draw(t, "without "+table.Name) {
 			continue
 		}
-		one := query.TableScope{Table: table.Name}
+		one := view.TableScope{Table: table.Name}
 		for range rapid.IntRange(0, 3).Draw(t, "conditions") {
 			one.Where = append(one.Where, drawCondition(t, table))
 		}
@@ -130,8 +130,8 @@ func drawScope(t *rapid.T) query.Scope {
 	return s
 }
 
-func drawCondition(t *rapid.T, table query.Table) query.Condition {
-	c := query.Condition{Column: rapid.SampledFrom(table.Columns).Draw(t, "column").Name, Op: rapid.SampledFrom([]query.Op{query.In, query.NotIn}).Draw(t, "op")}
+func drawCondition(t *rapid.T, table view.Table) view.Condition {
+	c := view.Condition{Column: rapid.SampledFrom(table.Columns).Draw(t, "column").Name, Op: rapid.SampledFrom([]view.Op{view.In, view.NotIn}).Draw(t, "op")}
 	value := rapid.Custom(func(t *rapid.T) any {
 		return rapid.StringN(0, 8, 40).Filter(func(s string) bool { return !strings.Contains(s, "\x00") }).Draw(t, "text")
 	})
@@ -149,14 +149,14 @@ func drawCondition(t *rapid.T, table query.Table) query.Condition {
 }
 
 // shuffled is the same scope, said in another order and some of it twice.
-func shuffled(t *rapid.T, s query.Scope) query.Scope {
-	out := query.Scope{Tables: []query.TableScope{}, HashKey: s.HashKey}
+func shuffled(t *rapid.T, s view.Scope) view.Scope {
+	out := view.Scope{Tables: []view.TableScope{}, HashKey: s.HashKey}
 	for _, one := range rapid.Permutation(s.Tables).Draw(t, "tables") {
 		where := slices.Clone(one.Where)
 		for i := range where {
 			where[i].Values = append(rapid.Permutation(where[i].Values).Draw(t, "values"), where[i].Values...)
 		}
-		out.Tables = append(out.Tables, query.TableScope{
+		out.Tables = append(out.Tables, view.TableScope{
 			Table: one.Table, Where: append(rapid.Permutation(where).Draw(t, "where"), where...),
 			Hidden: append(rapid.Permutation(one.Hidden).Draw(t, "hidden"), one.Hidden...), Hashed: rapid.Permutation(one.Hashed).Draw(t, "hashed"),
 		})
@@ -175,7 +175,7 @@ func TestScopeKeys(t *testing.T) {
 		if same := shuffled(t, s); same.Key() != s.Key() {
 			t.Fatalf("%s\nand\n%s\nhave different keys", text, canonical(failing(t), same))
 		}
-		var again query.Scope
+		var again view.Scope
 		if err := json.Unmarshal([]byte(text), &again); err != nil || again.Key() != s.Key() || again.Whole() {
 			t.Fatalf("%s is read as %s, %v", text, canonical(failing(t), again), err)
 		}
@@ -184,8 +184,8 @@ func TestScopeKeys(t *testing.T) {
 		}
 		seen[s.Key()] = text
 		with := s
-		with.HashKey = query.NewHashKey([]byte("another"))
-		if with.Key() == s.Key() || s.Key() == (query.Scope{}).Key() {
+		with.HashKey = view.NewHashKey([]byte("another"))
+		if with.Key() == s.Key() || s.Key() == (view.Scope{}).Key() {
 			t.Fatalf("%s has the key of another", text)
 		}
 	})
@@ -207,7 +207,7 @@ func (f fails) Fatal(args ...any) { f.t.Fatal(args...) }
 func TestScopesTogether(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		a, b, whole := drawScope(t), drawScope(t), query.Scope{}
+		a, b, whole := drawScope(t), drawScope(t), view.Scope{}
 		both := a.And(b)
 		if both.Key() != b.And(a).Key() || both.And(a).Key() != both.Key() || a.And(whole).Key() != a.Key() || whole.And(a).Key() != a.Key() {
 			t.Fatalf("%s and %s are not %s", canonical(failing(t), a), canonical(failing(t), b), canonical(failing(t), both))
@@ -215,7 +215,7 @@ func TestScopesTogether(t *testing.T) {
 		if both.Whole() {
 			t.Fatal("two scopes together are the whole space")
 		}
-		for _, name := range query.Tables() {
+		for _, name := range view.Tables() {
 			_, inA := a.Table(name)
 			_, inB := b.Table(name)
 			if got, there := both.Table(name); there != (inA && inB) || there && len(got.Where) < len(mustTable(a, name).Where) && len(mustTable(a, name).Where) == 1 {
@@ -229,7 +229,7 @@ func TestScopesTogether(t *testing.T) {
 	})
 }
 
-func mustTable(s query.Scope, name string) query.TableScope {
+func mustTable(s view.Scope, name string) view.TableScope {
 	t, _ := s.Table(name)
 	return t
 }
@@ -237,17 +237,17 @@ func mustTable(s query.Scope, name string) query.TableScope {
 // Promise: a listing has what is visible, hashed columns too, and nothing else.
 func TestSchema(t *testing.T) {
 	t.Parallel()
-	s, err := query.ReadScope(jsontext.Value(`{"persons": {"hide": ["anonymous_id", "updated_at", "traits.email"], "hash": ["distinct_id"]}}`), "")
+	s, err := view.ReadScope(jsontext.Value(`{"persons": {"hide": ["anonymous_id", "updated_at", "traits.email"], "hash": ["distinct_id"]}}`), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprint(query.Schema(s)); got != "[{persons [{distinct_id VARCHAR} {traits JSON} {first_seen_at TIMESTAMP}]}]" {
+	if got := fmt.Sprint(view.Schema(s)); got != "[{persons [{distinct_id VARCHAR} {traits JSON} {first_seen_at TIMESTAMP}]}]" {
 		t.Error(got)
 	}
-	if got := query.Schema(query.Scope{}); len(got) != len(query.Tables()) || len(got[0].Columns) != 11 {
+	if got := view.Schema(view.Scope{}); len(got) != len(view.Tables()) || len(got[0].Columns) != 11 {
 		t.Error(got)
 	}
-	if got := query.Schema(query.Scope{Tables: []query.TableScope{}}); len(got) != 0 {
+	if got := view.Schema(view.Scope{Tables: []view.TableScope{}}); len(got) != 0 {
 		t.Error(got)
 	}
 }
@@ -256,7 +256,7 @@ func TestSchema(t *testing.T) {
 // logged or marshalled.
 func TestHashKey(t *testing.T) {
 	t.Parallel()
-	k := query.NewHashKey([]byte("secret"))
+	k := view.NewHashKey([]byte("secret"))
 	mac := hmac.New(sha256.New, []byte("secret"))
 	mac.Write([]byte("weir scope hash v1"))
 	inner := hmac.New(sha256.New, mac.Sum(nil))
@@ -265,15 +265,15 @@ func TestHashKey(t *testing.T) {
 	if got := string(k.AppendHash([]byte("is "), []byte("ann@example.org"))); got != "is "+want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if again := query.RawHashKey(k.Raw()); string(again.AppendHash(nil, []byte("ann@example.org"))) != want {
+	if again := view.RawHashKey(k.Raw()); string(again.AppendHash(nil, []byte("ann@example.org"))) != want {
 		t.Error("a key that was sent makes other hashes")
 	}
-	if !query.NewHashKey(nil).IsZero() || query.NewHashKey(nil).Raw() != nil || k.IsZero() {
+	if !view.NewHashKey(nil).IsZero() || view.NewHashKey(nil).Raw() != nil || k.IsZero() {
 		t.Error("no secret makes a key")
 	}
 	var logged strings.Builder
-	slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "key", k, "scope", query.Scope{HashKey: k})
-	said := fmt.Sprintf("%v %+v %#v %s %x %q %v", k, k, k, k, k, k, query.Scope{HashKey: k}) + logged.String()
+	slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "key", k, "scope", view.Scope{HashKey: k})
+	said := fmt.Sprintf("%v %+v %#v %s %x %q %v", k, k, k, k, k, k, view.Scope{HashKey: k}) + logged.String()
 	if strings.Contains(said, fmt.Sprint(k.Raw())) || strings.Contains(said, hex.EncodeToString(k.Raw())) || strings.Contains(said, string(k.Raw())) {
 		t.Error("the key is printed")
 	}
@@ -295,7 +295,7 @@ func FuzzReadScope(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		s, err := query.ReadScope(jsontext.Value(text), "scope")
+		s, err := view.ReadScope(jsontext.Value(text), "scope")
 		if err != nil {
 			if problem.Of(err) != problem.InvalidField {
 				t.Fatal(err)
@@ -303,8 +303,8 @@ func FuzzReadScope(f *testing.F) {
 			return
 		}
 		written := canonical(t, s)
-		again, err := query.ReadScope(jsontext.Value(written), "scope")
-		if err != nil && len(written) <= query.MaxScopeBytes || s.Whole() {
+		again, err := view.ReadScope(jsontext.Value(written), "scope")
+		if err != nil && len(written) <= view.MaxScopeBytes || s.Whole() {
 			t.Fatalf("%s: %v", written, err)
 		}
 		if err == nil && (again.Key() != s.Key() || canonical(t, again) != written) {

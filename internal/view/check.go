@@ -1,4 +1,4 @@
-package query
+package view
 
 import (
 	"fmt"
@@ -53,7 +53,7 @@ func (s Scope) Ready() error {
 
 func (s Scope) check(f *faults, sources int) {
 	for i, t := range s.Tables {
-		table, known := tableNamed(t.Table)
+		table, known := TableNamed(t.Table)
 		switch {
 		case !known:
 			f.add(shown(t.Table), "is not a table: the tables are %s", strings.Join(Tables(), " and "))
@@ -267,4 +267,9 @@ func (c Condition) numbers() (exact, fractions bool) {
 func (c Condition) Exact() bool {
 	exact, _ := c.numbers()
 	return exact
+}
+
+// sayable reports whether RFC 3339 can say t, one microsecond later too.
+func sayable(t time.Time) bool {
+	return t.UTC().Year() >= 1 && t.UTC().Add(time.Microsecond).Year() <= 9999
 }

@@ -1,4 +1,4 @@
-package query
+package view
 
 import (
 	"crypto/hmac"
@@ -95,5 +95,5 @@ func (HashKey) LogValue() slog.Value { return slog.StringValue(hiddenKey) }
 
 // MarshalText refuses.
 func (HashKey) MarshalText() ([]byte, error) {
-	return nil, errors.New("query: a hash key cannot be marshalled")
+	return nil, errors.New("view: a hash key cannot be marshalled")
 }

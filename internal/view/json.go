@@ -1,4 +1,4 @@
-package query
+package view
 
 import (
 	"bytes"
@@ -58,7 +58,7 @@ func readScope(f *faults, v jsontext.Value) (Scope, bool) {
 	s := Scope{Tables: []TableScope{}}
 	ok := eachMember(v, func(name string, v jsontext.Value) {
 		t := TableScope{Table: name}
-		table, _ := tableNamed(name) // an unknown one is found by check
+		table, _ := TableNamed(name) // an unknown one is found by check
 		if !eachMember(v, func(member string, v jsontext.Value) {
 			at := shown(name) + "." + shown(member)
 			switch member {

@@ -1,4 +1,4 @@
-package query
+package view
 
 import "slices"
 
@@ -7,6 +7,18 @@ type Table struct {
 	Name    string   `json:"name" doc:"The table's name." example:"events"`
 	Columns []Column `json:"columns" doc:"Its columns, in the order of SELECT *."`
 }
+
+// Column is one column of a table, or of an answer. Type is the engine's name for it, such as BIGINT or TIMESTAMP.
+type Column struct {
+	Name string `json:"name" doc:"The column's name." example:"n"`
+	Type string `json:"type" doc:"The engine's type." example:"BIGINT"`
+}
+
+// Tables are the relations that a statement may name.
+//
+//	events(event_id, event, timestamp, received_at, distinct_id, anonymous_id, device_id, session_id, properties, key_id, source)
+//	persons(distinct_id, anonymous_id, traits, first_seen_at, updated_at)
+func Tables() []string { return []string{"events", "persons"} }
 
 // The types of the columns there are.
 const (
@@ -28,8 +40,8 @@ func schema() []Table {
 	}
 }
 
-// tableNamed finds a table.
-func tableNamed(name string) (Table, bool) {
+// TableNamed finds a table.
+func TableNamed(name string) (Table, bool) {
 	all := schema()
 	i := slices.IndexFunc(all, func(t Table) bool { return t.Name == name })
 	if i < 0 {
