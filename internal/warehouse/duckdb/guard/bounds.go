@@ -214,7 +214,10 @@ func constantOf(v *value) (Constant, bool) {
 	case "CAST":
 		child, ok := constantOf(v.get("child"))
 		kind := v.get("cast_type").get("id").text
-		return joined(said("TRY_CAST("), child, said(" AS "+kind+")")), ok && constantTypes[kind]
+		if !ok || !constantTypes[kind] {
+			return Constant{}, false
+		}
+		return joined(said("TRY_CAST("), child, said(" AS "+kind+")")), true
 	case "FUNCTION":
 		return constantCall(v)
 	}

@@ -62,6 +62,8 @@ func TestBounds(t *testing.T) {
 		"SELECT 1 FROM (SELECT * FROM events) x WHERE event = 'a'":                                                                                 "",
 		"SELECT 1 FROM events WHERE event = (SELECT 'a')":                                                                                          "",
 		"SELECT 1 FROM events WHERE event IN (SELECT 'a')":                                                                                         "",
+		"SELECT 1 FROM events WHERE event = source::TIME":                                                                                          "",
+		"SELECT 1 FROM events WHERE timestamp > now() - source::INTERVAL":                                                                          "",
 		"SELECT 1 FROM events WHERE timestamp > random()":                                                                                          "",
 		"SELECT 1 FROM events WHERE event = 'a' UNION ALL SELECT 1 FROM events e JOIN persons p ON true":                                           "",
 		"SELECT 1": "",
