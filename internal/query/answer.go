@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"syscall"
@@ -18,26 +19,49 @@ type Answer struct {
 	Rows        int64
 	Size        int64 // bytes
 	Elapsed     time.Duration
-	spool       *spool
+
+	// Of an answer that may be kept:
+	Cached    bool          // it was not made for this question, but for one that was asked before
+	Age       time.Duration // since it was begun to be made
+	ExpiresAt time.Time     // from then on it is made anew; zero when it is not kept
+	Tag       string        // is another when the answer is another; empty when it is not kept
+
+	body body
+	tail []byte // comes after the body
+}
+
+// body is the bytes of an answer.
+type body interface {
+	io.WriterTo
+	io.Closer
 }
 
 // WriteTo writes the answer to w. It may be called again, and then writes it again.
-func (a *Answer) WriteTo(w io.Writer) (int64, error) { return a.spool.WriteTo(w) }
+func (a *Answer) WriteTo(w io.Writer) (int64, error) {
+	n, err := a.body.WriteTo(w)
+	if err != nil || len(a.tail) == 0 {
+		return n, err
+	}
+	more, err := w.Write(a.tail)
+	return n + int64(more), err
+}
 
 // Close gives back what the answer holds.
 func (a *Answer) Close() error {
 	if a == nil {
 		return nil
 	}
-	return a.spool.Close()
+	return a.body.Close()
 }
 
 // spool takes bytes in, up to a limit: into memory, and when they are too many for that, into a file. The file has no
 // name from the moment it is open, where the system allows that, so that not even a crash leaves it behind.
 type spool struct {
-	memory int    // bytes that stay in memory
-	limit  int64  // bytes at the most
-	dir    string // of the file
+	memory int                      // bytes that stay in memory
+	limit  int64                    // bytes at the most
+	dir    string                   // of the file
+	create func() (*os.File, error) // makes the file, which keeps its name; nil: it is in dir, and without a name
+	digest hash.Hash                // of all bytes; nil: none
 
 	size  int64
 	bytes []byte
@@ -52,6 +76,9 @@ func (s *spool) Write(p []byte) (int, error) {
 		return 0, tooManyBytes(s.limit)
 	}
 	s.size += int64(len(p))
+	if s.digest != nil {
+		_, _ = s.digest.Write(p)
+	}
 	if s.file == nil && s.size <= int64(s.memory) {
 		s.bytes = append(s.bytes, p...)
 		return len(p), nil
@@ -67,15 +94,30 @@ func (s *spool) Write(p []byte) (int, error) {
 
 // open makes the file and moves what is in memory there.
 func (s *spool) open() error {
-	file, err := os.CreateTemp(s.dir, "weir-answer-*")
+	file, err := s.newFile()
 	if err != nil {
 		return err
 	}
-	s.file, s.named = file, os.Remove(file.Name()) != nil
+	s.file = file
 	s.w = bufio.NewWriterSize(file, 64<<10)
 	_, err = s.w.Write(s.bytes)
 	s.bytes = nil
 	return err
+}
+
+// newFile makes the file.
+func (s *spool) newFile() (*os.File, error) {
+	if s.create != nil {
+		if file, err := s.create(); file != nil || err != nil {
+			s.named = true
+			return file, err
+		}
+	}
+	file, err := os.CreateTemp(s.dir, "weir-answer-*")
+	if err == nil {
+		s.named = os.Remove(file.Name()) != nil
+	}
+	return file, err
 }
 
 // flush ends the writing.

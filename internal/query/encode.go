@@ -136,9 +136,21 @@ func (e *jsonEncoder) row(row jsontext.Value) error {
 }
 
 func (e *jsonEncoder) end(rows int64, elapsed time.Duration) error {
-	_, err := fmt.Fprintf(e.w, "\n],\"row_count\":%d,\"elapsed_ms\":%d}\n", rows, elapsed.Milliseconds())
+	_, err := e.w.Write(tail(&Answer{Rows: rows, Elapsed: elapsed}))
 	return err
 }
+
+// tail ends an answer in JSON.
+func tail(a *Answer) []byte {
+	b := fmt.Appendf(nil, "\n],\"row_count\":%d,\"elapsed_ms\":%d", a.Rows, a.Elapsed.Milliseconds())
+	if !a.ExpiresAt.IsZero() {
+		b = fmt.Appendf(b, ",\"cached\":%t,\"expires_at\":%q", a.Cached, a.ExpiresAt.UTC().Format(expiry))
+	}
+	return append(b, '}', '\n')
+}
+
+// expiry is RFC 3339 with milliseconds.
+const expiry = "2006-01-02T15:04:05.000Z07:00"
 
 // ndjsonEncoder writes an object for each row, with the columns' own names. An answer without rows is empty.
 type ndjsonEncoder struct {

@@ -54,6 +54,9 @@ func (f Format) ContentType() string {
 	return formats[0].media
 }
 
+// tailed reports whether an answer in the format ends with what is said of it, and so not the same whenever it is given.
+func (f Format) tailed() bool { return f == JSON }
+
 // FormatFromAccept chooses a format by an Accept header: the one with the highest quality, then the one that is named
 // most precisely, then the first. A header that names none of them is disregarded, as RFC 9110 section 12.5.1 permits,
 // and the answer is JSON.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -37,6 +38,13 @@ type Question struct {
 	Parameters  jsontext.Value `json:"parameters,omitempty" doc:"An array for $1, $2, … or an object for $name, of nulls, booleans, numbers and strings."`
 	Format      Format         `json:"format,omitempty" enum:"json,ndjson,csv,parquet" doc:"How the answer is written; json by default."`
 	Spreadsheet bool           `json:"spreadsheet,omitempty" doc:"For csv: put an apostrophe before text that a spreadsheet would run as a formula."`
+
+	CacheMinutes int `json:"cache_minutes,omitempty" minimum:"5" maximum:"1440" doc:"Keep the answer so long, and take one that was kept for the same question and is no older. Without it the question runs."`
+	StaleMinutes int `json:"stale_minutes,omitempty" minimum:"1" maximum:"1440" doc:"For so long after that, give the kept answer at once all the same, and have it made anew for whoever asks next."`
+
+	// TTL and Stale are the same for callers in the program, and go before what the question says. Zero: nothing is kept.
+	TTL   time.Duration `json:"-"`
+	Stale time.Duration `json:"-"`
 }
 
 func checkSQL(sql string) error {

@@ -11,6 +11,7 @@ import (
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/query/cache"
 	"github.com/weir-analytics/weir/internal/view"
 )
 
@@ -21,6 +22,9 @@ type Config struct {
 
 	// Scope says what a permit's holder may see. Nil is the whole space for everybody.
 	Scope func(gate.Permit) (view.Scope, error)
+
+	// Cache keeps the answers of questions that allow it. Nil is one that keeps 64 MiB in memory and nothing on disk.
+	Cache *cache.Cache
 
 	Time        time.Duration // a question may take; 30 s
 	Rows        int64         // an answer may have; 100,000
@@ -35,6 +39,7 @@ type Service struct {
 	now      func() time.Time
 	scope    func(gate.Permit) (view.Scope, error)
 	ceilings Ceilings
+	cache    *cache.Cache
 	memory   int
 	tempDir  string
 }
@@ -44,7 +49,11 @@ func New(cfg Config) *Service {
 	if cfg.Scope == nil {
 		cfg.Scope = func(gate.Permit) (view.Scope, error) { return view.Scope{}, nil }
 	}
+	if cfg.Cache == nil {
+		cfg.Cache, _ = cache.Open(cache.Config{Memory: 64 << 20, Now: cfg.Now}) // only a folder can be at fault
+	}
 	return &Service{
+		cache:  cfg.Cache,
 		engine: cfg.Engine,
 		now:    cfg.Now,
 		scope:  cfg.Scope,
@@ -73,6 +82,12 @@ func (s *Service) Facts(ctx context.Context, q Question) (Facts, error) {
 //
 // Problems: those of Facts, result_too_large, query_too_heavy.
 func (s *Service) Ask(ctx context.Context, permit gate.Permit, q Question) (*Answer, error) {
+	switch kept, err := q.keeping(); {
+	case err != nil:
+		return nil, err
+	case kept.ttl > 0:
+		return s.askKept(ctx, permit, q, kept)
+	}
 	start := s.now()
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
@@ -164,7 +179,7 @@ func (s *Service) prepare(ctx context.Context, q Question) (Statement, Facts, er
 func (s *Service) write(ctx context.Context, q Question, rows Rows, start time.Time) (*Answer, error) {
 	format := cmp.Or(q.Format, JSON)
 	out := &spool{memory: s.memory, limit: s.ceilings.Bytes, dir: s.tempDir}
-	answer := &Answer{ContentType: format.ContentType(), spool: out}
+	answer := &Answer{ContentType: format.ContentType(), body: out}
 	enc, err := newEncoder(format, out, rows.Columns(), q.Spreadsheet)
 	if err == nil {
 		answer.Rows, err = s.copyRows(ctx, enc, rows)
