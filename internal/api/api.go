@@ -74,6 +74,7 @@ type API struct {
 	registry    huma.Registry
 	hosts       map[string]bool
 	bodies      bodies
+	packers     packers
 	meter       *meter
 	problemBase string
 	openapi     []byte

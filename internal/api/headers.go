@@ -30,6 +30,9 @@ func headerRows() []headerRow {
 		return func(r *row, status int) bool { return keyed(r, status) && slices.Contains(codes, status) }
 	}
 	versioned := func(r *row, status int) bool { return r.doc.Version && status == r.status }
+	kept := func(r *row, status int) bool {
+		return r.doc.Kept && (status == r.status || status == http.StatusNotModified)
+	}
 	return []headerRow{
 		{"RateLimit-Policy", "Each limit by name, with its quota and its window in seconds (draft-ietf-httpapi-ratelimit-headers-11).", counted, nil},
 		{"RateLimit", "What is left of a limit, and in how many seconds that grows. " + countedText, counted, nil},
@@ -41,7 +44,8 @@ func headerRows() []headerRow {
 		{"Deprecation", "Since when the secret that was sent is replaced by another (RFC 9745).", success, nil},
 		{"Sunset", "When the secret that was sent, having been replaced, stops working (RFC 8594).", success, nil},
 		{"Weir-Warning", "What is amiss with the request, although it was taken: a secret key in the query string.", success, nil},
-		{"ETag", "The version, for If-Match.", nil, versioned},
+		{"ETag", "The version, for If-Match; of an answer that may be kept, what it says, for If-None-Match.", kept, versioned},
+		{"Age", "For how many seconds the answer has been kept (RFC 9111).", kept, nil},
 		{"WWW-Authenticate", "How to ask (RFC 6750).", is(http.StatusUnauthorized, http.StatusForbidden, http.StatusBadRequest), is(http.StatusUnauthorized)},
 		{"Accept-Signature", "What a signature must cover (RFC 9421 section 5).", is(http.StatusUnauthorized), nil},
 		{"Want-Content-Digest", "The digests that are taken (RFC 9530).", func(r *row, status int) bool { return r.takes && status == http.StatusBadRequest }, nil},

@@ -27,8 +27,9 @@ type doc struct {
 	Types    []string             // content types of a success beside JSON, or instead of it when Out is not set
 	Problems []problem.Code       // beyond those that the frame can answer on any row
 	Status   int                  // of a success of an open row; 0: 200
-	Statuses map[int]reflect.Type // answers beside the success that are no problems
+	Statuses map[int]reflect.Type // answers beside the success that are no problems; nothing: without a body
 	Version  bool                 // the answer has an ETag
+	Kept     bool                 // the answer may be a kept one, with what says so
 	Examples []example
 }
 
@@ -198,10 +199,11 @@ func (a *API) describeAnswers(op *huma.Operation, r *row) {
 	}
 	op.Responses[strconv.Itoa(r.status)] = success
 	for status, answer := range r.doc.Statuses {
-		op.Responses[strconv.Itoa(status)] = &huma.Response{
-			Description: http.StatusText(status), Headers: headersOf(r, status),
-			Content: map[string]*huma.MediaType{"application/json": {Schema: a.registry.Schema(answer, true, ""), Examples: answersShown(r, status)}},
+		described := &huma.Response{Description: http.StatusText(status), Headers: headersOf(r, status)}
+		if answer != reflect.TypeFor[nothing]() {
+			described.Content = map[string]*huma.MediaType{"application/json": {Schema: a.registry.Schema(answer, true, ""), Examples: answersShown(r, status)}}
 		}
+		op.Responses[strconv.Itoa(status)] = described
 	}
 	a.describeProblems(op, r)
 }

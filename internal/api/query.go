@@ -21,7 +21,9 @@ type QueryAnswer struct {
 	Columns   []query.Column `json:"columns"`
 	Rows      [][]any        `json:"rows" doc:"One array for each row, a value for each column."`
 	RowCount  int64          `json:"row_count"`
-	ElapsedMS float64        `json:"elapsed_ms"`
+	ElapsedMS float64        `json:"elapsed_ms" doc:"What it took to make the answer."`
+	Cached    *bool          `json:"cached,omitempty" doc:"Whether it was made for a question that was asked before. Only with cache_minutes, as the next."`
+	ExpiresAt *time.Time     `json:"expires_at,omitempty" doc:"From then on it is made anew."`
 }
 
 // EventPage is one page of a list of events.
@@ -31,7 +33,8 @@ type EventPage struct {
 }
 
 type askInput struct {
-	Body query.Question
+	IfNoneMatch string `header:"If-None-Match" maxLength:"1000" doc:"The ETag of an answer that is there already: if it is still the answer, it is not sent again."`
+	Body        query.Question
 }
 
 type listEvents struct {
@@ -64,7 +67,8 @@ func mountQuery(a *API) {
 			Text: "One read-only SELECT over `events` and `persons` of one environment. `events` has event_id, event, timestamp, received_at, " +
 				"distinct_id, anonymous_id, device_id, session_id, properties (JSON), key_id and source.",
 			In: reflect.TypeFor[askInput](), Out: reflect.TypeFor[QueryAnswer](),
-			Types: []string{"application/x-ndjson", "text/csv", "application/vnd.apache.parquet"},
+			Types: []string{"application/x-ndjson", "text/csv", "application/vnd.apache.parquet"}, Kept: true,
+			Statuses: map[int]reflect.Type{http.StatusNotModified: reflect.TypeFor[nothing]()},
 			Problems: []problem.Code{
 				problem.InvalidSQL, problem.SQLNotAllowed, problem.ResultTooLarge, problem.QueryTooHeavy, problem.QueryQueueFull, problem.QueryTimeout,
 			},
@@ -110,12 +114,6 @@ func mountQuery(a *API) {
 	})
 }
 
-// answerPrice is what an answer costs: a credit for each thousand rows begun, and one for each MiB begun.
-func answerPrice(answer *query.Answer) int64 {
-	const rows, bytes = 1000, 1 << 20
-	return 1 + answer.Rows/rows + answer.Size/bytes
-}
-
 // readQuestion reads the question, and has the engine's own parser look at the statement before anything is admitted.
 func readQuestion(a *API) func(*request) (query.Question, error) {
 	read := bound[askInput](a)
@@ -131,18 +129,6 @@ func readQuestion(a *API) func(*request) (query.Question, error) {
 		_, err = a.cfg.Query.Facts(rq.ctx(), q)
 		return q, err
 	}
-}
-
-func writeAnswer(rq *request, answer *query.Answer) error {
-	defer func() { _ = answer.Close() }()
-	header := rq.reply.Header()
-	header.Set("Content-Type", answer.ContentType)
-	header.Set("Content-Length", fmt.Sprint(answer.Size))
-	rq.reply.WriteHeader(http.StatusOK)
-	if _, err := answer.WriteTo(&rq.reply); err != nil {
-		rq.line.cause, rq.broken = err, true // the caller is gone, or the answer cannot be read any more
-	}
-	return nil
 }
 
 // stream is what follows events until it is closed.

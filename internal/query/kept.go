@@ -160,7 +160,7 @@ func (s *Service) run(ctx context.Context, space event.Space, st Statement, q Qu
 // kept makes an answer of what was kept or made.
 func (s *Service) kept(made cache.Made, q Question, ttl time.Duration) *Answer {
 	a := &Answer{
-		ContentType: made.ContentType, Rows: made.Rows, Elapsed: made.Elapsed, Cached: made.Cached, Age: made.Age(s.now()),
+		ContentType: made.ContentType, Packed: q.Format == Parquet, Rows: made.Rows, Elapsed: made.Elapsed, Cached: made.Cached, Age: made.Age(s.now()),
 		ExpiresAt: made.Began.Add(ttl), body: made.Body,
 	}
 	if q.Format.tailed() {

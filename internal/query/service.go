@@ -179,7 +179,7 @@ func (s *Service) prepare(ctx context.Context, q Question) (Statement, Facts, er
 func (s *Service) write(ctx context.Context, q Question, rows Rows, start time.Time) (*Answer, error) {
 	format := cmp.Or(q.Format, JSON)
 	out := &spool{memory: s.memory, limit: s.ceilings.Bytes, dir: s.tempDir}
-	answer := &Answer{ContentType: format.ContentType(), body: out}
+	answer := &Answer{ContentType: format.ContentType(), Packed: format == Parquet, body: out}
 	enc, err := newEncoder(format, out, rows.Columns(), q.Spreadsheet)
 	if err == nil {
 		answer.Rows, err = s.copyRows(ctx, enc, rows)

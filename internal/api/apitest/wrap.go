@@ -2,6 +2,7 @@ package apitest
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/weir-analytics/weir/internal/problem"
@@ -47,7 +49,14 @@ func (c *Contract) Wrap(h http.Handler, watch ...func(Exchange)) http.Handler {
 				return // the connection was broken off, or taken over
 			}
 			e := Exchange{Request: r, Status: tape.status, Header: tape.header, Sent: sent.Bytes(), Answered: tape.body.Bytes()}
-			c.check(e, broken || sent.over || tape.body.over)
+			partial := broken || sent.over || tape.body.over
+			if encoding := tape.header.Get("Content-Encoding"); encoding != "" && !partial && r.Method != http.MethodHead {
+				var err error
+				if e.Answered, err = unpacked(encoding, e.Answered); err != nil {
+					c.fault("%s %s answered something that is not %s: %v", r.Method, r.URL.Path, encoding, err)
+				}
+			}
+			c.check(e, partial)
 			for _, see := range watch {
 				see(e)
 			}
@@ -55,6 +64,23 @@ func (c *Contract) Wrap(h http.Handler, watch ...func(Exchange)) http.Handler {
 		h.ServeHTTP(tape, r)
 		broken = false
 	})
+}
+
+// unpacked undoes a Content-Encoding.
+func unpacked(encoding string, body []byte) ([]byte, error) {
+	if encoding == "zstd" {
+		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			return nil, err
+		}
+		defer d.Close()
+		return d.DecodeAll(body, nil)
+	}
+	d, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(d)
 }
 
 // copied keeps the first bytes of what is written to it.
