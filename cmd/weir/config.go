@@ -51,6 +51,8 @@ type config struct {
 	QueryBytes       int64
 	QueryConcurrency int
 	QueryQueue       int
+	CacheMemory      int64
+	CacheDisk        int64
 	LoadInterval     time.Duration
 	DiskReserve      int64
 	TraceEndpoint    string
@@ -146,6 +148,10 @@ func settings() []setting {
 			func(c *config, v string) (err error) { c.QueryConcurrency, err = countOf(v, 1, 256); return err }},
 		{"query-queue", "64", "queries that may wait for their turn",
 			func(c *config, v string) (err error) { c.QueryQueue, err = countOf(v, 0, 10_000); return err }},
+		{"cache-memory", "64MiB", "memory for kept answers of queries; 0: none",
+			func(c *config, v string) (err error) { c.CacheMemory, err = sizeOf(v); return err }},
+		{"cache-disk", "1GiB", "disk for kept answers that have no room in memory or are larger than 1 MiB; 0: none",
+			func(c *config, v string) (err error) { c.CacheDisk, err = sizeOf(v); return err }},
 		{"load-interval", "200ms", "the shortest time between two loads; events can be queried when they are loaded",
 			func(c *config, v string) (err error) {
 				c.LoadInterval, err = timeOf(v, time.Millisecond, time.Minute)

@@ -21,6 +21,14 @@ func aboutFigures() map[string]string {
 		"warehouse_restarts_total":          "How often the query process was started again.",
 		"queries_running":                   "Queries that run.",
 		"queries_waiting":                   "Queries that wait for their turn.",
+		"cache_hits_total":                  "Answers that had been kept.",
+		"cache_misses_total":                "Answers that had to be made although they may be kept.",
+		"cache_coalesced_total":             "Questions that waited for an answer which was being made for another.",
+		"cache_stale_total":                 "Hits on answers that were made anew meanwhile.",
+		"cache_evictions_total":             "Kept answers that had to go before their time, for want of room.",
+		"cache_answers":                     "Answers that are kept.",
+		"cache_memory_bytes":                "Memory of kept answers.",
+		"cache_disk_bytes":                  "Disk of kept answers.",
 		"event_streams":                     "Readers of /v1/events/stream.",
 		"ledger_allowed_total":              "Requests allowed.",
 		"ledger_denials_total":              "Denials kept one by one.",
@@ -43,11 +51,13 @@ func (*gauges) Describe(chan<- *prometheus.Desc) {}
 
 // Collect asks every part.
 func (g *gauges) Collect(out chan<- prometheus.Metric) {
-	l := g.s.control.ledger.Stats()
+	l, c := g.s.control.ledger.Stats(), g.s.cache.Stats()
 	all := figures{
 		"loader_position": float64(g.s.loader.Loaded()), "loader_spaces_behind": float64(g.s.loader.Behind()),
 		"event_streams":        float64(g.s.live.Followers()),
 		"ledger_allowed_total": float64(l.Allowed), "ledger_denials_total": float64(l.Kept), "ledger_denials_counted_only_total": float64(l.CountedOnly),
+		"cache_hits_total": float64(c.Hits), "cache_misses_total": float64(c.Misses), "cache_coalesced_total": float64(c.Coalesced), "cache_stale_total": float64(c.Stale),
+		"cache_evictions_total": float64(c.Evictions), "cache_answers": float64(c.Entries), "cache_memory_bytes": float64(c.MemoryBytes), "cache_disk_bytes": float64(c.DiskBytes),
 		"ledger_denials_waiting": float64(l.Waiting), "ledger_write_failures_total": float64(l.Failures),
 	}
 	n := g.s.control.limits.Stats()

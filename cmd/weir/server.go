@@ -23,6 +23,7 @@ import (
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/proxy"
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/query/cache"
 )
 
 // The bounds on a connection.
@@ -41,6 +42,7 @@ type server struct {
 	control   *control
 	journal   journal
 	warehouse warehouse
+	cache     *cache.Cache
 	loader    *event.Loader
 	live      *event.Live
 	api       *api.API
@@ -70,6 +72,9 @@ func openServer(ctx context.Context, cfg config, w world, log *slog.Logger) (ope
 	if s.warehouse, err = openWarehouse(ctx, cfg, w, log); err != nil {
 		return nil, err
 	}
+	if s.cache, err = cache.Open(cache.Config{Memory: cfg.CacheMemory, Disk: cfg.CacheDisk, Dir: filepath.Join(cfg.Data, "cache"), Now: w.now}); err != nil {
+		return nil, fmt.Errorf("the folder for kept answers: %w", err)
+	}
 	if err := s.checkPositions(ctx); err != nil {
 		return nil, err
 	}
@@ -90,7 +95,7 @@ func (s *server) apiConfig(w world) api.Config {
 		Events: event.New(event.Config{Journal: s.journal, Loader: s.loader, Live: s.live, Random: quickRandom{}}),
 		Query: query.New(query.Config{
 			Engine: s.warehouse, Now: w.now, Time: s.cfg.QueryTime, Rows: s.cfg.QueryRows, Bytes: s.cfg.QueryBytes,
-			TempDir: filepath.Join(s.cfg.Data, "tmp"),
+			Cache: s.cache, TempDir: filepath.Join(s.cfg.Data, "tmp"),
 		}),
 		Parts: []api.Part{
 			{Name: "loader", Ready: func(context.Context) error { return s.loaderReady() }, Lacks: s.loaderLacks},
@@ -309,6 +314,9 @@ func (s *server) closeParts(ctx context.Context) {
 	s.stop()
 	if s.tracing != nil {
 		report("tracing", s.tracing.close(ctx))
+	}
+	if s.cache != nil {
+		report("cache", s.cache.Close())
 	}
 	if s.warehouse != nil {
 		report("warehouse", s.warehouse.Close())
