@@ -241,7 +241,7 @@ func TestCeilingsOfQuestions(t *testing.T) {
 	t.Parallel()
 	w := open(t)
 	key := w.project(t).key("secret live sql:run").text
-	full := problem.New(problem.QueryQueueFull, "Too many queries are waiting.").After(1500 * time.Millisecond)
+	full := query.TooManyWaiting(4, 64).After(1500 * time.Millisecond)
 	for name, c := range map[string]struct {
 		engine  query.Engine
 		time    time.Duration
@@ -252,10 +252,11 @@ func TestCeilingsOfQuestions(t *testing.T) {
 		retry   string
 		details string
 	}{
-		"rows":  {engine: w.warehouse, rows: 3, sql: "SELECT * FROM range(4)", code: problem.ResultTooLarge, details: "3 rows"},
-		"bytes": {engine: w.warehouse, bytes: 100, sql: "SELECT 'twenty bytes of text' FROM range(9)", code: problem.ResultTooLarge, details: "100 bytes"},
-		"time":  {engine: w.warehouse, time: 300 * time.Millisecond, sql: "SELECT count(*) FROM range(100000000000) a WHERE a.range % 7 = 1", code: problem.QueryTimeout, details: "300ms"},
-		"queue": {engine: refusing{full}, sql: "SELECT 1", code: problem.QueryQueueFull, retry: "2"},
+		"rows":   {engine: w.warehouse, rows: 3, sql: "SELECT * FROM range(4)", code: problem.ResultTooLarge, details: `"ceiling":"query_rows","limit":3`},
+		"bytes":  {engine: w.warehouse, bytes: 100, sql: "SELECT 'twenty bytes of text' FROM range(9)", code: problem.ResultTooLarge, details: `"ceiling":"query_bytes","limit":100`},
+		"time":   {engine: w.warehouse, time: 300 * time.Millisecond, sql: "SELECT count(*) FROM range(100000000000) a WHERE a.range % 7 = 1", code: problem.QueryTimeout, details: `"ceiling":"query_time","limit":300`},
+		"queue":  {engine: refusing{full}, sql: "SELECT 1", code: problem.QueryQueueFull, retry: "2", details: `"ceiling":"query_queue","limit":64`},
+		"memory": {engine: refusing{query.TooHeavy(1 << 30)}, sql: "SELECT 1", code: problem.QueryTooHeavy, details: `"ceiling":"warehouse_memory","limit":1073741824`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

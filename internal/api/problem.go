@@ -29,6 +29,21 @@ type Problem struct {
 	RetryAfter int             `json:"retry_after,omitzero" doc:"Seconds after which a retry makes sense."`
 	DecisionID string          `json:"decision_id,omitzero" doc:"The denial's entry in the ledger."`
 	Violated   []string        `json:"violated-policies,omitempty" doc:"The limits that were reached." nullable:"false"`
+	Line       int             `json:"line,omitzero" doc:"The line of the statement that is at fault, from 1."`
+	Column     int             `json:"column,omitzero" doc:"The character of that line, from 1."`
+	Excerpt    string          `json:"excerpt,omitzero" doc:"The line, or a part of it, and below it a caret under the character; for a font whose characters are as wide as one another."`
+	Ceiling    string          `json:"ceiling,omitzero" doc:"The ceiling that was passed, which is the setting that raises it." example:"query_rows"`
+	Limit      int64           `json:"limit,omitzero" doc:"The value of that ceiling: of query_time in milliseconds, of sizes in bytes." example:"100000"`
+}
+
+// add adds what only some problems tell.
+func (body *Problem) add(p *problem.Error) {
+	if p.Caret != nil {
+		body.Line, body.Column, body.Excerpt = p.Caret.Line, p.Caret.Column, p.Caret.Excerpt
+	}
+	if p.Ceiling != nil {
+		body.Ceiling, body.Limit = p.Ceiling.Name, p.Ceiling.Limit
+	}
 }
 
 // ingestionBody is a problem as the ingestion clients read it (contracts A3): one reads error_code, one needs error to
@@ -69,6 +84,7 @@ func (a *API) writeProblem(rq *request, err error) {
 		Type: p.Code.Type(a.problemBase), Title: p.Code.Row().Title, Status: p.Status(), Detail: p.Detail, Code: string(p.Code),
 		RequestID: rq.id, Errors: p.Fields, Scope: p.Scope, DecisionID: p.DecisionID, Violated: p.Violated,
 	}
+	body.add(p)
 	if p.RetryAfter > 0 {
 		body.RetryAfter = int((p.RetryAfter + time.Second - 1) / time.Second)
 		header.Set("Retry-After", strconv.Itoa(body.RetryAfter))

@@ -32,7 +32,22 @@ type Error struct {
 	Scope      string        // the scope that was missing, for missing_scope (RFC 6750 section 3)
 	DecisionID string        // the ledger entry of a denial, when there is one
 	Violated   []string      // the policies that were violated, for rate_limited
+	Caret      *Caret        // where in a statement it is; nil: it is not known, or there is none
+	Ceiling    *Ceiling      // the ceiling that was passed; nil: none was
 	cause      error
+}
+
+// Caret is a place in a text, both counted from 1 and columns in characters. Excerpt is a part of its line, and below it
+// a caret under the place.
+type Caret struct {
+	Line, Column int
+	Excerpt      string
+}
+
+// Ceiling is what was to be kept under: the name of the setting that raises it, and its value.
+type Ceiling struct {
+	Name  string
+	Limit int64
 }
 
 // New returns a problem whose detail is made with fmt.Sprintf.
@@ -62,6 +77,12 @@ func (e *Error) At(field, detail string) *Error {
 // After states when a retry makes sense and returns the same error.
 func (e *Error) After(d time.Duration) *Error {
 	e.RetryAfter = d
+	return e
+}
+
+// Over names the ceiling that was passed and returns the same error.
+func (e *Error) Over(ceiling string, limit int64) *Error {
+	e.Ceiling = &Ceiling{ceiling, limit}
 	return e
 }
 

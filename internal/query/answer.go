@@ -74,7 +74,7 @@ type spool struct {
 // Write takes p in, all or nothing. Problems: result_too_large, unavailable when the disk has no room.
 func (s *spool) Write(p []byte) (int, error) {
 	if s.size+int64(len(p)) > s.limit {
-		return 0, tooManyBytes(s.limit)
+		return 0, TooManyBytes(s.limit)
 	}
 	s.size += int64(len(p))
 	if s.digest != nil {

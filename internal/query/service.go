@@ -215,9 +215,9 @@ func (s *Service) copyRows(ctx context.Context, enc encoder, rows Rows) (int64, 
 		size += int64(len(row))
 		switch {
 		case n == s.ceilings.Rows:
-			return n, problem.New(problem.ResultTooLarge, "The result has more than %d rows.", s.ceilings.Rows)
+			return n, TooManyRows(s.ceilings.Rows)
 		case size > s.ceilings.Bytes:
-			return n, tooManyBytes(s.ceilings.Bytes)
+			return n, TooManyBytes(s.ceilings.Bytes)
 		}
 		if err := enc.row(row); err != nil {
 			return n, err
@@ -226,14 +226,9 @@ func (s *Service) copyRows(ctx context.Context, enc encoder, rows Rows) (int64, 
 	}
 }
 
-func tooManyBytes(limit int64) error {
-	return problem.New(problem.ResultTooLarge, "The result has more than %d bytes.", limit)
-}
-
 // deadline puts the ceiling of time on ctx.
 func (s *Service) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, s.ceilings.Time,
-		problem.New(problem.QueryTimeout, "The query was stopped after %v.", s.ceilings.Time))
+	return context.WithTimeoutCause(ctx, s.ceilings.Time, TooSlow(s.ceilings.Time))
 }
 
 // fault gives an error its place: a problem is the caller's to read; an error after the ceiling of time is that

@@ -17,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/query"
 )
 
 // process is a running query process, seen from the server.
@@ -26,6 +27,7 @@ type process struct {
 	stdin   io.Closer // the process ends when this closes
 	client  *http.Client
 	socket  string
+	memory  int64 // that it may have
 	born    time.Time
 	dead    chan struct{} // closed when it has ended and the fields below are set
 	exit    string        // how it ended
@@ -50,7 +52,7 @@ func launch(cfg *Config, socket string) (*process, error) {
 	}
 	defer file.Close()
 	s := settings{dir: cfg.Dir, memory: cfg.Memory, threads: cfg.Threads, openFiles: cfg.OpenFiles}
-	p := &process{log: cfg.Log, socket: socket, born: cfg.Now(), dead: make(chan struct{})}
+	p := &process{log: cfg.Log, socket: socket, memory: cfg.Memory, born: cfg.Now(), dead: make(chan struct{})}
 	p.command = exec.Command(cfg.Command[0], append(cfg.Command[1:len(cfg.Command):len(cfg.Command)], s.args()...)...)
 	p.command.Env = environment()
 	p.command.ExtraFiles = []*os.File{file}
@@ -139,7 +141,7 @@ func (p *process) verdict() error {
 	case p.stopped:
 		return problem.New(problem.Unavailable, "The server is stopping.").After(time.Second)
 	case p.alone:
-		return problem.New(problem.QueryTooHeavy, "The query brought the query process to its end, most likely by its need of memory.")
+		return query.TooHeavy(p.memory)
 	}
 	return problem.New(problem.Unavailable, "The query process was restarted while it answered several queries.").After(time.Second)
 }

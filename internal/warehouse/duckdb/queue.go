@@ -4,9 +4,8 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"time"
 
-	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/query"
 )
 
 // asker is who asks a question: a key of a project.
@@ -149,8 +148,7 @@ func (q *queue) wait(who asker) *waiter {
 	}
 	if len(q.line) > q.ceilings.waiting {
 		away := q.widest()
-		away.err = problem.New(problem.QueryQueueFull, "%d queries are running and %d are waiting, as many as allowed.", q.busy, q.ceilings.waiting).
-			After(time.Second)
+		away.err = query.TooManyWaiting(q.busy, q.ceilings.waiting)
 		q.remove(away)
 		close(away.over)
 	}

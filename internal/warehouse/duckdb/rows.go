@@ -70,7 +70,7 @@ func begin(ctx context.Context, p *process, id string, limit time.Duration, leav
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	if limit > 0 {
 		r.timer = time.AfterFunc(limit, func() {
-			r.cancel(problem.New(problem.QueryTimeout, "The query took longer than %s.", limit))
+			r.cancel(query.TooSlow(limit))
 		})
 	}
 	p.begin()
@@ -172,6 +172,9 @@ func (r *rows) end(err error) error {
 	whole := errors.Is(err, io.EOF) || errors.As(err, &a)
 	if a.error != nil {
 		r.err = a.error
+		if problem.Of(r.err) == problem.QueryTooHeavy {
+			r.err = query.TooHeavy(r.process.memory)
+		}
 	}
 	if whole { // read to the end, so that the connection can be used again
 		_, _ = io.Copy(io.Discard, r.lines)

@@ -122,9 +122,9 @@ func (b *budget) spend(size int) error {
 	case size > native.MaxRow:
 		return problem.New(problem.ResultTooLarge, "A row of the result is larger than %d bytes.", native.MaxRow)
 	case b.rows > 0 && b.spentRow > b.rows:
-		return problem.New(problem.ResultTooLarge, "The result has more than %d rows.", b.rows)
+		return query.TooManyRows(b.rows)
 	case b.bytes > 0 && b.spent > b.bytes:
-		return problem.New(problem.ResultTooLarge, "The result is larger than %d bytes.", b.bytes)
+		return query.TooManyBytes(b.bytes)
 	}
 	return nil
 }
@@ -138,12 +138,16 @@ func statementProblem(err error, sql string) error {
 	switch e.Kind {
 	case native.Statement:
 		line, column, detail := guard.Where(e.Message, sql)
+		var caret *problem.Caret
 		if line > 0 {
 			detail = fmt.Sprintf("line %d, column %d: %s", line, column, detail)
+			caret = guard.Excerpt(sql, line, column)
 		}
-		return problem.Wrap(err, problem.InvalidSQL, "%s", detail).At("sql", detail)
+		p := problem.Wrap(err, problem.InvalidSQL, "%s", detail).At("sql", detail)
+		p.Caret = caret
+		return p
 	case native.Memory:
-		return problem.Wrap(err, problem.QueryTooHeavy, "The query needs more memory than a query may have.")
+		return query.TooHeavy(0) // the process that started this one knows the ceiling
 	case native.Interrupted: // by a caller who is gone, or by the end of the process
 		return problem.Wrap(err, problem.Unavailable, "The query was stopped.").After(time.Second)
 	case native.Fault, native.Broken:

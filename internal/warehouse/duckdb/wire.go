@@ -81,15 +81,17 @@ const end = `{"end":true}`
 
 // failure is an error on its way: a problem, or a fault of ours.
 type failure struct {
-	Code       problem.Code    `json:"code"`
-	Detail     string          `json:"detail"`
-	Fields     []problem.Field `json:"fields"`
-	RetryAfter int64           `json:"retry_after"` // nanoseconds
+	Code       problem.Code     `json:"code"`
+	Detail     string           `json:"detail"`
+	Fields     []problem.Field  `json:"fields"`
+	RetryAfter int64            `json:"retry_after"` // nanoseconds
+	Caret      *problem.Caret   `json:"caret"`
+	Ceiling    *problem.Ceiling `json:"ceiling"`
 }
 
 func failureOf(err error) failure {
 	if p, ok := errors.AsType[*problem.Error](err); ok {
-		return failure{Code: p.Code, Detail: p.Detail, Fields: p.Fields, RetryAfter: int64(p.RetryAfter)}
+		return failure{Code: p.Code, Detail: p.Detail, Fields: p.Fields, RetryAfter: int64(p.RetryAfter), Caret: p.Caret, Ceiling: p.Ceiling}
 	}
 	return failure{Detail: err.Error()}
 }
@@ -100,7 +102,7 @@ func (f failure) error() error {
 		return fmt.Errorf("duckdb: query process: %s", f.Detail)
 	}
 	p := problem.New(f.Code, "%s", f.Detail).After(time.Duration(f.RetryAfter))
-	p.Fields = f.Fields
+	p.Fields, p.Caret, p.Ceiling = f.Fields, f.Caret, f.Ceiling
 	return p
 }
 

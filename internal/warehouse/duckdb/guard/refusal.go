@@ -20,11 +20,19 @@ const (
 
 // at is a problem with the statement at a byte of its text.
 func at(code problem.Code, text string, offset int, detail string) *problem.Error {
-	if offset >= 0 {
-		line, column := place(text, offset)
-		detail = fmt.Sprintf("line %d, column %d: %s", line, column, detail)
+	if offset < 0 {
+		return problem.New(code, "%s", detail).At("sql", detail)
 	}
-	return problem.New(code, "%s", detail).At("sql", detail)
+	line, column := place(text, offset)
+	return placed(code, Excerpt(text, line, column), detail)
+}
+
+// placed is a problem at a place.
+func placed(code problem.Code, caret *problem.Caret, detail string) *problem.Error {
+	detail = fmt.Sprintf("line %d, column %d: %s", caret.Line, caret.Column, detail)
+	p := problem.New(code, "%s", detail).At("sql", detail)
+	p.Caret = caret
+	return p
 }
 
 // parserProblem is the problem that the parser's answer describes, when it is not a tree.
