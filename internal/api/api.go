@@ -103,6 +103,7 @@ func New(cfg Config) (*API, error) {
 	}
 	mountIngestion(a)
 	mountQuery(a)
+	mountQueries(a)
 	mountKeys(a)
 	mountKeyLife(a)
 	mountPolicy(a)
@@ -116,6 +117,7 @@ func New(cfg Config) (*API, error) {
 	listsAreLists(a.registry)
 	mayBeNull(a.registry, "Key", "datasets")
 	mayBeNull(a.registry, "AccountUsed", "rate", "daily", "credits")
+	mayBeNull(a.registry, "QuerySchema", "seen")
 	text, err := json.MarshalIndent(document, "", "  ")
 	if err != nil {
 		return nil, err

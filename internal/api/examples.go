@@ -70,4 +70,17 @@ var (
 		Body:   `{"sql":"SELECT event, count(*) AS n FROM events WHERE distinct_id = $1 GROUP BY event ORDER BY event","environment":"production","parameters":["u_1"]}`,
 		Answer: `{"columns":[{"name":"event","type":"VARCHAR"},{"name":"n","type":"BIGINT"}],"rows":[["Button Clicked",1]],"row_count":1,"elapsed_ms":3.1}`,
 	}
+	checkExample = example{
+		Name: "valid", Status: 200,
+		Body: `{"sql":"SELECT event, count(*) AS n FROM events WHERE distinct_id = $1 GROUP BY event","environment":"production"}`,
+		Answer: `{"tables":["events"],"parameters":[{"name":"1","type":"VARCHAR"}],` +
+			`"columns":[{"name":"event","type":"VARCHAR"},{"name":"n","type":"BIGINT"}],"estimated_rows":1204}`,
+	}
+	badCheckExample = example{
+		Name: "invalid", Status: 400, Body: `{"sql":"SELECT event, nope FROM events"}`,
+		Answer: `{"type":"/problems/invalid_sql","title":"The SQL statement has an error","status":400,` +
+			`"detail":"line 1, column 15: Referenced column \"nope\" not found in FROM clause!","code":"invalid_sql","request_id":"req_2W3FQ6DZL4XKYB5RA7TS",` +
+			`"errors":[{"field":"sql","detail":"line 1, column 15: Referenced column \"nope\" not found in FROM clause!"}],` +
+			`"line":1,"column":15,"excerpt":"SELECT event, nope FROM events\n              ^"}`,
+	}
 )

@@ -142,6 +142,8 @@ var wishes = map[string]struct{ path, body string }{
 	"POST /v1/events":                   {"/v1/events", `{"name":"A","environment":"production"}`},
 	"POST /v1/events/batch":             {"/v1/events/batch", `[{"name":"A","environment":"production"}]`},
 	"POST /v1/query":                    {"/v1/query", `{"sql":"SELECT 1","environment":"production"}`},
+	"POST /v1/query/validate":           {"/v1/query/validate", `{"sql":"SELECT 1","environment":"production"}`},
+	"GET /v1/query/schema":              {"/v1/query/schema?environment=production", ""},
 	"GET /v1/events":                    {"/v1/events?environment=production", ""},
 	"GET /v1/events/stream":             {"/v1/events/stream?environment=production", ""},
 	"POST /v1/keys":                     {"/v1/keys", `{"kind":"secret","scopes":["SCOPE"]}`},
