@@ -24,6 +24,8 @@ const (
 	ReadDatasets
 	WriteDatasets
 	DeleteDatasets
+	ReadQueries
+	CancelQueries
 
 	endOfActions
 )
@@ -34,6 +36,7 @@ type actionRow struct {
 	space   bool   // it happens in an environment
 	records bool   // it is about the records of a dataset
 	secret  bool   // a public key may not, whatever it holds: everybody has it
+	others  Scopes // the right that it takes besides to do it to what is another key's; empty: nobody may
 }
 
 var actions = [endOfActions]actionRow{
@@ -56,6 +59,9 @@ var actions = [endOfActions]actionRow{
 	ReadDatasets:   {name: "read_datasets", scope: DatasetsRead, records: true},
 	WriteDatasets:  {name: "write_datasets", scope: DatasetsWrite, records: true},
 	DeleteDatasets: {name: "delete_datasets", scope: DatasetsDelete, records: true},
+
+	ReadQueries:   {name: "read_queries", scope: SQLRun, others: AuditRead},
+	CancelQueries: {name: "cancel_queries", scope: SQLRun, others: AuditRead | ProjectsWrite},
 }
 
 // Declared reports whether a is an action of the product.
@@ -71,6 +77,12 @@ func (a Action) InEnvironment() bool { return a.row().space }
 // touches reports whether the action is about data, so that an attempt that names nothing is still about something: the
 // default environment, or every dataset.
 func (a Action) touches() bool { return a.row().space || a.row().records }
+
+// reachesOthers reports whether the key may do it to what is another key's.
+func (a Action) reachesOthers(k *Key) bool {
+	beyond, most := a.row().others, k.Project.ceiling(k.Kind).Scopes
+	return beyond != 0 && k.usable().Has(beyond) && (most == 0 || most.Has(beyond))
+}
 
 // String is the action's name in the ledger and in the OpenAPI document.
 func (a Action) String() string { return a.row().name }

@@ -82,6 +82,7 @@ type Attempt struct {
 type Subject struct {
 	Project string
 	Mode    Mode
+	Owner   string // the id of the key whose it is; empty: the project's
 }
 
 // Target is one thing an attempt touches. An empty Environment means the key's default. An attempt without targets, for

@@ -375,6 +375,7 @@ func (d draw) subject() *access.Subject {
 	return &access.Subject{
 		Project: pick(d, "about", append([]string{projectIDs[0], ""}, projectIDs...)),
 		Mode:    pick(d, "its mode", []access.Mode{access.Live, access.Test, 0}),
+		Owner:   pick(d, "whose", []string{"", "", "", "key_1", "key_2"}),
 	}
 }
 

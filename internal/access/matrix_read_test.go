@@ -45,7 +45,7 @@ import (
 //	origin TEXT           the header Origin                    referer TEXT         the header Referer
 //	signed HOW            claimed, right, wrong, other         secret-until TIME    when the secret shown ends
 //	secret-minted TIME    when it was made
-//	about PROJECT MODE    the thing asked for; or "nothing"    giving KIND MODE SCOPE...   rights handed on
+//	about PROJECT MODE KEY    the thing asked for, and whose it is if it is a key's; or "nothing"    giving KIND MODE SCOPE...   rights handed on
 //	until TIME            when those rights end; never if not said
 //	within ENVIRONMENT... where those rights are good; their other bounds as those of keys, after given-
 //	gets ENVIRONMENT      what the default turned out to be
@@ -228,6 +228,9 @@ func (th *theme) attempt(action string, clauses map[string][]string) (access.Att
 				return a, errors.New("about what?")
 			}
 			a.Subject = &access.Subject{Project: about[0], Mode: mode}
+			if len(about) > 2 {
+				a.Subject.Owner = "key_" + about[2]
+			}
 		}
 	}
 	if clauses["giving"] != nil {

@@ -181,16 +181,22 @@ func signatureRight(_ *Key, a *Attempt) Reason {
 	return Allowed
 }
 
-// A thing of another project, and for a test key a thing of live mode, might as well not be there.
+// A thing of another project, for a test key a thing of live mode, and what is another key's own, might as well not be there.
 func subjectVisible(k *Key, a *Attempt) Reason {
 	if a.Subject == nil {
 		return Allowed
+	}
+	if owner := a.Subject.Owner; owner != "" && owner != k.ID && !a.Action.reachesOthers(k) {
+		return NotVisible
 	}
 	if a.Subject.Project == "" || a.Subject.Project != k.Project.ID || a.Subject.Mode == Live && !k.seesLive() {
 		return NotVisible
 	}
 	return Allowed
 }
+
+// OwnOnly reports whether of things that are keys' own the key sees only its own, when it does what the action says.
+func (k *Key) OwnOnly(a Action) bool { return !a.reachesOthers(k) }
 
 // A live key may hand on rights in either mode, a test key only in test mode, and none of them rights that reach further
 // than its own. Nobody makes an operator: that is who holds the data folder.
