@@ -26,6 +26,7 @@ const (
 	DeleteDatasets
 	ReadQueries
 	CancelQueries
+	FollowEvents
 
 	endOfActions
 )
@@ -37,7 +38,17 @@ type actionRow struct {
 	records bool   // it is about the records of a dataset
 	secret  bool   // a public key may not, whatever it holds: everybody has it
 	others  Scopes // the right that it takes besides to do it to what is another key's; empty: nobody may
+	reads   reads  // what it reads of an environment
 }
+
+// reads says what an action reads of an environment, and whether that is narrowed to the key's view.
+type reads uint8
+
+const (
+	readsNothing reads = iota
+	readsView          // what the key's view lets through
+	readsWhole         // what cannot be narrowed
+)
 
 var actions = [endOfActions]actionRow{
 	undeclared:    {name: "undeclared"},
@@ -45,8 +56,8 @@ var actions = [endOfActions]actionRow{
 	HoldKey:       {name: "hold_key"},
 	WriteEvents:   {name: "write_events", scope: EventsWrite, space: true},
 	IdentifyUsers: {name: "identify_users", scope: UsersWrite, space: true},
-	ReadEvents:    {name: "read_events", scope: EventsRead, space: true},
-	RunSQL:        {name: "run_sql", scope: SQLRun, space: true},
+	ReadEvents:    {name: "read_events", scope: EventsRead, space: true, reads: readsView},
+	RunSQL:        {name: "run_sql", scope: SQLRun, space: true, reads: readsView},
 	ReadKeys:      {name: "read_keys", scope: KeysRead},
 	WriteKeys:     {name: "write_keys", scope: KeysWrite},
 	ReadLedger:    {name: "read_ledger", scope: AuditRead},
@@ -62,6 +73,7 @@ var actions = [endOfActions]actionRow{
 
 	ReadQueries:   {name: "read_queries", scope: SQLRun, others: AuditRead},
 	CancelQueries: {name: "cancel_queries", scope: SQLRun, others: AuditRead | ProjectsWrite},
+	FollowEvents:  {name: "follow_events", scope: EventsRead, space: true, reads: readsWhole},
 }
 
 // Declared reports whether a is an action of the product.

@@ -129,7 +129,8 @@ type DataScope struct {
 	Organization string
 	Project      string
 	Environment  string
-	Live         bool // things of live mode are in it; a test key sees only things of test mode
+	Live         bool  // things of live mode are in it; a test key sees only things of test mode
+	View         *View // what is read of it is narrowed to; nil: nothing is left out
 }
 
 // Reason is why an attempt was denied, from a closed set. The zero Reason is not a yes.
@@ -159,6 +160,8 @@ const (
 	PublicKeyUsed
 	SignatureMissing
 	SignatureRequired
+	ViewNotApplied
+	ViewUnbound
 
 	SignatureInvalid // from here on the rules need the body
 	NotVisible
@@ -196,6 +199,8 @@ var reasonNames = [endOfReasons]string{
 	PublicKeyUsed:         "public_key_used",
 	SignatureMissing:      "signature_missing",
 	SignatureRequired:     "signature_required",
+	ViewNotApplied:        "view_not_applied",
+	ViewUnbound:           "view_unbound",
 	SignatureInvalid:      "signature_invalid",
 	NotVisible:            "not_visible",
 	GrantTooWide:          "grant_too_wide",

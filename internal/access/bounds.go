@@ -10,9 +10,10 @@ import (
 )
 
 // Restriction is a set of the ways in which a key can be narrowed.
-type Restriction uint8
+type Restriction uint16
 
-// The restrictions. Each can be enforced, or only observed: then what it would have denied is allowed and recorded.
+// The restrictions. Each but a view can be enforced, or only observed: then what it would have denied is allowed and
+// recorded. A view denies nothing that could be recorded, it narrows the answer: it is always enforced.
 const (
 	ByEnvironment Restriction = 1 << iota
 	ByNetwork
@@ -21,14 +22,18 @@ const (
 	ByDataset
 	BySignature
 	ByTime
+	ByView
 
 	endOfRestrictions
 )
 
-// AllRestrictions is every restriction there is.
-const AllRestrictions = endOfRestrictions - 1
+// AllRestrictions is every restriction there is; Observable are those that can be observed.
+const (
+	AllRestrictions = endOfRestrictions - 1
+	Observable      = AllRestrictions &^ ByView
+)
 
-var restrictionNames = [...]string{"environments", "networks", "domains", "events", "datasets", "signature", "time"}
+var restrictionNames = [...]string{"environments", "networks", "domains", "events", "datasets", "signature", "time", "view"}
 
 // Has reports whether every restriction of some is in r.
 func (r Restriction) Has(some Restriction) bool { return r&some == some }
@@ -63,6 +68,7 @@ type Bounds struct {
 	Signature    bool      // requests must be signed
 	NotBefore    time.Time // zero: from the beginning
 	ExpiresAt    time.Time // zero: never
+	View         *View     // nil: whatever there is to read
 	Observe      Restriction
 	Limits       Limits
 }
@@ -211,9 +217,9 @@ func DefaultLimits(kind Kind) Limits {
 // Exceeds names the first way in which b reaches further than outer, and is empty when it reaches no further. A
 // restriction that is only observed restricts nothing. When each begins is not compared: whoever asks has begun.
 func (b *Bounds) Exceeds(outer *Bounds) string {
-	enforced, theirs := AllRestrictions&^b.Observe, AllRestrictions&^outer.Observe
+	enforced, theirs := AllRestrictions&^(b.Observe&Observable), AllRestrictions&^(outer.Observe&Observable)
 	for i, sticksOut := range [...]func(*Bounds, *Bounds) bool{
-		wideEnvironments, wideNetworks, wideDomains, wideEvents, wideDatasets, wideSignature, wideTime,
+		wideEnvironments, wideNetworks, wideDomains, wideEvents, wideDatasets, wideSignature, wideTime, wideView,
 	} {
 		if r := Restriction(1 << i); theirs.Has(r) && restricts(outer, r) && (!enforced.Has(r) || sticksOut(b, outer)) {
 			return restrictionNames[i]
@@ -237,6 +243,8 @@ func restricts(b *Bounds, r Restriction) bool {
 		return b.Datasets != nil
 	case BySignature:
 		return b.Signature
+	case ByView:
+		return b.View != nil
 	default:
 		return !b.ExpiresAt.IsZero()
 	}

@@ -17,7 +17,7 @@ import (
 func (d draw) shrunk(b *access.Bounds) access.Bounds {
 	s := cloneBounds(b)
 	if d.flip("enforce") {
-		s.Observe &= access.Restriction(rapid.Uint8().Draw(d.T, "still observed"))
+		s.Observe &= access.Restriction(rapid.Uint16().Draw(d.T, "still observed"))
 	}
 	if d.flip("only") && len(s.Environments) != 1 {
 		s.Environments = d.fewer("environments", s.Environments, names[:len(names)-1])
@@ -48,6 +48,9 @@ func (d draw) shrunk(b *access.Bounds) access.Bounds {
 	if d.flip("limits") {
 		s.Limits = d.limits()
 	}
+	if d.flip("sees") {
+		s.View = d.narrowerView(s.View)
+	}
 	if rarely(d.T, "slip") {
 		s = d.plainBounds()
 	}
@@ -76,7 +79,7 @@ func TestExceedsIsAPreorder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := drawFrom(t)
 		a := d.plainBounds()
-		a.Limits, a.Observe = d.limits(), access.Restriction(rapid.Uint8().Draw(t, "observe"))&access.AllRestrictions
+		a.Limits, a.Observe = d.limits(), access.Restriction(rapid.Uint16().Draw(t, "observe"))&access.AllRestrictions
 		b := d.shrunk(&a)
 		c := d.shrunk(&b)
 		for _, each := range []access.Bounds{a, b, c, {}} {
@@ -98,7 +101,7 @@ func TestExceedsIsAPreorder(t *testing.T) {
 		}
 	})
 	met.check(t, "a chain", "below: ", "over: ", "over: environments", "over: networks", "over: domains", "over: events", "over: datasets",
-		"over: signature", "over: time", "below: limits.rate.per_second", "below: limits.rate.burst", "below: limits.daily", "below: limits.credits")
+		"over: signature", "over: time", "over: view", "below: limits.rate.per_second", "below: limits.rate.burst", "below: limits.daily", "below: limits.credits")
 }
 
 // Promise: what reaches no further allows no more. Whatever a key may do whose bounds reach no further than others, a key
@@ -108,7 +111,7 @@ func TestExceedsAgreesWithEnforcement(t *testing.T) {
 	met := tally{}
 	rapid.Check(t, func(t *rapid.T) {
 		d := drawFrom(t)
-		d.focus, d.also, d.all = "observe", evenly(t, "about", []string{"event", "dataset", "network", "domain", "environment", "signature", "time"}), false
+		d.focus, d.also, d.all = "observe", evenly(t, "about", []string{"event", "dataset", "network", "domain", "environment", "signature", "time", "view"}), false
 		project := d.project(projectIDs[0])
 		outer := access.Key{Project: project, Kind: access.Secret, Mode: d.mode("key"), Scopes: access.AllScopes, Bounds: d.bounds()}
 		if d.flip("of many bounds") {
@@ -255,7 +258,7 @@ func TestCarriageNeedsNoKey(t *testing.T) {
 func TestBoundsNames(t *testing.T) {
 	t.Parallel()
 	all := access.AllRestrictions.Names()
-	if len(all) != 7 || slices.Contains(all, "") {
+	if len(all) != 8 || slices.Contains(all, "") {
 		t.Errorf("restrictions %q", all)
 	}
 	var seen access.Restriction

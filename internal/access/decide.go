@@ -43,6 +43,8 @@ var (
 		{name: "action may be a public key's", judge: notForPublic},
 		{name: "request is signed as the key demands", of: BySignature, judge: signedForKey},
 		{name: "request is signed as the project requires", judge: signedForProject},
+		{name: "what is read can be narrowed to the key's view", judge: viewApplies},
+		{name: "key's view has a value for each variable", judge: viewBound},
 	}
 
 	// lateRules are about the request as a whole.
@@ -158,6 +160,7 @@ func (d *Decision) askOf(key *Key, attempt *Attempt, t *Target, index int) (Reas
 // setData names the data that a yes is about.
 func (d *Decision) setData(key *Key, attempt *Attempt) {
 	d.Data.Organization, d.Data.Project, d.Data.Live = key.Project.Organization, key.Project.ID, key.seesLive()
+	d.Data.View = key.View
 	if !attempt.Action.InEnvironment() || len(attempt.Targets) > 1 {
 		return
 	}

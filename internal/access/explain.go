@@ -3,6 +3,7 @@ package access
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -156,6 +157,8 @@ func mend(reason Reason, k *Key, a *Attempt, t *Target) ([]Remedy, bool) {
 		return one("key", "domains", "add", a.Origin.String()), a.Origin.Host != ""
 	case SignatureMissing, SignatureRequired, SignatureInvalid:
 		return one("request", "signature", "set", "a right one"), true
+	case ViewUnbound:
+		return one("request", "variables", "set", strings.Join(k.View.Unbound, " ")), true
 	case ScopeMissing, ScopeOverCeiling:
 		return mendScope(reason, k, a)
 	default:

@@ -42,7 +42,7 @@ var (
 // one case of sixteen in all: without that there would be hardly a yes, and hardly a no late in the policy.
 var facets = []string{
 	"kind", "state", "time", "secret", "carriage", "network", "domain", "scope", "signature", "subject", "grant", "environment", "event",
-	"dataset", "ceiling", "observe", "action", "mode", "ceiling", "grant",
+	"dataset", "ceiling", "observe", "view", "action", "mode", "ceiling", "grant",
 }
 
 // draw makes random values.
@@ -210,8 +210,11 @@ func (d draw) bounds() access.Bounds {
 	if d.wild("time") {
 		b.NotBefore, b.ExpiresAt = pick(d, "begins", instants), pick(d, "expires", instants)
 	}
+	if d.wild("view") {
+		b.View = d.view()
+	}
 	if d.wild("observe") {
-		b.Observe = access.Restriction(rapid.Uint8().Draw(d.T, "observe")) & access.AllRestrictions
+		b.Observe = access.Restriction(rapid.Uint16().Draw(d.T, "observe")) & access.AllRestrictions
 		if d.flip("and is restricted") {
 			observe := b.Observe
 			b = d.plainBounds()
@@ -245,7 +248,46 @@ func (d draw) plainBounds() access.Bounds {
 	if d.flip("time") {
 		b.NotBefore, b.ExpiresAt = pick(d, "begins", instants), pick(d, "expires", instants)
 	}
+	if d.flip("view") {
+		b.View = d.view()
+	}
 	return b
+}
+
+// view draws one of few tables and atoms, so that two of them are often comparable.
+func (d draw) view() *access.View {
+	v := &access.View{}
+	for _, name := range []string{"events", "persons"} {
+		if d.flip("no " + name) {
+			continue
+		}
+		t := access.ViewTable{Name: name}
+		for _, atom := range viewAtoms {
+			if sometimes(d.T, atom.Name+atom.Text) {
+				t.Atoms = append(t.Atoms, atom)
+			}
+		}
+		v.Tables = append(v.Tables, t)
+	}
+	if sometimes(d.T, "unbound") {
+		v.Unbound = []string{"org"}
+	}
+	return v
+}
+
+// narrower takes something more away from a view, or is another one.
+func (d draw) narrowerView(v *access.View) *access.View {
+	return v.And(d.view())
+}
+
+// viewAtoms are in order.
+var viewAtoms = []access.Atom{
+	{Does: access.Where, Name: "p.country", Text: "is FR"},
+	{Does: access.Where, Name: "p.email", Text: "is a@b.c"},
+	{Does: access.Hash, Name: "p"},
+	{Does: access.Hash, Name: "p.email"},
+	{Does: access.Hide, Name: "p.email"},
+	{Does: access.Hide, Name: "p.e"},
 }
 
 func networksOf(texts []string) []access.Network {
@@ -300,6 +342,8 @@ func (d draw) attempt(project *access.Project) *access.Attempt {
 		At:     noon, Circumstances: d.circumstances(), Each: d.flip("each"),
 	}
 	switch d.focus {
+	case "view":
+		a.Action = evenly(d.T, "reading", []access.Action{access.ReadEvents, access.RunSQL, access.FollowEvents, a.Action})
 	case "environment", "event":
 		a.Action = access.WriteEvents
 	case "dataset":

@@ -33,6 +33,7 @@ import (
 //
 //	only ENVIRONMENT...    from NETWORK...    pages DOMAIN...    sends EVENT...    begins TIME    expires TIME    signs
 //	sets NAME:RIGHT,... or core, premium, none    observes RESTRICTION...    limits rate=N,BURST,MODE daily=N,MODE credits=N,MODE
+//	sees TABLE TABLE:where:NAME:CONDITION TABLE:hash:NAME TABLE:hide:NAME unbound:VARIABLE, or nothing
 //
 // The clauses of a verdict:
 //

@@ -47,7 +47,7 @@ func TestMatrixIsComplete(t *testing.T) {
 		for _, v := range lines {
 			reasons[v.reason]++
 			verdicts[asked{v.attempt.Action, v.key.Scopes}] = true
-			if v.observing != nil && bits.OnesCount8(uint8(v.key.Observe)) == 1 {
+			if v.observing != nil && bits.OnesCount16(uint16(v.key.Observe)) == 1 {
 				observed |= v.key.Observe
 			}
 			if v.reason == access.Allowed {
@@ -73,7 +73,7 @@ func TestMatrixIsComplete(t *testing.T) {
 			t.Errorf("reason %s does not occur in the matrix", reason)
 		}
 	}
-	if missing := access.AllRestrictions &^ observed; missing != 0 {
+	if missing := access.Observable &^ observed; missing != 0 {
 		t.Errorf("no verdict is about observing alone: %s", missing.Names())
 	}
 }

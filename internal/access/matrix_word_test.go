@@ -13,7 +13,7 @@ import (
 
 // boundWords are the clauses of bounds.
 func boundWords(prefix string) []string {
-	list := []string{"only", "from", "pages", "sends", "sets", "signs", "begins", "expires", "observes", "limits"}
+	list := []string{"only", "from", "pages", "sends", "sets", "signs", "begins", "expires", "observes", "limits", "sees"}
 	for i := range list {
 		list[i] = prefix + list[i]
 	}
@@ -43,6 +43,9 @@ func bounds(clauses map[string][]string, prefix string) (access.Bounds, error) {
 		}
 		b.Observe |= r
 	}
+	if words, there := clauses[prefix+"sees"]; there {
+		b.View = viewOf(words)
+	}
 	var err error
 	if b.Datasets, err = datasets(clauses[prefix+"sets"]); err != nil {
 		return b, err
@@ -55,6 +58,27 @@ func bounds(clauses map[string][]string, prefix string) (access.Bounds, error) {
 	}
 	b.ExpiresAt, err = instant(clauses[prefix+"expires"], time.Time{})
 	return b, err
+}
+
+// viewOf reads TABLE, TABLE:where:NAME:CONDITION, TABLE:hash:NAME, TABLE:hide:NAME, and unbound:VARIABLE.
+func viewOf(words []string) *access.View {
+	v := &access.View{}
+	for _, text := range words {
+		parts := append(strings.Split(text, ":"), "", "", "")
+		if parts[0] == "unbound" {
+			v.Unbound = append(v.Unbound, parts[1])
+			continue
+		}
+		i := slices.IndexFunc(v.Tables, func(t access.ViewTable) bool { return t.Name == parts[0] })
+		if i < 0 && parts[0] != "nothing" {
+			i = len(v.Tables)
+			v.Tables = append(v.Tables, access.ViewTable{Name: parts[0]})
+		}
+		if does := map[string]access.AtomKind{"where": access.Where, "hash": access.Hash, "hide": access.Hide}[parts[1]]; does != 0 {
+			v.Tables[i].Atoms = append(v.Tables[i].Atoms, access.Atom{Does: does, Name: parts[2], Text: parts[3]})
+		}
+	}
+	return v
 }
 
 func datasets(words []string) (*access.Datasets, error) {

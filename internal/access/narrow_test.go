@@ -81,7 +81,12 @@ func restrictions(k *access.Key) []narrowing {
 			k.Datasets = &sets
 		}})
 	}
-	observed := k.Observe
+	if k.View == nil {
+		list = append(list, narrowing{"restricted to a view", func(d draw, k *access.Key) { k.View = d.view() }})
+	} else {
+		list = append(list, narrowing{"restricted to less of a view", func(d draw, k *access.Key) { k.View = d.narrowerView(k.View) }})
+	}
+	observed := k.Observe & access.Observable
 	if requiresNetworks(k) {
 		observed &^= access.ByNetwork
 	}

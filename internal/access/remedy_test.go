@@ -54,7 +54,7 @@ func TestRemediesMend(t *testing.T) {
 		"secret_too_old", "secret_in_url", "secret_in_browser", "network_not_allowed", "networks_required", "domain_not_allowed", "scope_missing",
 		"scope_over_ceiling", "signature_missing", "signature_required", "signature_invalid", "environment_not_allowed", "event_not_allowed",
 		"dataset_not_allowed", "hopeless: key_revoked", "hopeless: grant_too_wide", "hopeless: not_visible", "hopeless: environment_unknown",
-		"hopeless: action_undeclared", "hopeless: public_key_used", "hopeless: scope_missing")
+		"hopeless: action_undeclared", "hopeless: view_not_applied", "view_unbound", "hopeless: public_key_used", "hopeless: scope_missing")
 }
 
 // Promise: a key that must get networks before it may hand anything on is told so only if it could hand it on then.
@@ -131,7 +131,7 @@ func noRemedy(k *access.Key, a *access.Attempt, s access.Step) bool {
 	case access.DatasetNotAllowed:
 		return target.Dataset == "" || target.Right == 0
 	case access.ActionUndeclared, access.KeyRevoked, access.KeyKindUnknown, access.PublicKeyUsed, access.NotVisible, access.GrantTooWide,
-		access.PublicGrantTooWide, access.GrantOverCeiling, access.EnvironmentUnknown:
+		access.PublicGrantTooWide, access.GrantOverCeiling, access.EnvironmentUnknown, access.ViewNotApplied:
 		return true
 	default:
 		return false
@@ -146,6 +146,10 @@ func mended(p pair, remedies []access.Remedy) (*access.Key, *access.Attempt) {
 		case "key":
 			mendKey(k, a, r)
 		case "request":
+			if r.Field == "variables" { // a token of the key gives them, which is a key of its own to the policy
+				k.View = &access.View{Tables: k.View.Tables}
+				continue
+			}
 			mendAttempt(a, r)
 		case "project":
 			kind := strings.TrimSuffix(strings.TrimPrefix(r.Field, "ceilings."), ".scopes")

@@ -90,7 +90,7 @@ func mountQuery(a *API) {
 		Doc: doc{ID: "listEvents", Tag: "Query", Summary: "List events", Text: "Newest first by the time they were received."},
 	})
 	mount(a, endpoint[followEvents, stream]{
-		Method: "GET", Path: "/v1/events/stream", Action: access.ReadEvents,
+		Method: "GET", Path: "/v1/events/stream", Action: access.FollowEvents,
 		Read: bound[followEvents](a),
 		Wants: func(in followEvents) access.Attempt {
 			return access.Attempt{Targets: []access.Target{{Environment: in.Environment}}}

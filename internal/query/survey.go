@@ -50,7 +50,7 @@ func (s *Service) Survey(ctx context.Context, permit gate.Permit) (Survey, error
 	if err != nil {
 		return seen, err
 	}
-	if st.SQL = surveySQL(Schema(st.Scope)); st.SQL == "" {
+	if st.SQL = surveySQL(view.Schema(st.Scope)); st.SQL == "" {
 		return seen, nil
 	}
 	limit := min(surveyTime, s.ceilings.Time)
@@ -66,8 +66,8 @@ func (s *Service) Survey(ctx context.Context, permit gate.Permit) (Survey, error
 }
 
 // surveySQL is the statement of a survey over what there is of the tables; empty when that is too little.
-func surveySQL(tables []Table) string {
-	i := slices.IndexFunc(tables, func(t Table) bool { return t.Name == "events" })
+func surveySQL(tables []view.Table) string {
+	i := slices.IndexFunc(tables, func(t view.Table) bool { return t.Name == "events" })
 	if i < 0 {
 		return ""
 	}

@@ -1,0 +1,148 @@
+package access
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// View narrows what a key reads of an environment: to some tables, and of each to some rows, without some names or with
+// hashes in their place. Package view reads, checks and writes views; the policy compares them without knowing what a
+// condition means. A nil View is everything, one without tables is nothing. A View never changes.
+type View struct {
+	Tables  []ViewTable // by name, each once
+	Unbound []string    // variables of conditions that have no value yet, by name, each once
+}
+
+// ViewTable narrows one table. Every atom takes something away.
+type ViewTable struct {
+	Name  string
+	Atoms []Atom // in order, each once
+}
+
+// Atom is one thing that is taken away from a table.
+type Atom struct {
+	Does AtomKind
+	Name string // of a column, or of a property with dots between the names that lead to it
+	Text string // of a condition: all of it, in the one way that equal ones share
+}
+
+// AtomKind is what an atom does.
+type AtomKind uint8
+
+// A Where atom keeps the rows that meet a condition on what has its name; Hash gives a hash in its place, and Hide nothing.
+const (
+	Where AtomKind = iota + 1
+	Hash
+	Hide
+)
+
+// Compare orders atoms.
+func (a Atom) Compare(b Atom) int {
+	return cmp.Or(cmp.Compare(a.Does, b.Does), strings.Compare(a.Name, b.Name), strings.Compare(a.Text, b.Text))
+}
+
+// And is what both views let through: the tables in both, each with all that either takes away.
+func (v *View) And(other *View) *View {
+	switch {
+	case v == nil:
+		return other
+	case other == nil:
+		return v
+	}
+	both := &View{Unbound: slices.Compact(slices.Sorted(slices.Values(slices.Concat(v.Unbound, other.Unbound))))}
+	for _, t := range v.Tables {
+		if o := other.table(t.Name); o != nil {
+			atoms := slices.SortedFunc(slices.Values(slices.Concat(t.Atoms, o.Atoms)), Atom.Compare)
+			both.Tables = append(both.Tables, ViewTable{t.Name, slices.Compact(atoms)})
+		}
+	}
+	return both
+}
+
+// Same reports whether two views are one.
+func (v *View) Same(other *View) bool {
+	if v == nil || other == nil {
+		return v == other
+	}
+	return slices.Equal(v.Unbound, other.Unbound) && slices.EqualFunc(v.Tables, other.Tables, func(a, b ViewTable) bool {
+		return a.Name == b.Name && slices.Equal(a.Atoms, b.Atoms)
+	})
+}
+
+func (v *View) table(name string) *ViewTable {
+	for i := range v.Tables {
+		if v.Tables[i].Name == name {
+			return &v.Tables[i]
+		}
+	}
+	return nil
+}
+
+// within reports whether v reaches no further than outer.
+func (v *View) within(outer *View) bool {
+	for _, name := range outer.Unbound {
+		if !slices.Contains(v.Unbound, name) {
+			return false
+		}
+	}
+	for i := range v.Tables {
+		if o := outer.table(v.Tables[i].Name); o == nil || !v.Tables[i].within(o) {
+			return false
+		}
+	}
+	return true
+}
+
+// within reports whether t takes away all that outer does, and asks for nothing that outer does not show: which rows
+// meet a condition tells what they hold.
+func (t *ViewTable) within(outer *ViewTable) bool {
+	for _, o := range outer.Atoms {
+		if !slices.ContainsFunc(t.Atoms, o.coveredBy) {
+			return false
+		}
+	}
+	for _, a := range t.Atoms {
+		if a.Does == Where && !slices.Contains(outer.Atoms, a) && slices.ContainsFunc(outer.Atoms, a.maskedBy) {
+			return false
+		}
+	}
+	return true
+}
+
+// coveredBy reports whether other takes away at least as much as a.
+func (a Atom) coveredBy(other Atom) bool {
+	if a.Does == Where {
+		return a == other
+	}
+	return other.Does >= a.Does && inside(a.Name, other.Name)
+}
+
+// maskedBy reports whether other hides or hashes what a is about.
+func (a Atom) maskedBy(other Atom) bool { return other.Does != Where && inside(a.Name, other.Name) }
+
+// inside reports whether a name is the outer one, or of something in what that names.
+func inside(name, outer string) bool {
+	rest, ok := strings.CutPrefix(name, outer)
+	return ok && (rest == "" || rest[0] == '.')
+}
+
+// wideView compares views. Observing does not matter to it: a view that narrows nothing would be none.
+func wideView(b, outer *Bounds) bool { return b.View == nil || !b.View.within(outer.View) }
+
+// viewBound refuses to read for a key whose view has variables without a value: it is for whoever hands on a token of the
+// key to give them.
+func viewBound(k *Key, a *Attempt) Reason {
+	if k.View != nil && len(k.View.Unbound) > 0 && a.Action.row().reads != readsNothing {
+		return ViewUnbound
+	}
+	return Allowed
+}
+
+// viewApplies refuses a key with a view what cannot be narrowed to it.
+func viewApplies(k *Key, a *Attempt) Reason {
+	if k.View != nil && a.Action.row().reads == readsWhole {
+		return ViewNotApplied
+	}
+	return Allowed
+}
