@@ -43,6 +43,9 @@ func (s Scope) Check() error {
 func (s Scope) Ready() error {
 	f := &faults{}
 	s.check(f, maxSources)
+	for _, name := range s.Variables() {
+		f.add(name, "is a variable without a value")
+	}
 	for _, t := range s.Tables {
 		if len(t.canonical().Hashed) > 0 && s.HashKey.IsZero() {
 			f.add(t.Table+".hash", "needs a key")
@@ -155,6 +158,11 @@ func valueKind(value any) string {
 	return noKind
 }
 
+func isVariable(value any) bool {
+	_, is := value.(Variable)
+	return is
+}
+
 func (c Condition) check(f *faults, at string, table Table) {
 	kind := table.typeOf(c.Column)
 	switch {
@@ -179,7 +187,11 @@ func (c Condition) check(f *faults, at string, table Table) {
 	if !c.checkCount(f, at) {
 		return
 	}
+	known := slices.DeleteFunc(slices.Clone(c.Values), isVariable)
 	for i, v := range c.Values {
+		if isVariable(v) {
+			continue
+		}
 		at := fmt.Sprintf("%s.values[%d]", at, i)
 		switch got := valueKind(v); {
 		case kind == textType && got != textKind:
@@ -188,7 +200,7 @@ func (c Condition) check(f *faults, at string, table Table) {
 			f.add(at, "must be a time, as %s is: RFC 3339, to the microsecond", c.Column)
 		case kind == jsonType && (got == instantKind || got == noKind):
 			f.add(at, "must be text, a number, true or false")
-		case got != valueKind(c.Values[0]):
+		case got != valueKind(known[0]):
 			f.add(at, "is %s, and the values before it are not", got)
 		case got == truthKind && (c.Op == Less || c.Op == LessEqual || c.Op == Greater || c.Op == GreaterEqual):
 			f.add(at, "cannot be compared by %s", c.Op)
@@ -230,6 +242,8 @@ func checkValue(f *faults, at string, value any) {
 	switch v := value.(type) {
 	case string:
 		switch {
+		case strings.HasPrefix(v, variableBegin):
+			f.add(at, notVariable)
 		case len(v) > MaxText:
 			f.add(at, "must be at most %d bytes long, is %d", MaxText, len(v))
 		case !utf8.ValidString(v) || strings.IndexByte(v, 0) >= 0:

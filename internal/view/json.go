@@ -22,6 +22,8 @@ import (
 //	            "hide": ["properties.email"], "hash": ["distinct_id"]},
 //	 "persons": {}}
 //
+// A condition with one value may have it as "value", without the list.
+//
 // null is the whole space. The key of the hashes is not in it.
 
 // ReadScope reads a scope that somebody wrote, with all that is wrong with it, by paths that begin with at. It takes
@@ -140,7 +142,7 @@ func readConditions(f *faults, at string, v jsontext.Value, table Table) (all []
 }
 
 func readCondition(f *faults, at string, v jsontext.Value, table Table) (c Condition) {
-	var values jsontext.Value
+	var values, value jsontext.Value
 	if !eachMember(v, func(member string, v jsontext.Value) {
 		switch member {
 		case "column":
@@ -155,13 +157,21 @@ func readCondition(f *faults, at string, v jsontext.Value, table Table) (c Condi
 				f.add(at+".op", "must be text")
 			}
 			c.Op = Op(op)
+		case "value":
+			value = v
 		case "values":
 			values = v
 		default:
-			f.add(at+"."+shown(member), `is not known: a condition has "column", "op" and "values"`)
+			f.add(at+"."+shown(member), `is not known: a condition has "column", "op", and "value" or "values"`)
 		}
 	}) {
 		f.add(at, "must be an object")
+	}
+	switch {
+	case value != nil && values != nil:
+		f.add(at+".value", "goes without values")
+	case value != nil:
+		values = slices.Concat(jsontext.Value("["), value, jsontext.Value("]"))
 	}
 	times := table.typeOf(c.Column) == timeType
 	if values != nil && !eachItem(values, func(i int, v jsontext.Value) {
@@ -179,6 +189,9 @@ func readCondition(f *faults, at string, v jsontext.Value, table Table) (c Condi
 // readValue reads a value of a condition: text is a time for a column of times.
 func readValue(v jsontext.Value, times bool) (value any, fault string) {
 	text, isText := textOf(v)
+	if name, is, fault := readVariable(text); is || fault != "" {
+		return name, fault
+	}
 	switch kind := v.Kind(); {
 	case kind == 't' || kind == 'f':
 		return kind == 't', ""
@@ -305,6 +318,8 @@ func appendValue(dst []byte, value any) []byte {
 	switch v := value.(type) {
 	case string:
 		return appendQuoted(dst, v)
+	case Variable:
+		return appendQuoted(dst, v.text())
 	case bool:
 		return strconv.AppendBool(dst, v)
 	case int64:

@@ -51,6 +51,7 @@ const (
 // Values are strings for a column of text, time.Time, to the microsecond, for one of time, and strings, bool, int64 or
 // float64 for a property. A property holds against values of its own kind only: text "5" is not the number 5, and is
 // not different from it either: for the condition it is not there.
+// A Variable holds the place of a value that is not known yet: no statement runs before it is.
 type Condition struct {
 	Column   string
 	Property string
