@@ -27,6 +27,7 @@ type control struct {
 	audit        *audit.Log
 	limits       *limit.Limiter
 	gate         *gate.Gate
+	derive       func(purpose string) ([]byte, error) // secrets of the master key
 	organization org.Organization
 	project      org.Project
 	projects     []access.Project
@@ -62,6 +63,7 @@ func openControl(ctx context.Context, cfg config, w world, log *slog.Logger) (c 
 	if err != nil {
 		return nil, err
 	}
+	c.derive = sealed.Derive
 	c.keys, err = keyring.Open(ctx, c.store, keyring.Config{
 		Now: w.now, NewID: newAuditID, Random: rand.Reader, Vault: sealed, Declared: cfg.Declared, Log: log,
 		IgnoreCleartext: cfg.Cleartext == cleartextReject, RevokeInCleartext: cfg.Cleartext == cleartextRevoke,

@@ -95,7 +95,7 @@ func (s *server) apiConfig(w world) api.Config {
 		Events: event.New(event.Config{Journal: s.journal, Loader: s.loader, Live: s.live, Random: quickRandom{}}),
 		Query: query.New(query.Config{
 			Engine: s.warehouse, Now: w.now, Time: s.cfg.QueryTime, Rows: s.cfg.QueryRows, Bytes: s.cfg.QueryBytes,
-			Cache: s.cache, TempDir: filepath.Join(s.cfg.Data, "tmp"),
+			Scope: query.Seen(s.control.derive), Cache: s.cache, TempDir: filepath.Join(s.cfg.Data, "tmp"),
 		}),
 		Parts: []api.Part{
 			{Name: "loader", Ready: func(context.Context) error { return s.loaderReady() }, Lacks: s.loaderLacks},

@@ -86,6 +86,9 @@ func (a Action) Scope() Scopes { return a.row().scope }
 // key's default.
 func (a Action) InEnvironment() bool { return a.row().space }
 
+// Reads reports whether the action reads an environment, so that a key's view is about it.
+func (a Action) Reads() bool { return a.row().reads != readsNothing }
+
 // touches reports whether the action is about data, so that an attempt that names nothing is still about something: the
 // default environment, or every dataset.
 func (a Action) touches() bool { return a.row().space || a.row().records }

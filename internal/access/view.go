@@ -133,7 +133,7 @@ func wideView(b, outer *Bounds) bool { return b.View == nil || !b.View.within(ou
 // viewBound refuses to read for a key whose view has variables without a value: it is for whoever hands on a token of the
 // key to give them.
 func viewBound(k *Key, a *Attempt) Reason {
-	if k.View != nil && len(k.View.Unbound) > 0 && a.Action.row().reads != readsNothing {
+	if k.View != nil && len(k.View.Unbound) > 0 && a.Action.Reads() {
 		return ViewUnbound
 	}
 	return Allowed

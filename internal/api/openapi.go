@@ -267,6 +267,9 @@ func (a *API) problemsOf(r *row) []problem.Code {
 	if r.action.InEnvironment() {
 		codes = append(codes, problem.EnvironmentNotFound, problem.EnvironmentNotAllowed)
 	}
+	if r.action.Reads() {
+		codes = append(codes, problem.ViewNotApplied, problem.ViewUnbound)
+	}
 	if r.takes {
 		codes = append(codes, problem.InvalidJSON, problem.BodyTooLarge, problem.UnsupportedMediaType, problem.DigestUnsupported, problem.DigestInvalid, problem.DigestMismatched)
 	}

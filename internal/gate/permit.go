@@ -31,6 +31,9 @@ func (p Permit) Environment() string { p.must(); return p.data.Environment }
 // Live reports whether things of live mode are visible; a test key sees only things of test mode.
 func (p Permit) Live() bool { p.must(); return p.data.Live }
 
+// View is what may be read of the environment; nil: everything.
+func (p Permit) View() *access.View { p.must(); return p.data.View }
+
 // Key is the key that was admitted. It holds nothing secret and must not be changed.
 func (p Permit) Key() *access.Key { p.must(); return p.caller.entry.Key }
 

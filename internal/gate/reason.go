@@ -36,9 +36,22 @@ func Problem(reason access.Reason, key *access.Key, attempt *access.Attempt, tar
 		return problem.New(problem.EventNotAllowed, "The key may not send the event %s.", quote(of(target).Event)).At("event", "not allowed for this key")
 	case access.DatasetNotAllowed:
 		return datasetNotAllowed(of(target))
+	case access.ViewNotApplied:
+		return problem.New(problem.ViewNotApplied, "The key may see some rows and columns only, and this cannot be narrowed to them.")
+	case access.ViewUnbound:
+		return viewUnbound(key)
 	default:
 		return carriage(reason, attempt)
 	}
+}
+
+// viewUnbound names what has no value: names are letters, digits and _, and as many as a view has.
+func viewUnbound(key *access.Key) *problem.Error {
+	var names []string
+	if key.View != nil {
+		names = key.View.Unbound
+	}
+	return problem.New(problem.ViewUnbound, "What the key may see depends on a variable: a token of the key must give a value for %s.", strings.Join(names, ", "))
 }
 
 func overCeiling(key *access.Key, attempt *access.Attempt) *problem.Error {

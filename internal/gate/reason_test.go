@@ -44,6 +44,8 @@ func codes() map[access.Reason]told {
 		access.EnvironmentUnknown:    {problem.EnvironmentNotFound, 422},
 		access.EnvironmentNotAllowed: {problem.EnvironmentNotAllowed, 403},
 		access.EventNotAllowed:       {problem.EventNotAllowed, 403},
+		access.ViewNotApplied:        {problem.ViewNotApplied, 403},
+		access.ViewUnbound:           {problem.ViewUnbound, 403},
 		access.DatasetNotAllowed:     {problem.DatasetNotAllowed, 403},
 	}
 }
@@ -110,6 +112,10 @@ func TestDetailsSayWhatToMend(t *testing.T) {
 			"Everybody can have the public key. Use a secret key.", "", ""},
 		"event": {access.Key{Scopes: access.EventsWrite, Bounds: access.Bounds{Events: []string{"signup"}}},
 			access.Attempt{Action: access.WriteEvents, Targets: []access.Target{{Event: "login"}}}, "The key may not send the event 'login'.", "", "event"},
+		"view": {access.Key{Scopes: access.EventsRead, Bounds: access.Bounds{View: &access.View{}}}, access.Attempt{Action: access.FollowEvents},
+			"The key may see some rows and columns only, and this cannot be narrowed to them.", "", ""},
+		"view without values": {access.Key{Scopes: access.SQLRun, Bounds: access.Bounds{View: &access.View{Unbound: []string{"org", "team"}}}}, access.Attempt{Action: access.RunSQL},
+			"What the key may see depends on a variable: a token of the key must give a value for org, team.", "", ""},
 		"dataset": {access.Key{Scopes: access.DatasetsWrite, Bounds: access.Bounds{Datasets: &access.Datasets{}}},
 			access.Attempt{Action: access.WriteDatasets, Targets: []access.Target{{Dataset: "quotes", Right: access.ReadRecords | access.WriteRecords}}},
 			"The key does not have the right to read and write the dataset 'quotes'.", "", "dataset"},

@@ -57,7 +57,7 @@ func (r *Ring) change(ctx context.Context, permit gate.Permit, id, action string
 		return Record{}, err
 	}
 	defer r.changing.give()
-	by := func(before, after view) audit.Entry {
+	by := func(before, after shown) audit.Entry {
 		return audit.Of(permit, r.cfg.NewID(), action, id, before, after)
 	}
 	return r.changeNow(ctx, permit.Project(), id, revision, by, edit)
@@ -75,7 +75,7 @@ func (r *Ring) changeable(project, id string) error {
 }
 
 // changeNow is change for whoever has the turn, and makes the audit's entries by itself.
-func (r *Ring) changeNow(ctx context.Context, projectID, id string, revision int64, by func(before, after view) audit.Entry, edit edit) (Record, error) {
+func (r *Ring) changeNow(ctx context.Context, projectID, id string, revision int64, by func(before, after shown) audit.Entry, edit edit) (Record, error) {
 	now := micros(r.cfg.Now())
 	project := r.live.Load().projects[projectID]
 	var found, wanted *Record // as it was read, and as it was to become: nil when it was not to be changed

@@ -29,6 +29,9 @@ func (r *Ring) declare(all *snapshot, projects []access.Project) error {
 		if err := rec.checkDeclared(project); err != nil {
 			return fmt.Errorf("keyring: the declared key %s: %w", rec.ID, err)
 		}
+		if err := r.canHash(rec.View); err != nil {
+			return fmt.Errorf("keyring: the declared key %s: %w", rec.ID, err)
+		}
 		all.fill(lookup, r.entry(&rec, project))
 		all.declared = append(all.declared, rec)
 	}

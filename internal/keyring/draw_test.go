@@ -9,6 +9,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/keyring"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // The values that random keys and requests are made of: few, so that they meet.
@@ -82,11 +83,26 @@ func drawLimits(t *rapid.T) access.Limits {
 	return l
 }
 
+// drawView draws one of few, some of which reach no further than others.
+func drawView(t *rapid.T) *access.View {
+	text := rapid.SampledFrom([]string{"", "", `{"events":{}}`, `{"events":{},"persons":{"hide":["traits.email"]}}`,
+		`{"events":{"where":[{"column":"properties.org","op":"=","value":"a"}],"hash":["distinct_id"]}}`,
+		`{"events":{"where":[{"column":"properties.org","op":"=","value":"@{org}"}]}}`}).Draw(t, "view")
+	if text == "" {
+		return nil
+	}
+	v, err := view.Read([]byte(text), "view")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
 func drawObserve(t *rapid.T) access.Restriction {
 	if rapid.Bool().Draw(t, "enforce all") {
 		return 0
 	}
-	return access.Restriction(rapid.IntRange(0, int(access.AllRestrictions)).Draw(t, "observe"))
+	return access.Restriction(rapid.IntRange(0, int(access.Observable)).Draw(t, "observe"))
 }
 
 // drawBounds draws bounds that a key of a kind and mode can have.
@@ -94,7 +110,7 @@ func drawBounds(t *rapid.T, kind access.Kind, mode access.Mode, now time.Time) a
 	b := access.Bounds{
 		Environments: drawSome(t, "environments", environmentsOf(mode)), Networks: drawNetworks(t), Events: drawSome(t, "events", someEvents),
 		Datasets: drawDatasets(t), Signature: rapid.Bool().Draw(t, "signature"), ExpiresAt: drawTime(t, "expires", now),
-		Observe: drawObserve(t), Limits: drawLimits(t),
+		View: drawView(t), Observe: drawObserve(t), Limits: drawLimits(t),
 	}
 	if kind == access.Public {
 		b.Domains = drawDomains(t)
@@ -117,7 +133,7 @@ func drawChange(t *rapid.T, kind access.Kind, mode access.Mode, now time.Time) k
 		func() { c.Label = &label }, func() { c.Scopes = &scopes }, func() { c.Environments = &b.Environments }, func() { c.Networks = &b.Networks },
 		func() { c.Events = &b.Events }, func() { c.Datasets = &b.Datasets }, func() { c.Signature = &b.Signature },
 		func() { c.ExpiresAt = &b.ExpiresAt }, func() { c.NotBefore = &b.NotBefore }, func() { c.Observe = &b.Observe },
-		func() { c.Limits = &b.Limits }, func() { c.Domains = &b.Domains },
+		func() { c.Limits = &b.Limits }, func() { c.Domains = &b.Domains }, func() { c.View = &b.View },
 	} {
 		if rapid.IntRange(0, 3).Draw(t, fmt.Sprint("change ", i)) == 0 {
 			put()

@@ -76,7 +76,7 @@ func (r *Ring) note(ctx context.Context, seen sighting, at time.Time) error {
 		r.noteDeclared(seen, at)
 		return nil
 	}
-	by := func(before, after view) audit.Entry {
+	by := func(before, after shown) audit.Entry {
 		return audit.Own(at, project.Organization, project.ID, r.cfg.NewID(), "key.exposed", id, before, after)
 	}
 	_, err := r.changeNow(ctx, project.ID, id, 0, by, func(rec *Record, _ *access.Project, now time.Time) error {

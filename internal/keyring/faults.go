@@ -12,6 +12,7 @@ import (
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/signature"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // Limits on what a key carries.
@@ -115,6 +116,9 @@ func (f *faults) bounds(b *access.Bounds, kind access.Kind) {
 		for i, d := range b.Datasets.Named {
 			f.dataset(fmt.Sprintf("datasets.named[%d]", i), d, b.Datasets.Named[:i])
 		}
+	}
+	if err := view.Check(b.View, "view"); err != nil {
+		*f = append(*f, problem.From(err).Fields...)
 	}
 	f.begin(b.NotBefore, b.ExpiresAt)
 	f.limits(b.Limits)

@@ -14,6 +14,7 @@ import (
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/signature"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // MaxPage is how many keys one call of List gives at the most.
@@ -40,6 +41,9 @@ func (r *Ring) Create(ctx context.Context, permit gate.Permit, n New) (Record, S
 	}
 	if n.signingSecret() && r.cfg.Vault == nil {
 		return Record{}, Secrets{}, noVault()
+	}
+	if err := r.canHash(n.View); err != nil {
+		return Record{}, Secrets{}, err
 	}
 	if n.DryRun {
 		return n.record(permit, now), Secrets{}, nil
@@ -186,8 +190,19 @@ func (r *Ring) Update(ctx context.Context, permit gate.Permit, id string, c Chan
 			return changedMeanwhile()
 		}
 		c.apply(rec)
+		if err := r.canHash(rec.View); err != nil {
+			return err
+		}
 		return r.lockout(permit, rec, project, c.ConfirmLockout)
 	})
+}
+
+// canHash refuses a view that gives hashes where there is no master key that theirs could be derived from.
+func (r *Ring) canHash(v *access.View) error {
+	if r.cfg.Vault == nil && view.Hashes(v) {
+		return problem.Invalid("view", "gives hashes, and there is no master key that theirs is derived from: hide the names instead")
+	}
+	return nil
 }
 
 func changedMeanwhile() error {

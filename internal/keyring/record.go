@@ -136,8 +136,9 @@ type Change struct {
 	Events       *[]string
 	Datasets     **access.Datasets // nil: every dataset
 	Signature    *bool
-	NotBefore    *time.Time // the zero time: from the beginning
-	ExpiresAt    *time.Time // the zero time: never
+	NotBefore    *time.Time    // the zero time: from the beginning
+	ExpiresAt    *time.Time    // the zero time: never
+	View         **access.View // nil: everything there is to read
 	Observe      *access.Restriction
 	Limits       *access.Limits
 	PublicKeys   *[]ed25519.PublicKey
@@ -200,6 +201,7 @@ func (c Change) EditBounds(b *access.Bounds) {
 	set(&b.Signature, c.Signature)
 	set(&b.NotBefore, c.NotBefore)
 	set(&b.ExpiresAt, c.ExpiresAt)
+	set(&b.View, c.View)
 	set(&b.Observe, c.Observe)
 	set(&b.Limits, c.Limits)
 }
@@ -209,7 +211,7 @@ func sameRights(a, b *access.Key) bool {
 	return a.Scopes == b.Scopes && a.State == b.State && slices.Equal(a.Environments, b.Environments) && slices.Equal(a.Networks, b.Networks) &&
 		slices.Equal(a.Domains, b.Domains) && slices.Equal(a.Events, b.Events) && sameDatasets(a.Datasets, b.Datasets) &&
 		a.Signature == b.Signature && a.NotBefore.Equal(b.NotBefore) && a.ExpiresAt.Equal(b.ExpiresAt) && a.RevokedAt.Equal(b.RevokedAt) &&
-		a.Observe == b.Observe && a.Limits == b.Limits
+		a.View.Same(b.View) && a.Observe == b.Observe && a.Limits == b.Limits
 }
 
 func sameDatasets(a, b *access.Datasets) bool {

@@ -106,6 +106,9 @@ func (r *Ring) Restore(ctx context.Context, permit gate.Permit, id string, c Cha
 			return changedMeanwhile()
 		}
 		c.apply(rec)
+		if err := r.canHash(rec.View); err != nil {
+			return err
+		}
 		rec.State = access.Active
 		return r.lockout(permit, rec, project, true)
 	})

@@ -8,11 +8,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/net/idna"
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/signature"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // Settings is a key's bounds as JSON has them: where they are stored, in the audit, and in answers.
@@ -25,9 +27,19 @@ type Settings struct {
 	Signature    bool       `json:"signature" doc:"Whether its requests must be signed."`
 	NotBefore    *time.Time `json:"not_before" doc:"When it begins to work; null: it has begun." nullable:"true"`
 	ExpiresAt    *time.Time `json:"expires_at" doc:"When it stops working; null: never." nullable:"true"`
+	View         View       `json:"view" nullable:"true" doc:"What it sees where it reads: tables, conditions on their rows, and names hidden or hashed; null: everything."`
 	Observe      []string   `json:"observe" doc:"The restrictions that are only observed: what they would deny is allowed and recorded."`
 	Limits       Limits     `json:"limits" doc:"How much it may be used."`
 }
+
+// View is what a key sees, as JSON; package view reads and writes it. Nothing, and null, are no view.
+type View jsontext.Value
+
+// MarshalJSON writes the text as it is.
+func (v View) MarshalJSON() ([]byte, error) { return jsontext.Value(v).MarshalJSON() }
+
+// UnmarshalJSON takes any JSON; ParseView finds what is wrong with it.
+func (v *View) UnmarshalJSON(text []byte) error { return (*jsontext.Value)(v).UnmarshalJSON(text) }
 
 // Network is a range of addresses.
 type Network struct {
@@ -86,6 +98,9 @@ func SettingsOf(b *access.Bounds) Settings {
 			s.Datasets.Named = append(s.Datasets.Named, NamedDataset{d.Name, d.Rights.Names()})
 		}
 	}
+	if b.View != nil {
+		s.View = View(view.Text(b.View))
+	}
 	return s
 }
 
@@ -110,7 +125,7 @@ func (s *Settings) Bounds() (access.Bounds, error) {
 	var f faults
 	b := access.Bounds{
 		Environments: s.Environments, Networks: f.readNetworks(s.Networks), Domains: f.readDomains(s.Domains), Events: s.Events,
-		Datasets: f.readDatasets(s.Datasets), Signature: s.Signature, Observe: f.readObserve(s.Observe), Limits: f.readLimits(s.Limits),
+		Datasets: f.readDatasets(s.Datasets), Signature: s.Signature, View: f.readView(s.View), Observe: f.readObserve(s.Observe), Limits: f.readLimits(s.Limits),
 	}
 	set(&b.NotBefore, s.NotBefore)
 	set(&b.ExpiresAt, s.ExpiresAt)
@@ -119,7 +134,7 @@ func (s *Settings) Bounds() (access.Bounds, error) {
 	return b, f.problem()
 }
 
-// ParseNetworks, ParseDomains, ParseDatasets, ParseObserve and ParseLimits read one part of settings each.
+// ParseNetworks, ParseDomains, ParseDatasets, ParseView, ParseObserve and ParseLimits read one part of settings each.
 
 // ParseNetworks reads a list of networks.
 func ParseNetworks(list []Network) ([]access.Network, []problem.Field) {
@@ -137,6 +152,12 @@ func ParseDomains(list []string) ([]access.Domain, []problem.Field) {
 func ParseDatasets(d *Datasets) (*access.Datasets, []problem.Field) {
 	var f faults
 	return f.readDatasets(d), f
+}
+
+// ParseView reads a view; nil is none.
+func ParseView(v View) (*access.View, []problem.Field) {
+	var f faults
+	return f.readView(v), f
 }
 
 // ParseObserve reads a list of restrictions.
@@ -250,6 +271,17 @@ func (f *faults) readDatasets(d *Datasets) *access.Datasets {
 	return all
 }
 
+func (f *faults) readView(text View) *access.View {
+	if v := jsontext.Value(text); len(v) == 0 || v.Kind() == 'n' {
+		return nil
+	}
+	v, err := view.Read(jsontext.Value(text), "view")
+	if err != nil {
+		*f = append(*f, problem.From(err).Fields...)
+	}
+	return v
+}
+
 func (f *faults) readObserve(names []string) access.Restriction {
 	var all access.Restriction
 	if f.many("observe", len(names), maxObserve) {
@@ -257,8 +289,11 @@ func (f *faults) readObserve(names []string) access.Restriction {
 	}
 	for i, name := range names {
 		one, err := access.ParseRestriction(name)
-		if err != nil {
+		switch {
+		case err != nil:
 			f.add(fmt.Sprintf("observe[%d]", i), "%s", err)
+		case one == access.ByView:
+			f.add(fmt.Sprintf("observe[%d]", i), "a view cannot be observed: it narrows the answers, and denies nothing that could be recorded")
 		}
 		all |= one
 	}
@@ -284,8 +319,8 @@ func (f *faults) onFailure(name, text string, otherwise access.OnFailure) access
 	return value
 }
 
-// view is a record as the audit has it: all that a list shows of it.
-type view struct {
+// shown is a record as the audit has it: all that a list shows of it.
+type shown struct {
 	ID         string     `json:"id"`
 	Kind       string     `json:"kind"`
 	Mode       string     `json:"mode"`
@@ -304,8 +339,8 @@ type view struct {
 	Settings
 }
 
-func (r *Record) view() view {
-	v := view{
+func (r *Record) view() shown {
+	v := shown{
 		ID: r.ID, Kind: r.Kind.String(), Mode: r.Mode.String(), Label: r.Label, Steward: r.Steward, Scopes: r.Scopes.Names(), State: r.State.String(),
 		Generation: r.Generation, Hint: r.Hint, Signing: r.Signing.Hint, Exposed: string(r.Exposed),
 		RevokedAt: timeOrNull(r.RevokedAt), Revision: r.Revision, Settings: SettingsOf(&r.Bounds),
@@ -329,6 +364,7 @@ type compact struct {
 	Signature    bool       `json:"signature,omitzero"`
 	NotBefore    *time.Time `json:"not_before,omitempty"`
 	ExpiresAt    *time.Time `json:"expires_at,omitempty"`
+	View         View       `json:"view,omitempty"`
 	Observe      []string   `json:"observe,omitempty"`
 	Limits       Limits     `json:"limits"`
 }

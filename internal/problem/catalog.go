@@ -60,6 +60,8 @@ const (
 	PublicKeyNotEnough    Code = "public_key_not_enough"
 	EventNotAllowed       Code = "event_not_allowed"
 	DatasetNotAllowed     Code = "dataset_not_allowed"
+	ViewNotApplied        Code = "view_not_applied"
+	ViewUnbound           Code = "view_unbound"
 	OverCeiling           Code = "over_ceiling"
 	Lockout               Code = "lockout"
 	WouldWiden            Code = "would_widen"
@@ -207,6 +209,10 @@ var catalogue = [...]Row{
 		"The key is restricted to some event names, and this is none of them. In a batch only this item is refused."},
 	{DatasetNotAllowed, 403, "The key may not do this with the dataset",
 		"The key is restricted to some datasets and rights. Use a key that has the right, or have an admin add it."},
+	{ViewNotApplied, 403, "This cannot be narrowed to the key's view",
+		"The key sees some tables, rows and columns only, and this reads what cannot be narrowed to them. Ask with SQL what the key may see, or use a key without a view."},
+	{ViewUnbound, 403, "The key's view needs a value that nobody gave",
+		"What the key may see depends on a variable, such as the customer who asks. A token of the key gives its value; the key alone reads nothing."},
 	{OverCeiling, 409, "The project does not allow such a key",
 		"The project sets a ceiling for its keys: a longest lifetime, some scopes, or networks and signatures that each key must have. The detail names the one."},
 	{Lockout, 409, "The change would lock out the key that makes it",

@@ -140,7 +140,7 @@ func (f EventFilter) columns(scope view.Scope) (string, error) {
 	hides := func(column string) bool { return slices.Contains(narrow.Hidden, column) }
 	switch {
 	case !visible || hides("event_id") || hides("timestamp") || hides("received_at"):
-		return "", problem.New(problem.DatasetNotAllowed, "Events are listed by event_id, timestamp and received_at, and not all of them may be seen.")
+		return "", problem.New(problem.ViewNotApplied, "Events are listed by event_id, timestamp and received_at, and not all of them may be seen.")
 	case f.Event != "" && hides("event"):
 		return "", problem.Invalid("event", "may not be seen, and so not be asked for")
 	case f.DistinctID != "" && hides("distinct_id"):

@@ -20,7 +20,7 @@ type Config struct {
 	Engine Engine
 	Now    func() time.Time
 
-	// Scope says what a permit's holder may see. Nil is the whole space for everybody.
+	// Scope says what a permit's holder may see. Nil is the permit's view, without a key of hashes: see Seen.
 	Scope func(gate.Permit) (view.Scope, error)
 
 	// Cache keeps the answers of questions that allow it. Nil is one that keeps 64 MiB in memory and nothing on disk.
@@ -47,7 +47,7 @@ type Service struct {
 // New makes a Service.
 func New(cfg Config) *Service {
 	if cfg.Scope == nil {
-		cfg.Scope = func(gate.Permit) (view.Scope, error) { return view.Scope{}, nil }
+		cfg.Scope = Seen(nil)
 	}
 	if cfg.Cache == nil {
 		cfg.Cache, _ = cache.Open(cache.Config{Memory: 64 << 20, Now: cfg.Now}) // only a folder can be at fault

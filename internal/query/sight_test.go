@@ -87,7 +87,7 @@ func TestListingInAScope(t *testing.T) {
 		wantField(t, err, "event")
 	}
 	for _, s := range []view.Scope{onlyFrance("event_id"), onlyFrance("received_at"), onlyFrance("timestamp"), {Tables: []view.TableScope{{Table: "persons"}}}} {
-		if e, err := list(s, query.EventFilter{}); problem.Of(err) != problem.DatasetNotAllowed || e.ran.SQL != "" {
+		if e, err := list(s, query.EventFilter{}); problem.Of(err) != problem.ViewNotApplied || e.ran.SQL != "" {
 			t.Errorf("%v: %v", s, err)
 		}
 	}

@@ -28,6 +28,7 @@ const (
 const (
 	sealingUse = "weir/vault/v1/seal"
 	naming     = "weir/vault/v1/id"
+	deriving   = "weir/vault/v1/derive"
 )
 
 // Key is a master key. It cannot be printed, logged, marshalled or compared with ==; the zero Key is none. What it seals
@@ -39,8 +40,9 @@ type Key struct {
 
 // derived is what a master key is used by; the key itself is not kept.
 type derived struct {
-	id   string
-	aead cipher.AEAD
+	id     string
+	aead   cipher.AEAD
+	secret []byte // what Derive derives from
 }
 
 // canonical reads what encoders write and nothing else.
@@ -128,6 +130,10 @@ func derive(root []byte) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("vault: %w", err)
 	}
+	secret, err := hkdf.Key(sha256.New, root, nil, deriving, keyBytes)
+	if err != nil {
+		return Key{}, fmt.Errorf("vault: %w", err)
+	}
 	block, err := aes.NewCipher(sealing)
 	if err != nil {
 		return Key{}, fmt.Errorf("vault: %w", err)
@@ -137,7 +143,7 @@ func derive(root []byte) (Key, error) {
 		return Key{}, fmt.Errorf("vault: %w", err)
 	}
 	digest := sha256.Sum256(name)
-	return Key{value: &derived{hex.EncodeToString(digest[:])[:idDigits], aead}}, nil
+	return Key{value: &derived{hex.EncodeToString(digest[:])[:idDigits], aead, secret}}, nil
 }
 
 // ID names the key: 8 hexadecimal digits, which tell nothing of it. It is empty for the zero Key.

@@ -1,6 +1,8 @@
 package vault
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -78,6 +80,21 @@ func (v *Vault) Open(sealed, about string) ([]byte, error) {
 		return nil, ErrNotGenuine
 	}
 	return plain, nil
+}
+
+// Derive gives a secret of 32 bytes for a purpose, of 1 to 256 bytes, under the current key: always the same for the
+// same purpose, and telling nothing of that for another. It is not stored anywhere, and is another one when the current
+// key is.
+func (v *Vault) Derive(purpose string) ([]byte, error) {
+	switch {
+	case v.current.IsZero():
+		return nil, ErrNoKey
+	case purpose == "" || len(purpose) > maxAbout:
+		return nil, fmt.Errorf("vault: a purpose takes 1 to %d bytes, not %d", maxAbout, len(purpose))
+	}
+	mac := hmac.New(sha256.New, v.current.value.secret)
+	_, _ = mac.Write([]byte(purpose))
+	return mac.Sum(nil), nil
 }
 
 // Stale reports whether a text was sealed under a former key, and should be opened and sealed anew.

@@ -286,6 +286,35 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
+// Promise: what is derived is the same for the same key and purpose, and another for another of either; without a key
+// nothing is derived.
+func TestDerive(t *testing.T) {
+	t.Parallel()
+	one, _ := newKey(t, 1)
+	two, _ := newKey(t, 2)
+	derive := func(v *vault.Vault, purpose string) string {
+		secret, err := v.Derive(purpose)
+		if err != nil || len(secret) != 32 {
+			t.Fatalf("%d bytes, %v", len(secret), err)
+		}
+		return string(secret)
+	}
+	seen := map[string]bool{
+		derive(vault.New(one), "a"): true, derive(vault.New(one), "b"): true, derive(vault.New(two), "a"): true, derive(vault.New(two, one), "b"): true,
+	}
+	if len(seen) != 4 || !seen[derive(vault.New(one, two), "a")] {
+		t.Errorf("%d secrets are different", len(seen))
+	}
+	if _, err := (&vault.Vault{}).Derive("a"); !errors.Is(err, vault.ErrNoKey) {
+		t.Errorf("without a key: %v", err)
+	}
+	for _, purpose := range []string{"", strings.Repeat("x", 257)} {
+		if _, err := vault.New(one).Derive(purpose); err == nil {
+			t.Errorf("a purpose of %d bytes is taken", len(purpose))
+		}
+	}
+}
+
 func BenchmarkSeal(b *testing.B) {
 	k, _ := newKey(b, 1)
 	v, secret := vault.New(k), make([]byte, 32)
