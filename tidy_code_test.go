@@ -372,6 +372,7 @@ func (p *pkg) bubbles(f *file) (calls []ast.Node) {
 // revealers are the files that may turn a secret into text, and what for. Whoever is not here has no business with it.
 var revealers = map[string]string{
 	"internal/gate/gate.go":       "reads the key that was sent",
+	"internal/gate/token.go":      "reads the access token that was sent",
 	"internal/keyring/keyring.go": "reads a key to find its record",
 	"internal/keyring/life.go":    "mints a key: its digest, its hint, and the text of a public one",
 	"internal/vault/key.go":       "reads a master key's text, to derive what it is used by",

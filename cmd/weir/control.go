@@ -78,7 +78,7 @@ func openControl(ctx context.Context, cfg config, w world, log *slog.Logger) (c 
 		return nil, err
 	}
 	c.audit = audit.New(c.store, newAuditID)
-	c.gate = gate.New(c.keys, c.limits, c.ledger, w.now, newDecisionID)
+	c.gate = gate.New(c.keys, nil, c.limits, c.ledger, w.now, newDecisionID)
 	return c, c.firstStart(ctx, w)
 }
 

@@ -27,6 +27,9 @@ const (
 	ReadQueries
 	CancelQueries
 	FollowEvents
+	ExchangeTokens
+	IntrospectTokens
+	RevokeTokens
 
 	endOfActions
 )
@@ -39,6 +42,8 @@ type actionRow struct {
 	secret  bool   // a public key may not, whatever it holds: everybody has it
 	others  Scopes // the right that it takes besides to do it to what is another key's; empty: nobody may
 	reads   reads  // what it reads of an environment
+	stored  bool   // an access token may not: there is no such key to do it to
+	client  bool   // a client may, and nobody else; it may do nothing else
 }
 
 // reads says what an action reads of an environment, and whether that is narrowed to the key's view.
@@ -65,15 +70,18 @@ var actions = [endOfActions]actionRow{
 	ExplainAccess: {name: "explain_access", scope: AuditRead},
 	ReadPolicy:    {name: "read_policy", scope: KeysRead},
 	WritePolicy:   {name: "write_policy", scope: ProjectsWrite},
-	RevokeSelf:    {name: "revoke_self", secret: true},
+	RevokeSelf:    {name: "revoke_self", secret: true, stored: true},
 
 	ReadDatasets:   {name: "read_datasets", scope: DatasetsRead, records: true},
 	WriteDatasets:  {name: "write_datasets", scope: DatasetsWrite, records: true},
 	DeleteDatasets: {name: "delete_datasets", scope: DatasetsDelete, records: true},
 
-	ReadQueries:   {name: "read_queries", scope: SQLRun, others: AuditRead},
-	CancelQueries: {name: "cancel_queries", scope: SQLRun, others: AuditRead | ProjectsWrite},
-	FollowEvents:  {name: "follow_events", scope: EventsRead, space: true, reads: readsWhole},
+	ReadQueries:      {name: "read_queries", scope: SQLRun, others: AuditRead},
+	CancelQueries:    {name: "cancel_queries", scope: SQLRun, others: AuditRead | ProjectsWrite},
+	FollowEvents:     {name: "follow_events", scope: EventsRead, space: true, reads: readsWhole},
+	ExchangeTokens:   {name: "exchange_tokens", client: true},
+	IntrospectTokens: {name: "introspect_tokens", client: true},
+	RevokeTokens:     {name: "revoke_tokens", client: true},
 }
 
 // Declared reports whether a is an action of the product.

@@ -9,19 +9,23 @@ import (
 // Via is where in a request its credential stood.
 type Via uint8
 
-// A header is the place for a key; a query string is written to logs and histories on its way.
+// A header is the place for a key; a query string is written to logs and histories on its way. In a body only a client's
+// secret may stand, as RFC 6749 section 2.3.1 has it.
 const (
 	InHeader Via = iota + 1
 	InQuery
+	InBody
 )
 
-// String is "header" or "query".
+// String is "header", "query" or "body".
 func (v Via) String() string {
 	switch v {
 	case InHeader:
 		return "header"
 	case InQuery:
 		return "query"
+	case InBody:
+		return "body"
 	}
 	return "none"
 }
@@ -149,12 +153,15 @@ const (
 	KeyExpired
 	SecretTooOld
 	KeyKindUnknown
+	TokenOutdated
 	KeyQuarantined
 	SecretInURL
+	CredentialInBody
 	SecretInBrowser
 	NetworkNotAllowed
 	NetworksRequired
 	DomainNotAllowed
+	WrongCredential
 	ScopeMissing
 	ScopeOverCeiling
 	PublicKeyUsed
@@ -188,12 +195,15 @@ var reasonNames = [endOfReasons]string{
 	KeyExpired:            "key_expired",
 	SecretTooOld:          "secret_too_old",
 	KeyKindUnknown:        "key_kind_unknown",
+	TokenOutdated:         "token_outdated",
 	KeyQuarantined:        "key_quarantined",
 	SecretInURL:           "secret_in_url",
+	CredentialInBody:      "credential_in_body",
 	SecretInBrowser:       "secret_in_browser",
 	NetworkNotAllowed:     "network_not_allowed",
 	NetworksRequired:      "networks_required",
 	DomainNotAllowed:      "domain_not_allowed",
+	WrongCredential:       "wrong_credential",
 	ScopeMissing:          "scope_missing",
 	ScopeOverCeiling:      "scope_over_ceiling",
 	PublicKeyUsed:         "public_key_used",

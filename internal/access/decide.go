@@ -6,13 +6,16 @@ type rule struct {
 	name  string
 	of    Restriction
 	judge func(*Key, *Attempt) Reason
+	above func(*Key, *Attempt) Reason // the same of every key that the key comes of; nil: that is not asked
 }
 
-// targetRule is a line of the policy about each thing that a request touches.
+// targetRule is a line of the policy about each thing that a request touches. Where it is above, it is asked of every key
+// that the key comes of as well.
 type targetRule struct {
 	name  string
 	of    Restriction
 	judge func(*Key, *Attempt, *Target) Reason
+	above bool
 }
 
 // The policy, in the order in which it is asked. The first no is the answer.
@@ -25,25 +28,28 @@ var (
 
 	// earlyRules need nothing of the body.
 	earlyRules = [...]rule{
-		{name: "key is not revoked", judge: notRevoked},
-		{name: "key is not disabled", judge: notDisabled},
+		{name: "key is not revoked", judge: notRevoked, above: notRevoked},
+		{name: "key is not disabled", judge: notDisabled, above: notDisabled},
 		{name: "secret has not been replaced", judge: notReplaced},
-		{name: "key is valid by now", of: ByTime, judge: validByNow},
-		{name: "key has not expired", of: ByTime, judge: notExpired},
-		{name: "secret is no older than the project allows", judge: notTooOld},
+		{name: "key is valid by now", of: ByTime, judge: validByNow, above: validByNow},
+		{name: "key has not expired", of: ByTime, judge: notExpired, above: notExpired},
+		{name: "secret is no older than the project allows", judge: notTooOld, above: presentNotTooOld},
 		{name: "key is of a known kind", judge: kindKnown},
-		{name: "key is not in quarantine", judge: notQuarantined},
+		{name: "token is no older than the last narrowing", judge: tokenUpToDate},
+		{name: "key is not in quarantine", judge: notQuarantined, above: notQuarantined},
 		{name: "secret key is not in a URL", judge: secretNotInURL},
+		{name: "credential in a body is a client's", judge: clientInBody},
 		{name: "secret key is not in a browser", judge: secretNotInBrowser},
-		{name: "address is in the key's networks", of: ByNetwork, judge: networkAllowed},
-		{name: "key has the networks that the project requires", judge: networksPresent},
-		{name: "page is in the key's domains", of: ByDomain, judge: domainAllowed},
-		{name: "key holds the scope", judge: holdsScope},
+		{name: "address is in the key's networks", of: ByNetwork, judge: networkAllowed, above: networkAllowed},
+		{name: "key has the networks that the project requires", judge: networksPresent, above: networksPresent},
+		{name: "page is in the key's domains", of: ByDomain, judge: domainAllowed, above: domainAllowed},
+		{name: "action is for this kind of credential", judge: forItsKind},
+		{name: "key holds the scope", judge: holdsScope, above: holdsScope},
 		{name: "project allows the scope", judge: scopeUnderCeiling},
 		{name: "action may be a public key's", judge: notForPublic},
-		{name: "request is signed as the key demands", of: BySignature, judge: signedForKey},
+		{name: "request is signed as the key demands", of: BySignature, judge: signedForKey, above: signedForKey},
 		{name: "request is signed as the project requires", judge: signedForProject},
-		{name: "what is read can be narrowed to the key's view", judge: viewApplies},
+		{name: "what is read can be narrowed to the key's view", judge: viewApplies, above: viewApplies},
 		{name: "key's view has a value for each variable", judge: viewBound},
 	}
 
@@ -51,16 +57,16 @@ var (
 	lateRules = [...]rule{
 		{name: "signature is right", judge: signatureRight},
 		{name: "thing is visible to the key", judge: subjectVisible},
-		{name: "key grants no more than it holds", judge: grantsWithin},
+		{name: "key grants no more than it holds", judge: grantsWithin, above: grantsWithin},
 		{name: "a public key gets client-side scopes only", judge: publicGrantWithin},
 		{name: "key grants no more than the project allows", judge: grantsUnderCeiling},
 	}
 
 	targetRules = [...]targetRule{
 		{name: "environment is of the key's mode", judge: environmentOfMode},
-		{name: "environment is the key's", of: ByEnvironment, judge: environmentAllowed},
-		{name: "event is one the key may send", of: ByEvent, judge: eventIsAllowed},
-		{name: "dataset is one the key may use", of: ByDataset, judge: datasetAllowed},
+		{name: "environment is the key's", of: ByEnvironment, judge: environmentAllowed, above: true},
+		{name: "event is one the key may send", of: ByEvent, judge: eventIsAllowed, above: true},
+		{name: "dataset is one the key may use", of: ByDataset, judge: datasetAllowed, above: true},
 	}
 )
 
@@ -102,15 +108,37 @@ func (d *Decision) ask(rules []rule, key *Key, attempt *Attempt) bool {
 	for i := range rules {
 		r := &rules[i]
 		reason := r.judge(key, attempt)
-		switch {
-		case reason == Allowed:
-		case r.of != 0 && key.Observe.Has(r.of):
-			d.Observed = append(d.Observed, Refusal{Index: -1, Reason: reason, Rule: r.name})
-		default:
+		if reason != Allowed && !d.notes(key, r.of, -1, reason, r.name) {
+			d.Reason, d.Rule = reason, r.name
+			return false
+		}
+		if r.above == nil || key.Parent == nil {
+			continue
+		}
+		if reason = d.askAbove(r, key, attempt); reason != Allowed {
 			d.Reason, d.Rule = reason, r.name
 			return false
 		}
 	}
+	return true
+}
+
+// askAbove asks a rule of what the key comes of.
+func (d *Decision) askAbove(r *rule, key *Key, attempt *Attempt) Reason {
+	for up := key.Parent; up != nil; up = up.Parent {
+		if reason := r.above(up, attempt); reason != Allowed && !d.notes(up, r.of, -1, reason, r.name) {
+			return reason
+		}
+	}
+	return Allowed
+}
+
+// notes notes a no that comes of a restriction which the key only observes, and reports whether it was that.
+func (d *Decision) notes(key *Key, of Restriction, index int, reason Reason, rule string) bool {
+	if of == 0 || !key.Observe.Has(of) {
+		return false
+	}
+	d.Observed = append(d.Observed, Refusal{Index: index, Reason: reason, Rule: rule})
 	return true
 }
 
@@ -145,11 +173,13 @@ func (d *Decision) askOf(key *Key, attempt *Attempt, t *Target, index int) (Reas
 	for i := range targetRules {
 		r := &targetRules[i]
 		reason := r.judge(key, attempt, t)
-		switch {
-		case reason == Allowed:
-		case r.of != 0 && key.Observe.Has(r.of):
-			d.Observed = append(d.Observed, Refusal{Index: index, Reason: reason, Rule: r.name})
-		default:
+		if reason != Allowed && d.notes(key, r.of, index, reason, r.name) {
+			reason = Allowed
+		}
+		if reason == Allowed && r.above && key.Parent != nil {
+			reason = d.askOfAbove(r, key, attempt, t, index)
+		}
+		if reason != Allowed {
 			d.Observed = d.Observed[:before]
 			return reason, r.name
 		}
@@ -157,10 +187,35 @@ func (d *Decision) askOf(key *Key, attempt *Attempt, t *Target, index int) (Reas
 	return Allowed, ""
 }
 
+// askOfAbove asks a rule about a target of what the key comes of.
+func (d *Decision) askOfAbove(r *targetRule, key *Key, attempt *Attempt, t *Target, index int) Reason {
+	t = key.meant(attempt, t)
+	for up := key.Parent; up != nil; up = up.Parent {
+		if reason := r.judge(up, attempt, t); reason != Allowed && !d.notes(up, r.of, index, reason, r.name) {
+			return reason
+		}
+	}
+	return Allowed
+}
+
+// meant is a target with the environment that the key means by it: what the key comes of may have another default.
+func (k *Key) meant(a *Attempt, t *Target) *Target {
+	if t.Environment != "" || !a.Action.InEnvironment() {
+		return t
+	}
+	env := k.first()
+	if env == nil {
+		return t
+	}
+	named := *t
+	named.Environment = env.Name
+	return &named
+}
+
 // setData names the data that a yes is about.
 func (d *Decision) setData(key *Key, attempt *Attempt) {
 	d.Data.Organization, d.Data.Project, d.Data.Live = key.Project.Organization, key.Project.ID, key.seesLive()
-	d.Data.View = key.View
+	d.Data.View = key.Sees()
 	if !attempt.Action.InEnvironment() || len(attempt.Targets) > 1 {
 		return
 	}

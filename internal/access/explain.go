@@ -12,7 +12,8 @@ type Step struct {
 	Rule     string
 	Target   int // the index of the target judged; -1 for the request as a whole, and for what it touches without naming it
 	Reason   Reason
-	Observed bool // the no is only noted: the rule comes of a restriction that the key observes
+	Observed bool   // the no is only noted: the rule comes of a restriction that the key observes
+	Key      string // the id of the key that was asked, where that is one that the credential comes of; empty: the credential's own
 }
 
 // Explanation is every rule in the order it is asked, and what Decide says. Unlike Decide it does not stop at the
@@ -25,7 +26,7 @@ type Explanation struct {
 
 // Remedy is one change that takes away one no.
 type Remedy struct {
-	Of    string // what to change: "key", "project" or "request"
+	Of    string // what to change: "key", "client", "token" (by making another), "project" or "request"
 	Field string // which member of it
 	Do    string // "add", "set" or "remove"
 	Value string
@@ -46,6 +47,9 @@ func Explain(key *Key, attempt *Attempt) Explanation {
 		for i := range targetRules {
 			r := &targetRules[i]
 			e.step(r.name, r.of, index+n, &targets[n], r.judge(key, attempt, &targets[n]))
+			if r.above {
+				e.stepsAbove(r, index+n, &targets[n])
+			}
 		}
 		switch {
 		case e.mendable:
@@ -94,16 +98,42 @@ func (e *explainer) ask(rules []rule) {
 	for i := range rules {
 		r := &rules[i]
 		e.step(r.name, r.of, -1, nil, r.judge(e.key, e.attempt))
+		for up := e.key.Parent; up != nil && r.above != nil; up = up.Parent {
+			e.stepOf(up, r.name, r.of, -1, nil, r.above(up, e.attempt))
+		}
+	}
+}
+
+func (e *explainer) stepsAbove(r *targetRule, index int, t *Target) {
+	meant := e.key.meant(e.attempt, t)
+	for up := e.key.Parent; up != nil; up = up.Parent {
+		e.stepOf(up, r.name, r.of, index, meant, r.judge(up, e.attempt, meant))
 	}
 }
 
 func (e *explainer) step(rule string, of Restriction, index int, t *Target, reason Reason) {
-	s := Step{Rule: rule, Target: index, Reason: reason, Observed: reason != Allowed && of != 0 && e.key.Observe.Has(of)}
+	e.stepOf(e.key, rule, of, index, t, reason)
+}
+
+func (e *explainer) stepOf(key *Key, rule string, of Restriction, index int, t *Target, reason Reason) {
+	s := Step{Rule: rule, Target: index, Reason: reason, Observed: reason != Allowed && of != 0 && key.Observe.Has(of)}
+	attempt := e.attempt
+	if key != e.key {
+		s.Key = key.ID
+		bare := *attempt // what was shown was no secret of this key
+		bare.SecretUntil, bare.SecretMinted = time.Time{}, time.Time{}
+		attempt = &bare
+	}
 	e.steps = append(e.steps, s)
 	if reason == Allowed || s.Observed {
 		return
 	}
-	remedies, ok := mend(reason, e.key, e.attempt, t)
+	remedies, ok := mend(reason, key, attempt, t)
+	for i := range remedies {
+		if remedies[i].Of == "key" && key.derived() {
+			remedies[i].Of = key.Kind.String()
+		}
+	}
 	e.remedies, e.mendable = append(e.remedies, remedies...), e.mendable && ok
 }
 
@@ -145,9 +175,11 @@ func mend(reason Reason, k *Key, a *Attempt, t *Target) ([]Remedy, bool) {
 		return one("key", "expires_at", "remove", ""), true
 	case SecretReplaced, SecretTooOld:
 		return mendSecret(k, a)
+	case TokenOutdated:
+		return one("request", "credential", "set", "a new token"), true
 	case SentInCleartext:
 		return one("request", "scheme", "set", "https"), true
-	case SecretInURL:
+	case SecretInURL, CredentialInBody:
 		return one("request", "credential", "set", InHeader.String()), true
 	case SecretInBrowser:
 		return one("request", "browser", "remove", ""), true
@@ -158,7 +190,7 @@ func mend(reason Reason, k *Key, a *Attempt, t *Target) ([]Remedy, bool) {
 	case SignatureMissing, SignatureRequired, SignatureInvalid:
 		return one("request", "signature", "set", "a right one"), true
 	case ViewUnbound:
-		return one("request", "variables", "set", strings.Join(k.View.Unbound, " ")), true
+		return one("request", "variables", "set", strings.Join(k.Sees().Unbound, " ")), true
 	case ScopeMissing, ScopeOverCeiling:
 		return mendScope(reason, k, a)
 	default:
@@ -173,7 +205,7 @@ func mendSecret(k *Key, a *Attempt) ([]Remedy, bool) {
 	var list []Remedy
 	present := *a
 	present.SecretMinted = time.Time{}
-	if !a.SecretUntil.IsZero() || !a.SecretMinted.IsZero() {
+	if past(a.At, a.SecretUntil) || !a.SecretMinted.IsZero() {
 		list = one("request", "secret", "set", "the present one")
 	}
 	if notTooOld(k, &present) == Allowed {
@@ -209,7 +241,11 @@ func mendNetworks(reason Reason, k *Key, a *Attempt) ([]Remedy, bool) {
 func mendScope(reason Reason, k *Key, a *Attempt) ([]Remedy, bool) {
 	need := a.Action.Scope()
 	if reason == ScopeOverCeiling {
-		return one("project", "ceilings."+k.Kind.String()+".scopes", "add", need.String()), true
+		kind := k.Kind
+		if k.derived() {
+			kind = Secret
+		}
+		return one("project", "ceilings."+kind.String()+".scopes", "add", need.String()), true
 	}
 	return one("key", "scopes", "add", (need &^ k.usable()).String()), k.Kind != Public || ClientScopes.Has(need)
 }
@@ -218,6 +254,8 @@ func mendTarget(reason Reason, k *Key, t *Target) ([]Remedy, bool) {
 	switch {
 	case t == nil:
 		return nil, false
+	case reason == EnvironmentNotAllowed && t.Environment == "" && k.Parent != nil:
+		return nil, false // which of the keys must be widened depends on what is meant
 	case reason == EnvironmentNotAllowed && t.Environment == "":
 		if env := k.firstOfMode(); env != nil {
 			return one("key", "environments", "add", env.Name), true

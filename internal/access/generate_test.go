@@ -384,7 +384,7 @@ func (d draw) circumstances() access.Circumstances {
 	if d.wild("carriage") {
 		switch evenly(d.T, "carriage", []string{"place", "browser", "cleartext", "all"}) {
 		case "place":
-			c.Via = pick(d, "via", []access.Via{access.InQuery, access.InHeader, 0, 9})
+			c.Via = pick(d, "via", []access.Via{access.InQuery, access.InHeader, access.InBody, access.InBody, 0, 9})
 		case "browser":
 			c.Browser = true
 		case "cleartext":
@@ -429,7 +429,7 @@ func (d draw) grant() *access.Grant {
 		g.Kind = access.Public
 	}
 	if d.wild("kind") {
-		g.Kind = pick(d, "given kind", []access.Kind{access.Public, access.Secret, access.Operator, 0, 9})
+		g.Kind = pick(d, "given kind", []access.Kind{access.Public, access.Secret, access.Client, access.Operator, access.Token, 0, 9})
 	}
 	if d.flip("given many scopes") {
 		g.Scopes = d.scopes()

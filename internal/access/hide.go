@@ -79,8 +79,8 @@ func keyWord[T text](run T) int {
 	if len(run) < wordLength {
 		return -1
 	}
-	var began [4]uint32
-	for i, p := range [...]string{"pk_live_", "pk_test_", "sk_live_", "sk_test_"} {
+	var began [6]uint32
+	for i, p := range [...]string{"pk_live_", "pk_test_", "sk_live_", "sk_test_", "cs_live_", "cs_test_"} {
 		began[i] = crcOf(^uint32(0), p)
 	}
 	for at := range len(run) - wordLength + 1 {

@@ -9,14 +9,17 @@ import (
 type Kind uint8
 
 // A Public key may stand in a page's source; a Secret key belongs on servers only. An Operator is whoever holds the
-// data folder: it is never stored and never travels.
+// data folder: it is never stored and never travels. A Client is a secret that comes of a Secret key and can be exchanged
+// for access tokens, and do nothing else; a Token is such an access token, and is never stored.
 const (
 	Public Kind = iota + 1
 	Secret
 	Operator
+	Client
+	Token
 )
 
-// String is "public", "secret" or "operator".
+// String is "public", "secret", "operator", "client" or "token".
 func (k Kind) String() string {
 	switch k {
 	case Public:
@@ -25,6 +28,10 @@ func (k Kind) String() string {
 		return "secret"
 	case Operator:
 		return "operator"
+	case Client:
+		return "client"
+	case Token:
+		return "token"
 	}
 	return "none"
 }
@@ -104,7 +111,8 @@ type Project struct {
 // Policy is what a project decides for all its keys. The zero Policy has no ceilings and is the stricter one.
 type Policy struct {
 	SecretInBrowser bool // a secret key may come from a page
-	SecretInURL     bool // a secret key may stand in a query string
+	SecretInURL     bool // a secret key may stand in a query string; a client's secret or a token never
+	EmbeddedTokens  bool // an access token that is meant for it may come from a page
 	Public          Ceiling
 	Secret          Ceiling
 	Limits          Limits // of all the project's keys together
@@ -120,8 +128,12 @@ type Ceiling struct {
 
 // Key is a credential as the policy sees it. It holds nothing secret. A Key is shared between requests and never
 // changes: a changed key is another value.
+//
+// What comes of another key has it as its Parent: a Client a Secret key, a Token its Client, whose id it has. All that
+// narrows a parent narrows what comes of it.
 type Key struct {
 	ID      string
+	Parent  *Key // nil: it comes of none
 	Project *Project
 	Kind    Kind
 	Mode    Mode
@@ -130,7 +142,58 @@ type Key struct {
 	Bounds
 	MintedAt  time.Time // when its present secret was made
 	RevokedAt time.Time // zero: not revoked
+	Epoch     int64     // counts how often the key was narrowed
+
+	// Of a Token only: the epochs that its client and their key were in when it was made, and whether it may be used from a
+	// page.
+	ClientEpoch int64
+	KeyEpoch    int64
+	Embedded    bool
 }
+
+// Root is the key that everything comes of: the last of the chain of parents. What is done with a key is charged to it.
+func (k *Key) Root() *Key {
+	for k.Parent != nil {
+		k = k.Parent
+	}
+	return k
+}
+
+// Stored is the key that is kept: of a Token its client, else the key itself.
+func (k *Key) Stored() *Key {
+	if k.Kind == Token && k.Parent != nil {
+		return k.Parent
+	}
+	return k
+}
+
+// Effective are the scopes that the key can use: those that it and all its parents hold.
+func (k *Key) Effective() Scopes {
+	scopes := k.usable()
+	for up := k.Parent; up != nil; up = up.Parent {
+		scopes &= up.usable()
+	}
+	return scopes
+}
+
+// rightly reports whether a key comes of what its kind may come of.
+func (k *Key) rightly() bool {
+	up := k.Parent
+	switch k.Kind {
+	case Public, Secret, Operator:
+		return up == nil
+	case Client:
+		return up != nil && up.Kind == Secret && k.under(up)
+	case Token:
+		return up != nil && up.Kind == Client && k.under(up) && up.rightly()
+	}
+	return false
+}
+
+// derived reports whether a key is of a kind that comes of another.
+func (k *Key) derived() bool { return k.Kind == Client || k.Kind == Token }
+
+func (k *Key) under(up *Key) bool { return k.Project.ID == up.Project.ID && k.Mode == up.Mode }
 
 // ceiling is what the project sets for keys of the kind. Nobody sets any for whoever holds the data folder.
 func (p *Project) ceiling(kind Kind) Ceiling {
@@ -155,13 +218,19 @@ func (k *Key) Default() (Environment, bool) {
 }
 
 func (k *Key) first() *Environment {
+	observed := false
+	for up := k; up != nil; up = up.Parent {
+		observed = observed || up.Observe.Has(ByEnvironment)
+	}
 	for i := range k.Project.Environments {
-		if env := &k.Project.Environments[i]; k.ofMode(env) && k.listed(env) {
+		if env := &k.Project.Environments[i]; k.ofMode(env) && k.listedByAll(env) {
 			return env
 		}
 	}
-	if k.Observe.Has(ByEnvironment) {
-		return k.firstOfMode()
+	for i := range k.Project.Environments {
+		if env := &k.Project.Environments[i]; observed && k.mayUse(env) {
+			return env
+		}
 	}
 	return nil
 }
@@ -230,6 +299,20 @@ func (k *Key) listed(env *Environment) bool {
 	return len(k.Environments) == 0 || slices.Contains(k.Environments, env.Name)
 }
 
+func (k *Key) listedByAll(env *Environment) bool {
+	for ; k != nil; k = k.Parent {
+		if !k.listed(env) {
+			return false
+		}
+	}
+	return true
+}
+
 func (k *Key) mayUse(env *Environment) bool {
-	return k.ofMode(env) && (k.Observe.Has(ByEnvironment) || k.listed(env))
+	for ; k != nil; k = k.Parent {
+		if !k.ofMode(env) || !k.Observe.Has(ByEnvironment) && !k.listed(env) {
+			return false
+		}
+	}
+	return true
 }

@@ -17,7 +17,7 @@ import (
 // scanner or a client tell a mistyped key from an unknown one without asking; it keeps nobody out.
 const (
 	Alphabet     = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	KeyPattern   = `^(pk|sk)_(live|test)_[0-9A-Za-z]{45}$`
+	KeyPattern   = `^(pk|sk|cs)_(live|test)_[0-9A-Za-z]{45}$`
 	LookupLength = 12
 	SecretLength = 27 // 27 base62 characters are 160.7 bits
 	checkLength  = 6
@@ -94,10 +94,14 @@ func Hint(key string) string {
 }
 
 func prefix(k Kind) string {
-	if k == Public {
+	switch k {
+	case Public:
 		return "pk"
+	case Client:
+		return "cs"
+	default:
+		return "sk"
 	}
-	return "sk"
 }
 
 func parsePrefix(text string) (Kind, Mode, bool) {
@@ -113,6 +117,10 @@ func parsePrefix(text string) (Kind, Mode, bool) {
 		return Secret, Live, true
 	case "sk_test_":
 		return Secret, Test, true
+	case "cs_live_":
+		return Client, Live, true
+	case "cs_test_":
+		return Client, Test, true
 	}
 	return 0, 0, false
 }

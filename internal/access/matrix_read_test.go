@@ -17,15 +17,17 @@ import (
 // comment.
 //
 //	-- projects --
-//	NAME is ORGANIZATION [ENVIRONMENT:MODE]... [allows in_url in_browser] [CEILING]...
+//	NAME is ORGANIZATION [ENVIRONMENT:MODE]... [allows in_url in_browser embedded] [CEILING]...
 //	-- keys --
-//	NAME is KIND MODE [holds SCOPE...] [state STATE] [minted TIME] [revoked TIME] [of PROJECT] [BOUND]...
+//	NAME is KIND MODE [holds SCOPE...] [state STATE] [minted TIME] [revoked TIME] [of PROJECT] [comes-of KEY]
+//	    [epoch N] [made-in EPOCH EPOCH] [embedded] [BOUND]...
 //	-- verdicts --
 //	allow KEY ACTION [clause]...
 //	deny REASON: KEY ACTION [clause]...
 //
 // SCOPE... may be "nothing", "everything" or "everything except SCOPE...". A key is of the first project unless it says
-// otherwise. A CEILING is, for secret keys and so for public ones:
+// otherwise. A client or token says which key it comes of; a token was made in an epoch of its client and one of their key,
+// 0 and 0 if not said. A CEILING is, for secret keys and so for public ones:
 //
 //	secret-scopes SCOPE...    secret-lasts DURATION    secret-needs networks signature
 //
@@ -41,7 +43,7 @@ import (
 //	                      a TARGET is ENVIRONMENT, ENVIRONMENT:EVENT or :EVENT
 //	on DATASET...         the same of datasets, each as NAME:RIGHT,... or NAME:RIGHT,...:CLASS
 //	singly                they are judged one by one
-//	via PLACE             header (if not said), query, nowhere   at TIME            noon of 1 June 2026 if not said; never
+//	via PLACE             header (if not said), query, body, nowhere   at TIME            noon of 1 June 2026 if not said; never
 //	from ADDRESS          192.0.2.1 if not said; or "nowhere"    cleartext, browser  how it came
 //	origin TEXT           the header Origin                    referer TEXT         the header Referer
 //	signed HOW            claimed, right, wrong, other         secret-until TIME    when the secret shown ends
@@ -120,6 +122,7 @@ func (th *theme) project(_ string, words []word) error {
 		}
 		p.Environments = append(p.Environments, access.Environment{Name: name, Mode: m})
 	}
+	p.Policy.EmbeddedTokens = slices.Contains(clauses["allows"], "embedded")
 	p.Policy.SecretInURL, p.Policy.SecretInBrowser = slices.Contains(clauses["allows"], "in_url"), slices.Contains(clauses["allows"], "in_browser")
 	for kind, c := range map[string]*access.Ceiling{"public": &p.Policy.Public, "secret": &p.Policy.Secret} {
 		if c.Scopes, err = scopes(clauses[kind+"-scopes"]); err != nil {
@@ -141,7 +144,7 @@ func (th *theme) project(_ string, words []word) error {
 }
 
 func (th *theme) key(_ string, words []word) error {
-	head, clauses, err := cut(words, append(boundWords(""), "holds", "state", "minted", "revoked", "of")...)
+	head, clauses, err := cut(words, append(boundWords(""), "holds", "state", "minted", "revoked", "of", "comes-of", "epoch", "made-in", "embedded")...)
 	if err != nil || len(head) != 4 || head[1] != "is" {
 		return fmt.Errorf("want: NAME is KIND MODE, and clauses: %v", err)
 	}
@@ -170,10 +173,37 @@ func (th *theme) key(_ string, words []word) error {
 	if of := clauses["of"]; of != nil {
 		k.Project = th.projects[of[0]]
 	}
+	if err := th.derive(k, clauses); err != nil {
+		return err
+	}
 	if k.Project == nil || th.keys[head[0]] != nil {
 		return errors.New("no such project, or a second key of the name")
 	}
 	th.keys[head[0]] = k
+	return nil
+}
+
+// derive puts a key under the one that it comes of.
+func (th *theme) derive(k *access.Key, clauses map[string][]string) error {
+	if under := clauses["comes-of"]; under != nil {
+		if k.Parent = th.keys[under[0]]; k.Parent == nil {
+			return fmt.Errorf("no key is called %q", under[0])
+		}
+	}
+	k.Embedded = clauses["embedded"] != nil
+	epochs := append(slices.Clone(clauses["epoch"]), clauses["made-in"]...)
+	into := []*int64{&k.Epoch}
+	if clauses["epoch"] == nil {
+		into = nil
+	}
+	into = append(into, &k.ClientEpoch, &k.KeyEpoch)
+	for i, text := range epochs {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return err
+		}
+		*into[i] = n
+	}
 	return nil
 }
 
@@ -286,7 +316,7 @@ func cut(words []word, keywords ...string) (head []string, clauses map[string][]
 		}
 	}
 	for name, clause := range clauses {
-		if len(clause) == 0 && !slices.Contains([]string{"each", "singly", "browser", "cleartext", "signs", "given-signs", "renewal"}, name) {
+		if len(clause) == 0 && !slices.Contains([]string{"each", "singly", "browser", "cleartext", "signs", "given-signs", "renewal", "embedded"}, name) {
 			return nil, nil, fmt.Errorf("%q of what?", name)
 		}
 	}

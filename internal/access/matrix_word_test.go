@@ -163,7 +163,7 @@ func circumstances(clauses map[string][]string) (access.Circumstances, error) {
 	c := access.Circumstances{Via: access.InHeader, Cleartext: clauses["cleartext"] != nil, Browser: clauses["browser"] != nil}
 	var err error
 	if via := clauses["via"]; via != nil {
-		if c.Via, err = wordOf(via[0], map[string]access.Via{"header": access.InHeader, "query": access.InQuery, "nowhere": 0}); err != nil {
+		if c.Via, err = wordOf(via[0], map[string]access.Via{"header": access.InHeader, "query": access.InQuery, "body": access.InBody, "nowhere": 0}); err != nil {
 			return c, err
 		}
 	}
@@ -246,7 +246,7 @@ func grant(clauses map[string][]string) (*access.Grant, error) {
 
 func kindAndMode(kind, mode string) (access.Kind, access.Mode, error) {
 	kinds := map[string]access.Kind{
-		"public": access.Public, "secret": access.Secret, "operator": access.Operator, "none": 0, "other": 99,
+		"public": access.Public, "secret": access.Secret, "operator": access.Operator, "client": access.Client, "token": access.Token, "none": 0, "other": 99,
 	}
 	modes := map[string]access.Mode{"live": access.Live, "test": access.Test, "none": 0}
 	k, ok := kinds[kind]

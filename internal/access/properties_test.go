@@ -17,6 +17,9 @@ func TestExplainScreenAndDecideAgree(t *testing.T) {
 	met := tally{}
 	rapid.Check(t, func(t *rapid.T) {
 		p := drawPair(t)
+		if sometimes(t, "chain") {
+			p = drawChain(t)
+		}
 		if fault := disagreement(p.key, p.attempt); fault != "" {
 			t.Fatal(fault)
 		}

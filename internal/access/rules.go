@@ -69,7 +69,16 @@ func notTooOld(k *Key, a *Attempt) Reason {
 	minted := k.MintedAt
 	if !a.SecretMinted.IsZero() {
 		minted = a.SecretMinted
+	} else if k.Kind == Token {
+		return Allowed // it has no secret but its client's, who is asked as well
 	}
+	return k.youngEnough(minted, a)
+}
+
+// presentNotTooOld is notTooOld of a key whose secret was not shown.
+func presentNotTooOld(k *Key, a *Attempt) Reason { return k.youngEnough(k.MintedAt, a) }
+
+func (k *Key) youngEnough(minted time.Time, a *Attempt) Reason {
 	if most := k.Project.ceiling(k.Kind).MaxLifetime; most > 0 && past(a.At, minted.Add(most)) {
 		return SecretTooOld
 	}
@@ -77,8 +86,16 @@ func notTooOld(k *Key, a *Attempt) Reason {
 }
 
 func kindKnown(k *Key, _ *Attempt) Reason {
-	if k.Kind != Public && k.Kind != Secret && k.Kind != Operator {
+	if !k.rightly() {
 		return KeyKindUnknown
+	}
+	return Allowed
+}
+
+// A token is as good as its client and their key were when it was made, and dies when either is narrowed.
+func tokenUpToDate(k *Key, _ *Attempt) Reason {
+	if k.Kind == Token && k.rightly() && (k.ClientEpoch != k.Parent.Epoch || k.KeyEpoch != k.Parent.Parent.Epoch) {
+		return TokenOutdated
 	}
 	return Allowed
 }
@@ -91,14 +108,23 @@ func notQuarantined(k *Key, _ *Attempt) Reason {
 }
 
 func secretNotInURL(k *Key, a *Attempt) Reason {
-	if k.Kind != Public && a.Via != InHeader && !(k.Project.Policy.SecretInURL && a.Via == InQuery) {
+	if k.Kind != Public && a.Via != InHeader && a.Via != InBody && !(!k.derived() && k.Project.Policy.SecretInURL && a.Via == InQuery) {
 		return SecretInURL
 	}
 	return Allowed
 }
 
+func clientInBody(k *Key, a *Attempt) Reason {
+	if a.Via == InBody && k.Kind != Client {
+		return CredentialInBody
+	}
+	return Allowed
+}
+
 func secretNotInBrowser(k *Key, a *Attempt) Reason {
-	if k.Kind != Public && a.Browser && !k.Project.Policy.SecretInBrowser {
+	policy := &k.Project.Policy
+	embedded := k.Kind == Token && k.Embedded && policy.EmbeddedTokens
+	if k.Kind != Public && a.Browser && !policy.SecretInBrowser && !embedded {
 		return SecretInBrowser
 	}
 	return Allowed
@@ -118,8 +144,9 @@ func networkAllowed(k *Key, a *Attempt) Reason {
 // is reached.
 func sender(a *Attempt) netip.Addr { return a.Address.Unmap().WithZone("") }
 
+// What comes of another key is within the networks that the other one has.
 func networksPresent(k *Key, _ *Attempt) Reason {
-	if k.Project.ceiling(k.Kind).RequireNetworks && (len(k.Networks) == 0 || k.Observe.Has(ByNetwork)) {
+	if k.Parent == nil && k.Project.ceiling(k.Kind).RequireNetworks && (len(k.Networks) == 0 || k.Observe.Has(ByNetwork)) {
 		return NetworksRequired
 	}
 	return Allowed
@@ -135,6 +162,14 @@ func domainAllowed(k *Key, a *Attempt) Reason {
 		}
 	}
 	return DomainNotAllowed
+}
+
+// A client's secret can be exchanged, and do nothing else.
+func forItsKind(k *Key, a *Attempt) Reason {
+	if row := a.Action.row(); (k.Kind == Client) != row.client && a.Action.Declared() || k.Kind == Token && row.stored {
+		return WrongCredential
+	}
+	return Allowed
 }
 
 func holdsScope(k *Key, a *Attempt) Reason {
@@ -204,7 +239,7 @@ func grantsWithin(k *Key, a *Attempt) Reason {
 	if a.Grants == nil {
 		return Allowed
 	}
-	if a.Grants.Kind != Public && a.Grants.Kind != Secret {
+	if a.Grants.Kind != Public && a.Grants.Kind != Secret && a.Grants.Kind != Client {
 		return GrantTooWide
 	}
 	if k.Kind == Operator {
@@ -231,15 +266,15 @@ func grantsUnderCeiling(k *Key, a *Attempt) Reason {
 }
 
 // OverCeiling names the first way in which a grant goes beyond what the project allows its keys, and is empty when it
-// goes nowhere beyond.
+// goes nowhere beyond. What a client's key must have, the client need not have as well.
 func (p *Project) OverCeiling(g *Grant, at time.Time) string {
 	c := p.ceiling(g.Kind)
 	switch {
 	case c.Scopes != 0 && !c.Scopes.Has(g.Scopes):
 		return "scopes"
-	case c.RequireNetworks && (len(g.Networks) == 0 || g.Observe.Has(ByNetwork)):
+	case c.RequireNetworks && g.Kind != Client && (len(g.Networks) == 0 || g.Observe.Has(ByNetwork)):
 		return "networks"
-	case c.RequireSignature && (!g.Signature || g.Observe.Has(BySignature)):
+	case c.RequireSignature && g.Kind != Client && (!g.Signature || g.Observe.Has(BySignature)):
 		return "signature"
 	case c.MaxLifetime > 0 && !g.Renewal && (g.ExpiresAt.IsZero() || g.ExpiresAt.After(at.Add(c.MaxLifetime)) || g.Observe.Has(ByTime)):
 		return "expires_at"

@@ -130,10 +130,25 @@ func inside(name, outer string) bool {
 // wideView compares views. Observing does not matter to it: a view that narrows nothing would be none.
 func wideView(b, outer *Bounds) bool { return b.View == nil || !b.View.within(outer.View) }
 
+// Sees is what the key reads, all that it comes of being asked: nil is everything. The variables of a parent's view have
+// their values in a token's own, which is whole; a token without one has no values.
+func (k *Key) Sees() *View {
+	v := k.View
+	for up := k.Parent; up != nil; up = up.Parent {
+		if v == nil || up.View == nil || len(up.View.Unbound) == 0 || k.Kind != Token {
+			v = v.And(up.View)
+		}
+	}
+	return v
+}
+
 // viewBound refuses to read for a key whose view has variables without a value: it is for whoever hands on a token of the
 // key to give them.
 func viewBound(k *Key, a *Attempt) Reason {
-	if k.View != nil && len(k.View.Unbound) > 0 && a.Action.Reads() {
+	if !a.Action.Reads() {
+		return Allowed
+	}
+	if v := k.Sees(); v != nil && len(v.Unbound) > 0 {
 		return ViewUnbound
 	}
 	return Allowed

@@ -71,7 +71,7 @@ func benchTrack(b *testing.B, bounds access.Bounds) {
 		b.Fatal(err)
 	}
 	a, err := api.New(api.Config{
-		Gate:   gate.New(world.Keys, counter, silent{}, time.Now, rand.Text),
+		Gate:   gate.New(world.Keys, nil, counter, silent{}, time.Now, rand.Text),
 		Events: event.New(event.Config{Journal: instant{}, Live: new(event.Live), Random: rand.Reader}), Registry: prometheus.NewRegistry(),
 		Now: time.Now, NewID: rand.Text, Log: slog.New(slog.DiscardHandler), Stopping: context.Background(),
 	})

@@ -137,7 +137,7 @@ func TestNarrowedWhileWaiting(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := w.variant(t, func(cfg *api.Config) {
-		cfg.Keys, cfg.Gate = ring, gate.New(ring, w.limits, w.ledger, w.clock.Now, newDecision)
+		cfg.Keys, cfg.Gate = ring, gate.New(ring, nil, w.limits, w.ledger, w.clock.Now, newDecision)
 	}, nil)
 	answers := make(chan string, 2)
 	send := func(method, path, body, key string) {

@@ -291,7 +291,7 @@ func TestLimitsWithoutTheirStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := w.variant(t, func(cfg *api.Config) {
-		cfg.Gate, cfg.Counts = gate.New(w.ring, counter, w.ledger, w.clock.Now, newDecision), counter
+		cfg.Gate, cfg.Counts = gate.New(w.ring, nil, counter, w.ledger, w.clock.Now, newDecision), counter
 	}, nil)
 	counts.gone.Store(true)
 	lenient := p.limited(access.Limits{Daily: access.Quota{Most: 1000, OnFailure: access.FailAllow}})

@@ -139,7 +139,7 @@ func TestChangedRequestsAreRefused(t *testing.T) {
 	key := p.demanding(everything(access.Bounds{}))
 	other := p.demanding(everything(access.Bounds{}))
 	records := &gatetest.Ledger{}
-	s := w.variant(t, func(cfg *api.Config) { cfg.Gate = gate.New(w.ring, w.limits, records, w.clock.Now, newDecision) }, nil)
+	s := w.variant(t, func(cfg *api.Config) { cfg.Gate = gate.New(w.ring, nil, w.limits, records, w.clock.Now, newDecision) }, nil)
 	const path = "/track?sync=false"
 	for name, c := range map[string]struct {
 		change func(q *http.Request)
@@ -202,7 +202,7 @@ func TestDiagnosisOfASignature(t *testing.T) {
 	w := open(t)
 	key := w.project(t).demanding(everything(access.Bounds{}))
 	records := &gatetest.Ledger{}
-	s := w.variant(t, func(cfg *api.Config) { cfg.Gate = gate.New(w.ring, w.limits, records, w.clock.Now, newDecision) }, nil)
+	s := w.variant(t, func(cfg *api.Config) { cfg.Gate = gate.New(w.ring, nil, w.limits, records, w.clock.Now, newDecision) }, nil)
 	q := s.request(t, "GET", "/v1/keys?limit=5", "", key.text)
 	host := q.URL.Host
 	q.Host = host + ":443" // the client signs another form of the host than it sends

@@ -127,7 +127,7 @@ func (w *world) openControl(ctx context.Context, adjust ...func(*keyring.Config)
 	if w.limits, err = openLimits(ctx, w.store.Counters(), w.clock.Now, w.log); err != nil {
 		return err
 	}
-	w.gate = gate.New(w.ring, w.limits, w.ledger, w.clock.Now, newDecision)
+	w.gate = gate.New(w.ring, nil, w.limits, w.ledger, w.clock.Now, newDecision)
 	return nil
 }
 

@@ -314,7 +314,7 @@ func TestLedgerComesFirst(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := gatetest.New(t)
 				ledger := &slowLedger{entered: make(chan string), release: make(chan struct{})}
-				door := gate.New(w.Keys, w.Limits, ledger, w.Clock.Now, func() string { return "id" })
+				door := gate.New(w.Keys, nil, w.Limits, ledger, w.Clock.Now, func() string { return "id" })
 				caller, err := door.Identify(t.Context(), w.Credential(w.Key(access.Secret, access.EventsWrite)), access.WriteEvents)
 				if err != nil {
 					t.Fatal(err)

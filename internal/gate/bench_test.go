@@ -28,7 +28,7 @@ func (boundless) Fail(netip.Addr, time.Time) time.Duration          { return 0 }
 // pass makes a function that takes one request through the gate.
 func pass(t testing.TB, key access.Key, list []access.Target) func() {
 	w := gatetest.New(t)
-	door := gate.New(w.Keys, boundless{}, deaf{}, w.Clock.Now, func() string { return "id" })
+	door := gate.New(w.Keys, nil, boundless{}, deaf{}, w.Clock.Now, func() string { return "id" })
 	credential := w.Credential(w.Mint(key))
 	ctx := t.Context()
 	return func() {
@@ -89,7 +89,7 @@ func BenchmarkIdentifyAdmit(b *testing.B) {
 	}
 	b.Run("unknown", func(b *testing.B) {
 		w := gatetest.New(b)
-		door := gate.New(w.Keys, boundless{}, deaf{}, w.Clock.Now, func() string { return "id" })
+		door := gate.New(w.Keys, nil, boundless{}, deaf{}, w.Clock.Now, func() string { return "id" })
 		credential := w.Credential(gatetest.Text(access.Public, access.Live, 9))
 		b.ReportAllocs()
 		for b.Loop() {

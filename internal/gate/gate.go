@@ -13,6 +13,8 @@
 //
 // Problems: every one of the statuses 401, 402, 403 and 429 of the catalogue, not_found, environment_not_found,
 // over_ceiling, invalid_field, limits_unavailable.
+//
+// An access token is a credential too: Tokens reads it, and what it may do is what it, its client and their key all may.
 package gate
 
 import (
@@ -116,28 +118,31 @@ type Ledger interface {
 // Gate is the door. Make one with New.
 type Gate struct {
 	keys   Keys
+	tokens Tokens // nil: there are none
 	limits Limits
 	ledger Ledger
 	now    func() time.Time
 	newID  func() string
 }
 
-// New makes the gate. now is the clock; newID names the entries of the ledger.
-func New(keys Keys, limits Limits, ledger Ledger, now func() time.Time, newID func() string) *Gate {
-	return &Gate{keys: keys, limits: limits, ledger: ledger, now: now, newID: newID}
+// New makes the gate. tokens may be nil: then there are no access tokens. now is the clock; newID names the entries of the
+// ledger.
+func New(keys Keys, tokens Tokens, limits Limits, ledger Ledger, now func() time.Time, newID func() string) *Gate {
+	return &Gate{keys: keys, tokens: tokens, limits: limits, ledger: ledger, now: now, newID: newID}
 }
 
 // Caller is a credential that has been identified and screened. The zero Caller is nobody.
 type Caller struct {
 	entry      Entry
-	generation int // of the secret that was shown
+	generation int // of the secret that was shown, or that a token was made with
 	lookup     access.Lookup
+	token      *Token // nil: it has shown no token
 	credential Credential
 	action     access.Action
 	diagnosis  string
 }
 
-// KeyID is the public name of the caller's key.
+// KeyID is the public name of the caller's key; of a token, that of its client.
 func (c Caller) KeyID() string { return c.entry.Key.ID }
 
 // Project is the id of the caller's project. It is for looking up what an attempt is about; what may be touched is the
@@ -178,6 +183,7 @@ const (
 	badForm      = "malformed"
 	badChecksum  = "mistyped"
 	unknownKey   = "unknown_key"
+	unknownToken = "unknown_token"
 )
 
 // Identify finds who holds the credential and refuses what can be refused before the body is read. An unknown key
@@ -225,6 +231,8 @@ func (g *Gate) find(caller *Caller) (reason string) {
 	switch {
 	case errors.Is(err, access.ErrKeyChecksum):
 		return badChecksum
+	case err != nil && g.tokens != nil && looksLikeToken(caller.credential.Key.Reveal()):
+		return g.findToken(caller)
 	case err != nil:
 		return badForm
 	}
@@ -256,6 +264,8 @@ func (g *Gate) notFound(caller *Caller, reason string) error {
 		return g.stranger(caller.credential, caller.action, "", reason, malformed(access.ErrKeyForm))
 	case badChecksum:
 		return g.stranger(caller.credential, caller.action, "", reason, malformed(access.ErrKeyChecksum))
+	case unknownToken:
+		return g.stranger(caller.credential, caller.action, caller.claims(), reason, tokenNotAccepted())
 	}
 	return g.stranger(caller.credential, caller.action, caller.lookup.ID(), reason, notAccepted())
 }
@@ -270,11 +280,15 @@ func (g *Gate) carriedBadly(caller *Caller, unknown string, attempt *access.Atte
 		return g.deny(caller, attempt, d, access.ExplainScreen)
 	}
 	access.ExplainScreen(&access.Key{Kind: access.Secret, Project: &access.Project{}}, attempt)
-	claimed := ""
-	if caller.lookup != (access.Lookup{}) {
-		claimed = caller.lookup.ID()
+	return g.refuse(caller.credential, caller.action, caller.claims(), d.Reason.String(), Problem(d.Reason, nil, attempt, nil))
+}
+
+// claims is the name of the key that the credential says it is; empty when it says nothing that can be read.
+func (c *Caller) claims() string {
+	if c.lookup == (access.Lookup{}) {
+		return ""
 	}
-	return g.refuse(caller.credential, caller.action, claimed, d.Reason.String(), Problem(d.Reason, nil, attempt, nil))
+	return c.lookup.ID()
 }
 
 // expose notes that a secret was seen where it should not be, whatever becomes of the request. What is public cannot be
@@ -282,7 +296,7 @@ func (g *Gate) carriedBadly(caller *Caller, unknown string, attempt *access.Atte
 // hold is its own affair.
 func (g *Gate) expose(ctx context.Context, caller *Caller) {
 	key, c, now := caller.entry.Key, &caller.credential, g.now()
-	if key.Kind != access.Secret || !c.SecretUntil.IsZero() && !now.Before(c.SecretUntil) {
+	if key.Kind != access.Secret && key.Kind != access.Client || !c.SecretUntil.IsZero() && !now.Before(c.SecretUntil) {
 		return
 	}
 	for _, seen := range [...]struct {
@@ -307,7 +321,7 @@ func (g *Gate) Admit(ctx context.Context, caller Caller, attempt access.Attempt,
 		panic("gate: Admit without a caller from Identify")
 	}
 	if !g.again(&caller) {
-		return Permit{}, g.refuse(caller.credential, caller.action, caller.lookup.ID(), unknownKey, notAccepted())
+		return Permit{}, g.gone(&caller)
 	}
 	key := caller.entry.Key
 	attempt.Action, attempt.Circumstances, attempt.At = caller.action, caller.credential.Circumstances, g.now()
@@ -317,7 +331,7 @@ func (g *Gate) Admit(ctx context.Context, caller Caller, attempt access.Attempt,
 	}
 	charge := Charge{
 		RequestID: caller.credential.RequestID, At: attempt.At, Requests: cost.Requests, Credits: cost.Credits,
-		Key: Account{key.ID, key.Limits}, Project: Account{key.Project.ID, key.Project.Policy.Limits},
+		Key: accountOf(key), Project: Account{key.Project.ID, key.Project.Policy.Limits},
 	}
 	var charged Charged
 	if key.Kind != access.Operator {
@@ -336,8 +350,25 @@ type Cost struct {
 	Credits  int64
 }
 
+// accountOf is whose limits a key is charged to: those of the key that it comes of, so that deriving is no way around them.
+func accountOf(key *access.Key) Account {
+	root := key.Root()
+	return Account{root.ID, root.Limits}
+}
+
+// gone is the answer to a caller who is no longer there.
+func (g *Gate) gone(caller *Caller) error {
+	if caller.token != nil {
+		return g.refuse(caller.credential, caller.action, caller.lookup.ID(), unknownToken, tokenNotAccepted())
+	}
+	return g.refuse(caller.credential, caller.action, caller.lookup.ID(), unknownKey, notAccepted())
+}
+
 // again looks a caller up once more.
 func (g *Gate) again(caller *Caller) bool {
+	if caller.token != nil {
+		return g.findToken(caller) == ""
+	}
 	entry, found := g.keys.Lookup(caller.lookup)
 	if !found {
 		return false
@@ -381,7 +412,7 @@ func (g *Gate) Watch(p Permit, attempt access.Attempt) error {
 	p.must()
 	caller := p.caller
 	if !g.again(&caller) {
-		return g.refuse(caller.credential, caller.action, caller.lookup.ID(), unknownKey, notAccepted())
+		return g.gone(&caller)
 	}
 	attempt.Action, attempt.Circumstances, attempt.At = caller.action, caller.credential.Circumstances, g.now()
 	attempt.Targets = p.named(attempt.Targets)
@@ -424,7 +455,7 @@ func (g *Gate) stranger(c Credential, action access.Action, keyID, reason string
 func (g *Gate) tooMany(c Credential, err error) error {
 	p := problem.From(err)
 	switch p.Code {
-	case problem.MissingCredential, problem.MalformedKey, problem.KeyNotAccepted:
+	case problem.MissingCredential, problem.MalformedKey, problem.KeyNotAccepted, problem.TokenNotAccepted:
 	default:
 		return err
 	}

@@ -313,7 +313,7 @@ func TestNotFoundIsNotFound(t *testing.T) {
 	t.Parallel()
 	w := gatetest.New(t)
 	text := w.Key(access.Secret, access.EventsWrite)
-	door := gate.New(unsure{w.Keys}, w.Limits, w.Ledger, w.Clock.Now, func() string { return "id" })
+	door := gate.New(unsure{w.Keys}, nil, w.Limits, w.Ledger, w.Clock.Now, func() string { return "id" })
 	for _, c := range []gate.Credential{w.Credential(text), inURL(w.Credential(text))} {
 		if _, err := door.Identify(t.Context(), c, access.WriteEvents); problem.Of(err) != problem.KeyNotAccepted {
 			t.Errorf("%v", err)

@@ -37,6 +37,19 @@ func (p Permit) View() *access.View { p.must(); return p.data.View }
 // Key is the key that was admitted. It holds nothing secret and must not be changed.
 func (p Permit) Key() *access.Key { p.must(); return p.caller.entry.Key }
 
+// Token is a token of the client that was admitted, with all that it may have: the scopes of the client and no bounds of its
+// own. Whoever makes tokens names and narrows it, and says when it expires. It panics for what is no client.
+func (p Permit) Token() Token {
+	p.must()
+	key := p.caller.entry.Key
+	if key.Kind != access.Client {
+		panic("gate: a token of what is no client")
+	}
+	return Token{
+		Client: p.caller.lookup, Generation: p.caller.generation, ClientEpoch: key.Epoch, KeyEpoch: key.Parent.Epoch, Scopes: key.Effective(),
+	}
+}
+
 // At is the time of the decision.
 func (p Permit) At() time.Time { p.must(); return p.at }
 
@@ -96,7 +109,11 @@ func (p Permit) Stands(now Entry) bool {
 	p.must()
 	secret, known := now.secret(p.caller.generation)
 	p.caller.shown(&secret)
-	return known && access.Decide(now.Key, &access.Attempt{Action: p.caller.action, At: p.at, Circumstances: p.caller.credential.Circumstances}).Allowed()
+	key := now.Key
+	if p.caller.token != nil {
+		key = p.caller.token.key(now.Key)
+	}
+	return known && access.Decide(key, &access.Attempt{Action: p.caller.action, At: p.at, Circumstances: p.caller.credential.Circumstances}).Allowed()
 }
 
 // Granting is what would be decided of the same request if it handed on g: nil for a yes, else what the sender is told. It

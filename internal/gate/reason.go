@@ -12,11 +12,15 @@ import (
 func Problem(reason access.Reason, key *access.Key, attempt *access.Attempt, target *access.Target) *problem.Error {
 	switch reason {
 	case access.SecretInURL:
-		return problem.New(problem.SecretKeyInURL, "A secret key was sent in the query string. Send it in a header, and replace the key: "+
-			"addresses are written to logs.")
+		return problem.New(problem.SecretKeyInURL, "%s was sent in the query string. Send it in a header, and replace %s: addresses are written to logs.",
+			secretOf(key), replaced(key))
 	case access.ScopeMissing:
 		scope := attempt.Action.Scope().String()
-		p := problem.New(problem.MissingScope, "This needs the scope %s, which the key does not hold.", scope)
+		holder := "the key does not hold"
+		if kindOf(key) == access.Token {
+			holder = "the token, its client or their key does not hold"
+		}
+		p := problem.New(problem.MissingScope, "This needs the scope %s, which %s.", scope, holder)
 		p.Scope = scope
 		return p
 	case access.EnvironmentUnknown:
@@ -41,17 +45,57 @@ func Problem(reason access.Reason, key *access.Key, attempt *access.Attempt, tar
 	case access.ViewUnbound:
 		return viewUnbound(key)
 	default:
-		return carriage(reason, attempt)
+		return carriage(reason, key, attempt)
 	}
 }
 
 // viewUnbound names what has no value: names are letters, digits and _, and as many as a view has.
 func viewUnbound(key *access.Key) *problem.Error {
 	var names []string
-	if key.View != nil {
-		names = key.View.Unbound
+	if v := key.Sees(); v != nil {
+		names = v.Unbound
 	}
 	return problem.New(problem.ViewUnbound, "What the key may see depends on a variable: a token of the key must give a value for %s.", strings.Join(names, ", "))
+}
+
+func kindOf(key *access.Key) access.Kind {
+	if key == nil {
+		return access.Secret
+	}
+	return key.Kind
+}
+
+// secretOf is what a caller has shown, in words.
+func secretOf(key *access.Key) string {
+	switch kindOf(key) {
+	case access.Client:
+		return "The secret of a client"
+	case access.Token:
+		return "An access token"
+	default:
+		return "A secret key"
+	}
+}
+
+// replaced is what is to be replaced when that was seen.
+func replaced(key *access.Key) string {
+	if kindOf(key) == access.Secret {
+		return "the key"
+	}
+	return "it"
+}
+
+func wrongCredential(reason access.Reason, key *access.Key) *problem.Error {
+	detail := "Only the secret of a client can be used here."
+	switch {
+	case reason == access.CredentialInBody:
+		detail = "Only the secret of a client may stand in a body: send a key, or a token, in a header."
+	case kindOf(key) == access.Client:
+		detail = "The secret of a client can only be exchanged for access tokens: use one of those here."
+	case kindOf(key) == access.Token:
+		detail = "An access token cannot be used here."
+	}
+	return problem.New(problem.WrongCredential, "%s", detail)
 }
 
 func overCeiling(key *access.Key, attempt *access.Attempt) *problem.Error {
@@ -76,14 +120,16 @@ func datasetNotAllowed(t access.Target) *problem.Error {
 }
 
 // carriage is what is told of a request that came in the wrong way.
-func carriage(reason access.Reason, attempt *access.Attempt) *problem.Error {
+func carriage(reason access.Reason, key *access.Key, attempt *access.Attempt) *problem.Error {
 	switch reason {
+	case access.WrongCredential, access.CredentialInBody:
+		return wrongCredential(reason, key)
 	case access.SentInCleartext:
 		return problem.New(problem.CleartextCredential, "The request with its credential came over plain HTTP. Use https, and replace the key.")
 	case access.KeyQuarantined:
 		return problem.New(problem.KeyQuarantined, "The key is in quarantine: it may do nothing until an admin restores it.")
 	case access.SecretInBrowser:
-		return problem.New(problem.SecretKeyInBrowser, "A secret key was used from a browser, where everybody can read it. Use a public key there, and replace this one.")
+		return problem.New(problem.SecretKeyInBrowser, "%s was used from a browser, where everybody can read it. Use a public key there, and replace this one.", secretOf(key))
 	case access.NetworkNotAllowed:
 		if !attempt.Address.IsValid() {
 			return problem.New(problem.NetworkNotAllowed, "The key may not be used from an address that nobody knows: a proxy did not tell it, or in a way that cannot be read.")
@@ -101,14 +147,23 @@ func carriage(reason access.Reason, attempt *access.Attempt) *problem.Error {
 		return problem.New(problem.SignatureRequired, "The request is not signed, and the key takes signed requests only.")
 	case access.SignatureInvalid:
 		return problem.New(problem.SignatureInvalid, "The signature is not right for this request: it does not fit, is too old, or was used before.")
+	case access.TokenOutdated:
+		return tokenNotAccepted()
 	default:
+		if kindOf(key) == access.Token {
+			return tokenNotAccepted()
+		}
 		return notAccepted()
 	}
 }
 
 func grantTooWide(key *access.Key, attempt *access.Attempt) *problem.Error {
 	if attempt.Grants != nil {
-		if field := attempt.Grants.Exceeds(&key.Bounds); field != "" && key.Scopes.Has(attempt.Grants.Scopes) {
+		field := ""
+		for k := key; k != nil && field == ""; k = k.Parent {
+			field = attempt.Grants.Exceeds(&k.Bounds)
+		}
+		if field != "" && key.Effective().Has(attempt.Grants.Scopes) {
 			return problem.New(problem.GrantTooWide, "The key that asks cannot hand on more than it has itself: %s reaches further than its own.", field).
 				At(field, "reaches further than that of the key that asks")
 		}
@@ -119,6 +174,10 @@ func grantTooWide(key *access.Key, attempt *access.Attempt) *problem.Error {
 
 func notAccepted() *problem.Error {
 	return problem.New(problem.KeyNotAccepted, "The key has the right form, but it is not accepted: it is unknown, revoked or expired.")
+}
+
+func tokenNotAccepted() *problem.Error {
+	return problem.New(problem.TokenNotAccepted, "The access token is not accepted: it is unknown, expired or revoked, or its client or their key is no longer what it was.")
 }
 
 func environmentNotAllowed(key *access.Key, target *access.Target) *problem.Error {
@@ -139,10 +198,11 @@ func environmentNotAllowed(key *access.Key, target *access.Target) *problem.Erro
 }
 
 func scopesHeld(key *access.Key) string {
-	if key.Scopes == 0 {
+	held := key.Effective()
+	if held == 0 {
 		return "no scope"
 	}
-	return key.Scopes.String()
+	return held.String()
 }
 
 // of is a target, and the zero one where the request was refused as a whole.

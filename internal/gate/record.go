@@ -12,6 +12,7 @@ type Credential struct {
 	Key access.Text
 	access.Circumstances
 	Client    Client
+	Proof     string // the thumbprint of the key that signed a DPoP proof of the request (RFC 9449); empty: none did
 	RequestID string
 }
 

@@ -89,7 +89,7 @@ func BenchmarkIdentifyAndAdmit(b *testing.B) {
 		b.Run(fmt.Sprintf("keys=%d", n), func(b *testing.B) {
 			ring := open(b, newCrowd(n))
 			clock := newClock()
-			door := gate.New(ring, freely{}, silence{}, clock.now, func() string { return "id" })
+			door := gate.New(ring, nil, freely{}, silence{}, clock.now, func() string { return "id" })
 			ask := func(key access.Text) (gate.Permit, error) {
 				caller, err := door.Identify(b.Context(), gate.Credential{Key: key, Circumstances: from()}, access.WriteEvents)
 				if err != nil {
@@ -128,7 +128,7 @@ func BenchmarkCreate(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			door := gate.New(ring, freely{}, silence{}, newClock().now, func() string { return "id" })
+			door := gate.New(ring, nil, freely{}, silence{}, newClock().now, func() string { return "id" })
 			caller, err := door.Identify(b.Context(), gate.Credential{Key: text, Circumstances: from()}, access.WriteKeys)
 			if err != nil {
 				b.Fatal(err)

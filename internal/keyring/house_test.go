@@ -295,7 +295,7 @@ func (h *house) open() {
 		h.t.Fatal(err)
 	}
 	h.ring = ring
-	h.gate = gate.New(ring, freely{}, silence{}, h.clock.now, ids("d"))
+	h.gate = gate.New(ring, nil, freely{}, silence{}, h.clock.now, ids("d"))
 	h.one, h.two = h.operator("prj_1"), h.operator("prj_2")
 }
 

@@ -483,8 +483,8 @@ func TestTheOperatorIsNowhere(t *testing.T) {
 	}
 	var id string
 	for _, action := range access.Actions() {
-		if action == access.Anyone {
-			continue
+		if action == access.Anyone || action == access.ExchangeTokens || action == access.IntrospectTokens || action == access.RevokeTokens {
+			continue // no key does that
 		}
 		permit, err := h.ask(text, action, access.Attempt{Grants: &access.Grant{Kind: access.Secret, Mode: access.Test, Scopes: access.AllScopes}})
 		if err != nil {

@@ -68,7 +68,7 @@ func TestRotationKeepsTheBudget(t *testing.T) {
 	n.Limits.Daily = access.Quota{Most: 5}
 	rec, text := h.create(h.one, n)
 	book := &charges{}
-	h.gate = gate.New(h.ring, book, silence{}, h.clock.now, ids("d"))
+	h.gate = gate.New(h.ring, nil, book, silence{}, h.clock.now, ids("d"))
 	secrets := []access.Text{text}
 	for range 3 {
 		_, next := h.rotate(rec.ID, time.Hour)

@@ -69,6 +69,8 @@ const (
 	RateLimited           Code = "rate_limited"
 	TooManyFailures       Code = "too_many_failures"
 	LimitsUnavailable     Code = "limits_unavailable"
+	TokenNotAccepted      Code = "token_not_accepted"
+	WrongCredential       Code = "wrong_credential"
 )
 
 // Row is the catalogue row of c. A code that has none is answered as an internal fault.
@@ -118,6 +120,9 @@ var catalogue = [...]Row{
 	{KeyNotAccepted, 401, "The API key is not accepted",
 		"The key is well formed, but it is unknown, revoked or expired. Which of these is shown to the project's admins and not to the sender. " +
 			"Create a new key or ask the key's steward."},
+	{TokenNotAccepted, 401, "The access token is not accepted",
+		"The token is unknown or expired, or it was revoked, or its client or their key was revoked or narrowed since it was made (RFC 6750, " +
+			"invalid_token). Exchange the client's secret for a new one."},
 	{SecretKeyInURL, 401, "A secret key must not be sent in a URL",
 		"Addresses are written to logs, histories and referrers, so a secret key is refused in a query string. Send it in a header, and treat " +
 			"the key as exposed: create a new one and revoke this one."},
@@ -203,6 +208,9 @@ var catalogue = [...]Row{
 		"The key is restricted to domains, and the page that the Origin or Referer header names is in none of them."},
 	{ProjectCeiling, 403, "The project does not allow this to any key",
 		"The project has a ceiling that holds for every key when it is used, whatever the key itself holds. The detail names it."},
+	{WrongCredential, 403, "This kind of credential is not for this",
+		"A client's secret can be exchanged for access tokens and do nothing else: use a token. What is for clients takes their secret, and " +
+			"neither a key nor a token. A token cannot revoke itself as a key can, and only a client's secret may stand in a body."},
 	{PublicKeyNotEnough, 403, "A public key is not enough for this",
 		"Everybody can have the public key, so it cannot be used for this. Use a secret key."},
 	{EventNotAllowed, 403, "The key may not send this event",

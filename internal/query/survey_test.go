@@ -7,6 +7,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // Promise: a survey asks only about columns that are there, in the scope of the permit, and adds the types of a
@@ -41,7 +42,7 @@ func TestSurveysKeepToTheScope(t *testing.T) {
 			t.Errorf("without %v: %v\n%s", c.hidden, err, e.ran.SQL)
 		}
 	}
-	for _, scope := range []query.Scope{onlyFrance("event", "properties"), {Tables: []query.TableScope{}}} {
+	for _, scope := range []view.Scope{onlyFrance("event", "properties"), {Tables: []view.TableScope{}}} {
 		e := numbers(0)
 		if got, err := sighted(t, e, scope, nil).Survey(t.Context(), at); err != nil || e.ran.SQL != "" || len(got.Names)+len(got.Properties) > 0 {
 			t.Errorf("of too little: %v, ran %q", err, e.ran.SQL)
@@ -58,7 +59,7 @@ func TestSurveysKeepToTheScope(t *testing.T) {
 func TestEveryColumnIsDescribed(t *testing.T) {
 	t.Parallel()
 	tables, err := service(t, numbers(0)).Tables(permit(t))
-	if err != nil || len(tables) != len(query.Tables()) {
+	if err != nil || len(tables) != len(view.Tables()) {
 		t.Fatalf("%v, %v", tables, err)
 	}
 	for _, table := range tables {

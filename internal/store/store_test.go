@@ -94,7 +94,7 @@ func ringOver(t testing.TB, s *Store) (*keyring.Ring, *gate.Gate, gate.Permit) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	door := gate.New(ring, freely{}, silence{}, now, ids())
+	door := gate.New(ring, nil, freely{}, silence{}, now, ids())
 	operator, err := ring.Operator(p.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +135,7 @@ func TestNoSecretIsOnDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	recording := gate.New(ring, freely{}, book, now, ids())
+	recording := gate.New(ring, nil, freely{}, book, now, ids())
 	var secrets []string
 	var public access.Text
 	seen := func(made keyring.Secrets) {

@@ -4,8 +4,9 @@
 //	world := gatetest.New(t)
 //	key := world.Key(access.Public, access.EventsWrite)      // the text a client would send
 //	permit := world.Permit(access.Attempt{Action: access.WriteEvents})
+//	token := world.Token(world.Client(secretKey, access.Key{}), gate.Token{})
 //
-// It does not own how keys are minted or kept in earnest (keyring) nor the ledger (ledger): its keys are numbered, not
+// It does not own how keys are minted or kept in earnest (keyring), nor tokens, nor the ledger (ledger): its keys are numbered, not
 // random, and everything is in memory.
 package gatetest
 
@@ -27,6 +28,7 @@ type World struct {
 	Project *access.Project // prj_1 of org_1: production and staging are live, development is test
 	Gate    *gate.Gate
 	Keys    *Keys
+	Tokens  *Tokens
 	Limits  *Limits
 	Ledger  *Ledger
 	Clock   *Clock
@@ -36,8 +38,8 @@ type World struct {
 
 // New makes a world at noon of 1 June 2026 in which there are no keys.
 func New(t testing.TB) *World {
-	w := &World{Project: NewProject("org_1", "prj_1"), Keys: &Keys{}, Limits: &Limits{}, Ledger: &Ledger{}, Clock: &Clock{now: noon()}, t: t}
-	w.Gate = gate.New(w.Keys, w.Limits, w.Ledger, w.Clock.Now, w.Ledger.newID)
+	w := &World{Project: NewProject("org_1", "prj_1"), Keys: &Keys{}, Tokens: &Tokens{}, Limits: &Limits{}, Ledger: &Ledger{}, Clock: &Clock{now: noon()}, t: t}
+	w.Gate = gate.New(w.Keys, w.Tokens, w.Limits, w.Ledger, w.Clock.Now, w.Ledger.newID)
 	return w
 }
 
@@ -70,6 +72,30 @@ func (w *World) Mint(key access.Key) string {
 		key.Mode = access.Live
 	}
 	return w.Keys.add(key)
+}
+
+// Client keeps a client of any shape that comes of the key of a text, and gives its secret. What is left out is as of that key.
+func (w *World) Client(parent string, client access.Key) string {
+	e, _ := w.Keys.Lookup(Parse(parent).Lookup)
+	client.Kind, client.Parent, client.Project, client.Mode = access.Client, e.Key, e.Key.Project, e.Key.Mode
+	if client.Scopes == 0 {
+		client.Scopes = e.Key.Scopes
+	}
+	return w.Mint(client)
+}
+
+// Token makes a token of the client of a secret, as it is now, and gives its text. What is left out of t is as of the client;
+// left out, it expires in a quarter of an hour.
+func (w *World) Token(client string, t gate.Token) string {
+	e, _ := w.Keys.Lookup(Parse(client).Lookup)
+	t.Client, t.Generation, t.ClientEpoch, t.KeyEpoch = Parse(client).Lookup, e.Generation, e.Key.Epoch, e.Key.Parent.Epoch
+	if t.Scopes == 0 {
+		t.Scopes = e.Key.Scopes
+	}
+	if t.Bounds.ExpiresAt.IsZero() {
+		t.Bounds.ExpiresAt = w.Clock.Now().Add(15 * time.Minute)
+	}
+	return w.Tokens.add(t)
 }
 
 // Credential is what a client sends that shows text in a header.
@@ -168,6 +194,14 @@ func (k *Keys) Edit(text string, edit func(*gate.Entry)) {
 	e := k.entries[lookup]
 	edit(&e)
 	k.entries[lookup] = e
+	for at, child := range k.entries {
+		if child.Key.Parent != nil && child.Key.Parent.ID == lookup.ID() {
+			key := *child.Key
+			key.Parent = e.Key
+			child.Key = &key
+			k.entries[at] = child
+		}
+	}
 }
 
 // Remove forgets the key of a text.
@@ -204,6 +238,40 @@ func Parse(text string) access.Parsed {
 		panic(fmt.Sprintf("gatetest: %v", err))
 	}
 	return parsed
+}
+
+// Tokens is a gate.Tokens in memory.
+type Tokens struct {
+	mu     sync.Mutex
+	made   int
+	tokens map[string]gate.Token
+}
+
+// Open finds a token, as gate.Tokens says.
+func (k *Tokens) Open(text string, at time.Time) (gate.Token, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t, found := k.tokens[text]
+	return t, found && at.Before(t.Bounds.ExpiresAt)
+}
+
+// Revoke forgets a token.
+func (k *Tokens) Revoke(text string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.tokens, text)
+}
+
+func (k *Tokens) add(t gate.Token) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.made++
+	text := fmt.Sprintf("eyJ0.eyJqdGkiOiJ%d.c2ln", k.made)
+	if k.tokens == nil {
+		k.tokens = map[string]gate.Token{}
+	}
+	k.tokens[text] = t
+	return text
 }
 
 // Limits is a gate.Limits that lets everything through, but for what a test sets.

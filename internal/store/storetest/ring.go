@@ -52,7 +52,7 @@ func move(t *testing.T, s Stores, at time.Time) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.ring, h.gate = ring, gate.New(ring, freely{}, silence{}, now, id)
+	h.ring, h.gate = ring, gate.New(ring, nil, freely{}, silence{}, now, id)
 	operator, err := ring.Operator("prj_1")
 	if err != nil {
 		t.Fatal(err)
