@@ -71,6 +71,11 @@ const (
 	LimitsUnavailable     Code = "limits_unavailable"
 	TokenNotAccepted      Code = "token_not_accepted"
 	WrongCredential       Code = "wrong_credential"
+	InvalidClient         Code = "invalid_client"
+	InvalidGrant          Code = "invalid_grant"
+	InvalidScope          Code = "invalid_scope"
+	InvalidTarget         Code = "invalid_target"
+	InvalidDPoPProof      Code = "invalid_dpop_proof"
 )
 
 // Row is the catalogue row of c. A code that has none is answered as an internal fault.
@@ -179,6 +184,20 @@ var catalogue = [...]Row{
 	{StorageFull, 507, "The server's disk is full",
 		"The request was not stored, because the disk has no room. What was accepted before is kept. Retry later with the same event ids."},
 
+	{InvalidGrant, 400, "What was shown does not give a token",
+		"The client is who it says, but what it has does not give an access token any more: it, or its key, has expired (RFC 6749 section 5.2). Ask for a new client."},
+	{InvalidScope, 400, "The token would be wider than its client",
+		"An access token reaches no further than the client it is for and the client's key, in scopes and in what it is narrowed to (RFC 6749 section 5.2). The " +
+			"detail names what sticks out. Leave it out to get what there is."},
+	{InvalidTarget, 400, "There is no such resource here",
+		"The parameter resource (RFC 8707) names what the token is to be for, and this server is not that. The document at " +
+			"/.well-known/oauth-protected-resource names what it is."},
+	{InvalidClient, 401, "The client is not accepted",
+		"The client is unknown, revoked or expired, or what it proved itself with is wrong, too old or was used before (RFC 6749 section 5.2). Which of these is " +
+			"shown to the project's admins."},
+	{InvalidDPoPProof, 401, "The proof of possession is not right",
+		"The header DPoP (RFC 9449) must hold one JWT, made for this request with the key that the token is bound to, a moment ago, and used once. The detail says " +
+			"what is wrong."},
 	{DigestUnsupported, 400, "The body's digest uses an algorithm that is not taken",
 		"Content-Digest (RFC 9530) must be of sha-256 or sha-512. The header Want-Content-Digest lists what is taken."},
 	{DigestInvalid, 400, "The body's digest cannot be read",
