@@ -193,8 +193,8 @@ var catalogue = [...]Row{
 		"The parameter resource (RFC 8707) names what the token is to be for, and this server is not that. The document at " +
 			"/.well-known/oauth-protected-resource names what it is."},
 	{InvalidClient, 401, "The client is not accepted",
-		"The client is unknown, revoked or expired, or what it proved itself with is wrong, too old or was used before (RFC 6749 section 5.2). Which of these is " +
-			"shown to the project's admins."},
+		"The client is unknown, revoked or expired, or what it proved itself with is wrong, too old or was used before (RFC 6749 section 5.2). Of a signed " +
+			"assertion, the detail says what is wrong with it; of a secret, only the project's admins can see it."},
 	{InvalidDPoPProof, 401, "The proof of possession is not right",
 		"The header DPoP (RFC 9449) must hold one JWT, made for this request with the key that the token is bound to, a moment ago, and used once. The detail says " +
 			"what is wrong."},
