@@ -1,0 +1,114 @@
+package token
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/weir-analytics/weir/internal/access"
+)
+
+// header is that of an access token: these members and no others, so neither crit nor b64 nor a key that it brings along.
+type header struct {
+	Algorithm string `json:"alg"`
+	KeyID     string `json:"kid"`
+	Type      string `json:"typ"`
+}
+
+// maxAhead is how far in the future a token may have been issued: by another program whose clock is ahead.
+const maxAhead = time.Minute
+
+// Open finds out whether a text is a token that was issued here and is good at a time: genuine, not expired and not revoked.
+// It implements gate.Tokens but for the name of Token. Whether the client and its key still stand behind it is for the gate.
+//
+// The work is always in the same order, and the signature is checked before anything of the claims is read. Nothing tells
+// why a text is not accepted.
+func (i *Issuer) Open(text string, at time.Time) (t Token, found bool) {
+	t, _, err := i.read(text, at)
+	if err != nil {
+		return Token{}, false
+	}
+	return t, true
+}
+
+func (i *Issuer) read(text string, at time.Time) (Token, claims, error) {
+	c, err := readCompact(text, MaxLength)
+	if err != nil {
+		return Token{}, claims{}, err
+	}
+	var h header
+	if err := readJSON(c.header, &h); err != nil {
+		return Token{}, claims{}, err
+	}
+	if h.Algorithm != string(jose.EdDSA) || h.Type != tokenType {
+		return Token{}, claims{}, errors.New("it is not an access token")
+	}
+	key := i.keys.Load().verifying(h.KeyID, at)
+	if key == nil {
+		return Token{}, claims{}, errors.New("there is no such signing key")
+	}
+	payload, err := c.verify(jose.EdDSA, key.public)
+	if err != nil {
+		return Token{}, claims{}, err
+	}
+	said, t, err := readClaims(payload)
+	if err != nil {
+		return Token{}, claims{}, err
+	}
+	issued := time.Unix(said.Issued, 0)
+	switch {
+	case said.Issuer != i.cfg.URL || !slices.Contains(i.cfg.Resources, said.Audience):
+		return Token{}, claims{}, errors.New("it is from or for another server")
+	case !at.Before(t.Bounds.ExpiresAt):
+		return Token{}, claims{}, errors.New("it has expired")
+	case issued.After(at.Add(maxAhead)) || t.Bounds.ExpiresAt.Sub(issued) > MaxLifetime:
+		return Token{}, claims{}, errors.New("it was issued later than now, or for too long")
+	case i.denied.Load().has(t.ID, t.Client, said.Issued):
+		return Token{}, claims{}, errors.New("it is revoked")
+	}
+	return t, said, nil
+}
+
+// Introspection is the answer of RFC 7662. The zero Introspection is that of a token that is not good, whatever the reason.
+type Introspection struct {
+	Active    bool          `json:"active"`
+	Scope     string        `json:"scope,omitempty"`
+	ClientID  string        `json:"client_id,omitempty"`
+	TokenType string        `json:"token_type,omitempty"`
+	Expires   int64         `json:"exp,omitempty"`
+	Issued    int64         `json:"iat,omitempty"`
+	Subject   string        `json:"sub,omitempty"`
+	Audience  string        `json:"aud,omitempty"`
+	Issuer    string        `json:"iss,omitempty"`
+	ID        string        `json:"jti,omitempty"`
+	Confirm   *confirmation `json:"cnf,omitempty"`
+}
+
+// The types of tokens (RFC 6750, RFC 9449).
+const (
+	BearerType = "Bearer"
+	DPoPType   = "DPoP"
+)
+
+// Type is how a token that is bound to a key, or is not, is to be sent.
+func Type(thumbprint string) string {
+	if thumbprint != "" {
+		return DPoPType
+	}
+	return BearerType
+}
+
+// Introspect describes a token that is good, and whose it is. Whoever answers must see to it that the client still stands
+// behind it, and that whoever asks may know.
+func (i *Issuer) Introspect(text string, at time.Time) (Introspection, access.Lookup) {
+	t, c, err := i.read(text, at)
+	if err != nil {
+		return Introspection{}, access.Lookup{}
+	}
+	return Introspection{
+		Active: true, Scope: c.Scope, ClientID: c.ClientID, TokenType: Type(t.Thumbprint), Expires: c.Expires, Issued: c.Issued,
+		Subject: c.Subject, Audience: c.Audience, Issuer: c.Issuer, ID: c.ID, Confirm: c.Confirm,
+	}, t.Client
+}
