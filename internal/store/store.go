@@ -1,6 +1,6 @@
-// Package store keeps the control data, that is organizations, projects, environments, keys, the ledger of decisions and
-// the audit, in a SQL database. It implements org.Store, keyring.Store, ledger.Store and audit.Store with one text of SQL;
-// what differs between engines is in a dialect value.
+// Package store keeps the control data, that is organizations, projects, environments, keys, what access tokens are
+// signed with, the ledger of decisions and the audit, in a SQL database. It implements org.Store, keyring.Store, token.Store,
+// ledger.Store and audit.Store with one text of SQL; what differs between engines is in a dialect value.
 //
 // It does not own what any of the data means or who may read it, and it holds no secret: of a secret key it is given
 // nothing but the digest.
@@ -25,6 +25,7 @@ import (
 	"github.com/weir-analytics/weir/internal/ledger"
 	"github.com/weir-analytics/weir/internal/org"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/token"
 )
 
 var (
@@ -32,6 +33,7 @@ var (
 	_ keyring.Store = (*Store)(nil)
 	_ ledger.Store  = (*Store)(nil)
 	_ org.Store     = (*Store)(nil)
+	_ token.Store   = Tokens{}
 )
 
 // Store is an open database.

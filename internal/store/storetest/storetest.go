@@ -1,5 +1,5 @@
 // Package storetest owns the conformance kit of the stores of control data: what every engine must do for
-// keyring.Store, org.Store, ledger.Store, audit.Store and limit.Store, with a weight on what access depends on: that no two names are taken for
+// keyring.Store, org.Store, ledger.Store, audit.Store, limit.Store and token.Store, with a weight on what access depends on: that no two names are taken for
 // one, that a key that was revoked stays revoked, that nothing is done by half, and that no decision is counted twice.
 //
 // An engine's tests call Run with a way to open it. The kit knows nothing of engines; it reaches the database's driver
@@ -22,6 +22,7 @@ import (
 	"github.com/weir-analytics/weir/internal/ledger"
 	"github.com/weir-analytics/weir/internal/limit"
 	"github.com/weir-analytics/weir/internal/org"
+	"github.com/weir-analytics/weir/internal/token"
 )
 
 // Stores are the faces of one store.
@@ -31,6 +32,7 @@ type Stores struct {
 	Ledger ledger.Store
 	Audit  audit.Store
 	Limits limit.Store
+	Tokens token.Store
 }
 
 // Open opens a new and empty store. All its connections go through wrap. The store closes with the test.
@@ -86,6 +88,13 @@ func Run(t *testing.T, open Open) {
 		"old counters are trimmed":           oldCountersAreTrimmed,
 		"limits hold through failures":       limitsHoldThroughFailures,
 		"many share the allowance":           manyShareTheAllowance,
+		"signing keys are kept whole":        signingKeysAreKeptWhole,
+		"a signing key's number is its own":  signingKeyNumbersAreGivenOnce,
+		"signing keys are resealed once":     signingKeysAreResealedOnce,
+		"revocations are kept whole":         revocationsAreKeptWhole,
+		"revocations only grow":              revocationsOnlyGrow,
+		"old tokens are trimmed":             oldTokensAreTrimmed,
+		"revoked tokens survive failures":    revokedTokensSurviveFailures,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
