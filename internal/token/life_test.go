@@ -216,6 +216,31 @@ func (w *world) openedEver(t *testing.T, m token.Minted) token.Token {
 	return token.Token{ID: m.ID, Client: client().ID, Bounds: access.Bounds{ExpiresAt: m.ExpiresAt}}
 }
 
+// Promise: that a token is remembered changes nothing: what was accepted a moment ago is refused when it has expired, is
+// revoked or its key is gone; and however many there are, each is accepted.
+func TestRememberedTokensAreRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	tokens := make([]token.Minted, 2000)
+	for n := range tokens {
+		tokens[n] = w.mint(t, token.Request{Client: client()})
+	}
+	for range 2 {
+		for _, m := range tokens {
+			w.opened(t, m)
+		}
+	}
+	m := tokens[0]
+	if _, found := w.Open(m.Text.Reveal(), m.ExpiresAt); found {
+		t.Error("accepted when it has expired")
+	}
+	if err := w.Revoke(t.Context(), w.opened(t, m)); err != nil || w.accepts(m.Text.Reveal()) {
+		t.Errorf("accepted when it is revoked, %v", err)
+	}
+	w.now = noon().Add(10 * time.Minute)
+	w.opened(t, tokens[1])
+}
+
 // Promise: all tokens of a client end at once, the next ones are good, and those of others are not touched.
 func TestAllOfAClient(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"crypto/sha256"
 	"errors"
 	"slices"
 	"time"
@@ -24,7 +25,7 @@ const maxAhead = time.Minute
 // It implements gate.Tokens but for the name of Token. Whether the client and its key still stand behind it is for the gate.
 //
 // The work is always in the same order, and the signature is checked before anything of the claims is read. Nothing tells
-// why a text is not accepted.
+// why a text is not accepted. The token's lists are shared and must not be changed.
 func (i *Issuer) Open(text string, at time.Time) (t Token, found bool) {
 	t, _, err := i.read(text, at)
 	if err != nil {
@@ -34,41 +35,58 @@ func (i *Issuer) Open(text string, at time.Time) (t Token, found bool) {
 }
 
 func (i *Issuer) read(text string, at time.Time) (Token, claims, error) {
-	c, err := readCompact(text, MaxLength)
+	g, err := i.genuine(text, at)
 	if err != nil {
 		return Token{}, claims{}, err
+	}
+	issued := time.Unix(g.claims.Issued, 0)
+	switch {
+	case g.claims.Issuer != i.cfg.URL || !slices.Contains(i.cfg.Resources, g.claims.Audience):
+		return Token{}, claims{}, errors.New("it is from or for another server")
+	case !at.Before(g.token.Bounds.ExpiresAt):
+		return Token{}, claims{}, errors.New("it has expired")
+	case issued.After(at.Add(maxAhead)) || g.token.Bounds.ExpiresAt.Sub(issued) > MaxLifetime:
+		return Token{}, claims{}, errors.New("it was issued later than now, or for too long")
+	case i.denied.Load().has(g.token.ID, g.token.Client, g.claims.Issued):
+		return Token{}, claims{}, errors.New("it is revoked")
+	}
+	return g.token, g.claims, nil
+}
+
+// genuine finds out whether a text is a token that was signed here, with a key that there still is.
+func (i *Issuer) genuine(text string, at time.Time) (*genuine, error) {
+	if len(text) > MaxLength {
+		return nil, errors.New("it is too long")
+	}
+	digest := sha256.Sum256([]byte(text))
+	if g := i.known.get(digest); g != nil && i.keys.Load().verifying(g.keyID, at) != nil {
+		return g, nil
+	}
+	c, err := readCompact(text, MaxLength)
+	if err != nil {
+		return nil, err
 	}
 	var h header
 	if err := readJSON(c.header, &h); err != nil {
-		return Token{}, claims{}, err
+		return nil, err
 	}
 	if h.Algorithm != string(jose.EdDSA) || h.Type != tokenType {
-		return Token{}, claims{}, errors.New("it is not an access token")
+		return nil, errors.New("it is not an access token")
 	}
 	key := i.keys.Load().verifying(h.KeyID, at)
 	if key == nil {
-		return Token{}, claims{}, errors.New("there is no such signing key")
+		return nil, errors.New("there is no such signing key")
 	}
 	payload, err := c.verify(jose.EdDSA, key.public)
 	if err != nil {
-		return Token{}, claims{}, err
+		return nil, err
 	}
-	said, t, err := readClaims(payload)
-	if err != nil {
-		return Token{}, claims{}, err
+	g := &genuine{keyID: h.KeyID}
+	if g.claims, g.token, err = readClaims(payload); err != nil {
+		return nil, err
 	}
-	issued := time.Unix(said.Issued, 0)
-	switch {
-	case said.Issuer != i.cfg.URL || !slices.Contains(i.cfg.Resources, said.Audience):
-		return Token{}, claims{}, errors.New("it is from or for another server")
-	case !at.Before(t.Bounds.ExpiresAt):
-		return Token{}, claims{}, errors.New("it has expired")
-	case issued.After(at.Add(maxAhead)) || t.Bounds.ExpiresAt.Sub(issued) > MaxLifetime:
-		return Token{}, claims{}, errors.New("it was issued later than now, or for too long")
-	case i.denied.Load().has(t.ID, t.Client, said.Issued):
-		return Token{}, claims{}, errors.New("it is revoked")
-	}
-	return t, said, nil
+	i.known.put(digest, g)
+	return g, nil
 }
 
 // Introspection is the answer of RFC 7662. The zero Introspection is that of a token that is not good, whatever the reason.

@@ -120,6 +120,7 @@ type Issuer struct {
 	cfg    Config
 	keys   atomic.Pointer[keyset]
 	denied atomic.Pointer[denied]
+	known  known
 
 	changing turn // of whoever changes the store, the keys or the deny list
 	unstored map[revokedID]Revocation
