@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // tokenType is the typ of an access token (RFC 9068 section 2.1).
@@ -44,6 +46,8 @@ type narrowing struct {
 	Domains      []string  `json:"domains,omitempty"`
 	Events       []string  `json:"events,omitempty"`
 	Datasets     *datasets `json:"datasets,omitzero"`
+
+	View jsontext.Value `json:"view,omitzero"` // as package view writes it
 }
 
 type datasets struct {
@@ -65,6 +69,9 @@ func (n *narrowing) write(b *access.Bounds) {
 	}
 	for _, d := range b.Domains {
 		n.Domains = append(n.Domains, d.String())
+	}
+	if b.View != nil {
+		n.View = view.Text(b.View)
 	}
 	if b.Datasets == nil {
 		return
@@ -91,6 +98,12 @@ func (n *narrowing) read() (access.Bounds, error) {
 			return b, fmt.Errorf("a domain %w", err)
 		}
 		b.Domains = append(b.Domains, d)
+	}
+	if n.View != nil {
+		var err error
+		if b.View, err = view.Read(n.View, "view"); err != nil || b.View == nil {
+			return b, errors.Join(errors.New("the view is none"), err)
+		}
 	}
 	if n.Datasets == nil {
 		return b, nil

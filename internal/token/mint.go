@@ -7,10 +7,14 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // Client is what is known of the client that a token is for, once it has proved who it is.
@@ -33,12 +37,16 @@ type Rights struct {
 type Request struct {
 	Client     Client
 	Scopes     access.Scopes // none: all that the client and its key both have
-	Bounds     access.Bounds // what to narrow it to: environments, networks, domains, events, datasets; the rest must be zero
+	Bounds     access.Bounds // what to narrow it to: environments, networks, domains, events, datasets, view; the rest must be zero
+	Variables  Variables     // values for those of the client's and the key's views
 	Lifetime   time.Duration // 0: DefaultLifetime
 	Embedded   bool          // it is for a page
 	Thumbprint string        // of the key it is to be bound to (DPoP); empty: none
 	Resource   string        // what it is for (RFC 8707); empty: the usual
 }
+
+// Variables are values for variables of views, by name, as JSON.
+type Variables map[string]jsontext.Value
 
 // Minted is a token that was made.
 type Minted struct {
@@ -114,6 +122,9 @@ func (i *Issuer) draft(r Request, now time.Time) (t Token, audience string, err 
 	if err := r.narrow(); err != nil {
 		return t, "", err
 	}
+	if r.Bounds.View, err = r.view(); err != nil {
+		return t, "", err
+	}
 	t = Token{
 		Client: r.Client.ID, Generation: r.Client.Generation, ClientEpoch: r.Client.ClientEpoch, KeyEpoch: r.Client.KeyEpoch,
 		Scopes: scopes, Bounds: r.Bounds, Embedded: r.Embedded, Thumbprint: r.Thumbprint,
@@ -153,6 +164,36 @@ func (r *Request) narrow() error {
 		}
 	}
 	return nil
+}
+
+// view is what the token sees: nil when it is as the client and its key see. With variables it is all that they see, with
+// the values in their place, so that it needs no other; what it is narrowed to besides must narrow that.
+func (r *Request) view() (*access.View, error) {
+	seen := r.Client.Own.Bounds.View.And(r.Client.Key.Bounds.View)
+	if len(r.Variables) > 0 {
+		var err error
+		if seen, err = view.Bind(seen, r.Variables); err != nil {
+			return nil, problem.Wrap(err, problem.InvalidRequest, "The variables do not fit: %s", problem.From(err).Detail).At("variables", "do not fit the view")
+		}
+	}
+	narrowed := r.Bounds.View
+	switch {
+	case narrowed == nil && len(r.Variables) == 0:
+		return nil, nil
+	case narrowed == nil:
+		narrowed = &access.View{Tables: seen.Tables} // everything that is seen
+	}
+	if len(narrowed.Unbound) > 0 {
+		return nil, problem.New(problem.InvalidRequest, "What the token is narrowed to has variables: %s.", strings.Join(narrowed.Unbound, ", ")).At("view", "must have values, and no variables")
+	}
+	both := access.Bounds{View: seen.And(narrowed)}
+	if len(both.View.Tables) == 0 {
+		return nil, problem.New(problem.InvalidScope, "The token would see nothing: its client, or the client's key, sees none of the tables.").At("view", "lets nothing be seen")
+	}
+	if both.Exceeds(&access.Bounds{View: seen}) != "" {
+		return nil, problem.New(problem.InvalidScope, "The token's view asks about what its client, or the client's key, does not see.").At("view", "is wider than the client's")
+	}
+	return both.View, nil
 }
 
 // within names the first way in which a token narrowed to inner would reach further than outer: empty when it would not.

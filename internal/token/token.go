@@ -9,7 +9,8 @@
 // was issued to, the generation of the secret that was exchanged and the epochs of the client's and its key's policy then,
 // its scopes, and what it was narrowed to. It hands on nothing: the gate asks the client and its key as they are when the
 // token is used, and a token of another generation or epoch is dead at once. Narrowing is by environments, networks,
-// domains, events and datasets; what a token leaves open is as its client has it. Limits are the client's, always.
+// domains, events, datasets and a view; what a token leaves open is as its client has it. With values for the variables of
+// its client's and key's views it carries all that they see, with the values in place. Limits are the client's, always.
 //
 // Signing keys are made here, kept in the Store sealed under the master key, and changed on a schedule: the next one is
 // published for a day before it signs, and the one before stays until the last token by it has expired. A key that cannot
@@ -24,7 +25,7 @@
 // proofs of possession (DPoP, RFC 9449), each good once; and it makes the documents that clients find all of this by
 // (RFC 7517, 8414, 9728).
 //
-// It does not own what a token may do when it is used (access, asked by gate), the secrets and public keys of clients
+// It does not own what a token may do when it is used (access, asked by gate), what a view means (view), the secrets and public keys of clients
 // (keyring), the routes and the bodies of OAuth's errors (api), nor how signing keys and revocations are kept (it declares
 // Store).
 //
