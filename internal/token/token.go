@@ -25,9 +25,9 @@
 // proofs of possession (DPoP, RFC 9449), each good once; and it makes the documents that clients find all of this by
 // (RFC 7517, 8414, 9728).
 //
-// It does not own what a token may do when it is used (access, asked by gate), what a view means (view), the secrets and public keys of clients
-// (keyring), the routes and the bodies of OAuth's errors (api), nor how signing keys and revocations are kept (it declares
-// Store).
+// It does not own what a token may do when it is used (access, asked by gate), what a view means (view), the secrets and
+// public keys of clients (keyring), the routes and the bodies of OAuth's errors (api), nor how signing keys and revocations
+// are kept (it declares Store).
 //
 // Problems: invalid_request, invalid_scope, invalid_target, invalid_grant, invalid_client, invalid_dpop_proof, unavailable.
 package token
