@@ -123,8 +123,8 @@ func (n *narrowing) read() (access.Bounds, error) {
 	return b, nil
 }
 
-// claim writes the claims of a token.
-func (t *Token) claim(issuer, audience string, issued time.Time) ([]byte, error) {
+// writeClaims writes the claims of a token.
+func writeClaims(t *Token, issuer, audience string, issued time.Time) ([]byte, error) {
 	id := t.Client.ID()
 	c := claims{
 		Issuer: issuer, Subject: id, Audience: audience, ClientID: id, Expires: t.Bounds.ExpiresAt.Unix(), Issued: issued.Unix(), ID: t.ID,
@@ -137,7 +137,7 @@ func (t *Token) claim(issuer, audience string, issued time.Time) ([]byte, error)
 	return json.Marshal(c)
 }
 
-// readClaims reads what claim wrote, and nothing else.
+// readClaims reads what writeClaims wrote, and nothing else.
 func readClaims(payload []byte) (c claims, t Token, err error) {
 	if err := readJSON(payload, &c); err != nil {
 		return c, t, err

@@ -82,7 +82,7 @@ func (i *Issuer) Mint(ctx context.Context, r Request) (Minted, error) {
 		return Minted{}, fmt.Errorf("token: random bytes for an id: %w", err)
 	}
 	t.ID = base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(id[:])
-	payload, err := t.claim(i.cfg.URL, audience, now)
+	payload, err := writeClaims(&t, i.cfg.URL, audience, now)
 	if err != nil {
 		return Minted{}, problem.Wrap(err, problem.InvalidRequest, "What the token is narrowed to cannot be written: it must be UTF-8.")
 	}

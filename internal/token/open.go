@@ -22,7 +22,7 @@ type header struct {
 const maxAhead = time.Minute
 
 // Open finds out whether a text is a token that was issued here and is good at a time: genuine, not expired and not revoked.
-// It implements gate.Tokens but for the name of Token. Whether the client and its key still stand behind it is for the gate.
+// It implements gate.Tokens. Whether the client and its key still stand behind it is for the gate.
 //
 // The work is always in the same order, and the signature is checked before anything of the claims is read. Nothing tells
 // why a text is not accepted. The token's lists are shared and must not be changed.

@@ -44,7 +44,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/gate"
 )
 
 // The bounds of a token.
@@ -55,18 +55,11 @@ const (
 	MaxLength       = 8 << 10 // bytes of its text
 )
 
-// Token is what an access token says, when it is genuine. It has the fields of gate.Token, in their order.
-type Token struct {
-	ID          string        // jti
-	Client      access.Lookup // of the client it was issued to
-	Generation  int           // of the client secret that was exchanged
-	ClientEpoch int64         // policy epochs of client and parent key when it was issued
-	KeyEpoch    int64
-	Scopes      access.Scopes
-	Bounds      access.Bounds // what it was narrowed to, with ExpiresAt; what is empty is as the client has it
-	Embedded    bool          // it is for a page
-	Thumbprint  string        // DPoP cnf.jkt: of the key that whoever shows it must have; empty: whoever has it
-}
+// Token is what an access token says, when it is genuine. It always expires; what of its bounds is empty is as its client
+// has it.
+type Token = gate.Token
+
+var _ gate.Tokens = (*Issuer)(nil)
 
 // Store keeps signing keys and revocations. Times are kept to the microsecond and come back in UTC. A call that fails may
 // or may not have had its effect.
