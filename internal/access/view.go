@@ -135,7 +135,7 @@ func wideView(b, outer *Bounds) bool { return b.View == nil || !b.View.within(ou
 func (k *Key) Sees() *View {
 	v := k.View
 	for up := k.Parent; up != nil; up = up.Parent {
-		if v == nil || up.View == nil || len(up.View.Unbound) == 0 || k.Kind != Token {
+		if k.View == nil || up.View == nil || len(up.View.Unbound) == 0 || k.Kind != Token {
 			v = v.And(up.View)
 		}
 	}
