@@ -133,7 +133,7 @@ func (d *Decision) askAbove(r *rule, key *Key, attempt *Attempt) Reason {
 	return Allowed
 }
 
-// notes notes a no that comes of a restriction which the key only observes, and reports whether it was that.
+// notes keeps a no that comes of a restriction which the key only observes, and reports whether it was that.
 func (d *Decision) notes(key *Key, of Restriction, index int, reason Reason, rule string) bool {
 	if of == 0 || !key.Observe.Has(of) {
 		return false
