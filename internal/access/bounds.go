@@ -228,6 +228,41 @@ func (b *Bounds) Exceeds(outer *Bounds) string {
 	return b.Limits.exceeds(&outer.Limits)
 }
 
+// Under is how far rights within b reach that come of a key with bounds outer: what b leaves open is as outer has it. Where
+// both restrict, it is b's: no narrower than the two together. The limits are outer's, since what is done is charged there.
+func (b *Bounds) Under(outer *Bounds) Bounds {
+	in := *b
+	for i := range restrictionNames {
+		r := Restriction(1 << i)
+		if restricts(outer, r) && !outer.Observe.Has(r) && (!restricts(b, r) || b.Observe.Has(r) || r == ByTime && wideTime(b, outer)) {
+			in.take(r, outer)
+		}
+	}
+	in.Limits = outer.Limits
+	return in
+}
+
+// take takes one restriction over.
+func (b *Bounds) take(r Restriction, from *Bounds) {
+	switch r {
+	case ByEnvironment:
+		b.Environments = from.Environments
+	case ByNetwork:
+		b.Networks = from.Networks
+	case ByDomain:
+		b.Domains = from.Domains
+	case ByEvent:
+		b.Events = from.Events
+	case ByDataset:
+		b.Datasets = from.Datasets
+	case BySignature:
+		b.Signature = from.Signature
+	default:
+		b.ExpiresAt = from.ExpiresAt
+	}
+	b.Observe &^= r
+}
+
 // restricts reports whether the bounds have the restriction at all.
 func restricts(b *Bounds, r Restriction) bool {
 	switch r {

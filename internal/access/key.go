@@ -176,6 +176,25 @@ func (k *Key) Effective() Scopes {
 	return scopes
 }
 
+// Granted are the bounds within which whoever gets the key gets its rights: its own, within those of what it comes of.
+func (k *Key) Granted() Bounds {
+	b := k.Bounds
+	for up := k.Parent; up != nil; up = up.Parent {
+		b = b.Under(&up.Bounds)
+	}
+	return b
+}
+
+// In is the key, and all that it comes of, in another state of their project.
+func (k *Key) In(p *Project) *Key {
+	in := *k
+	in.Project = p
+	if k.Parent != nil {
+		in.Parent = k.Parent.In(p)
+	}
+	return &in
+}
+
 // rightly reports whether a key comes of what its kind may come of.
 func (k *Key) rightly() bool {
 	up := k.Parent

@@ -47,7 +47,7 @@ func mountKeyLife(a *API) {
 	mount(a, endpoint[rotateKey, Key]{
 		Method: "POST", Path: "/v1/keys/{id}/rotate", Action: access.WriteKeys, Read: readRotation(a),
 		Wants: func(in rotateKey) access.Attempt {
-			return access.Attempt{Subject: subject(in.current), Grants: renewal(in.current)}
+			return access.Attempt{Subject: subject(in.current), Grants: keyring.Renewal(in.current)}
 		},
 		Do: func(ctx context.Context, permit gate.Permit, in rotateKey) (Key, error) {
 			record, secrets, err := ring.Rotate(ctx, permit, in.ID, time.Duration(in.Body.ExpiresIn)*time.Second, in.revision)
@@ -110,7 +110,7 @@ func mountSigningSecret(a *API) {
 	mount(a, endpoint[keyAt, Key]{
 		Method: "POST", Path: "/v1/keys/{id}/signing-secret", Action: access.WriteKeys, Read: readKeyAt(a),
 		Wants: func(in keyAt) access.Attempt {
-			return access.Attempt{Subject: subject(in.current), Grants: renewal(in.current)}
+			return access.Attempt{Subject: subject(in.current), Grants: keyring.Renewal(in.current)}
 		},
 		Do: func(ctx context.Context, permit gate.Permit, in keyAt) (Key, error) {
 			record, secrets, err := a.cfg.Keys.NewSigningSecret(ctx, permit, in.ID, in.revision)
@@ -157,14 +157,6 @@ func mountRevokeSelf(a *API) {
 			Problems: []problem.Code{problem.PublicKeyNotEnough, problem.NotFound, problem.Conflict},
 		},
 	})
-}
-
-// renewal is what giving a key a new secret hands on: all that the key may do, to whoever reads the answer.
-func renewal(k *access.Key) *access.Grant {
-	if k == nil {
-		return nil
-	}
-	return &access.Grant{Kind: k.Kind, Mode: k.Mode, Scopes: k.Scopes, Bounds: k.Bounds, Renewal: true}
 }
 
 func readRotation(a *API) func(*request) (rotateKey, error) {

@@ -19,9 +19,10 @@ func (r *Ring) begin(ctx context.Context, permit gate.Permit) error {
 	if err := r.beginOwn(ctx); err != nil {
 		return err
 	}
-	lookup, _ := access.LookupOf(permit.Key().ID)
+	asks := permit.Key().Stored()
+	lookup, _ := access.LookupOf(asks.ID)
 	e, found := r.live.Load().find(lookup)
-	if found && permit.Stands(e.Entry) && sameRights(e.Key, permit.Key()) {
+	if found && permit.Stands(e.Entry) && sameChain(e.Key, asks) {
 		return nil
 	}
 	r.changing.give()
@@ -94,6 +95,9 @@ func (r *Ring) changeNow(ctx context.Context, projectID, id string, revision int
 			return nil, nil
 		} else if err != nil {
 			return nil, err
+		}
+		if rec.narrows(found) {
+			rec.Epoch++
 		}
 		rec.end(now)
 		rec.UpdatedAt = now
@@ -198,7 +202,7 @@ func (r *Ring) settleKey(ctx context.Context) error {
 
 // same reports whether two entries of a key let the same requests in, with the same secrets and signatures.
 func (e *entry) same(other *entry) bool {
-	return sameRights(e.Key, other.Key) && e.Key.MintedAt.Equal(other.Key.MintedAt) && e.Digest == other.Digest && e.Generation == other.Generation &&
+	return sameRights(e.Key, other.Key) && e.Key.Epoch == other.Key.Epoch && e.parent == other.parent && e.Key.MintedAt.Equal(other.Key.MintedAt) && e.Digest == other.Digest && e.Generation == other.Generation &&
 		slices.EqualFunc(e.Former, other.Former, func(a, b gate.Former) bool {
 			return a.Digest == b.Digest && a.Generation == b.Generation && a.Until.Equal(b.Until) && a.MintedAt.Equal(b.MintedAt)
 		}) && e.material.same(other.material)

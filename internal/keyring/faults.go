@@ -77,6 +77,32 @@ func (f *faults) scopes(set access.Scopes) {
 	}
 }
 
+// parent checks what a client comes of: a secret key that is there for good.
+func (f *faults) parent(n *New) {
+	up := n.Parent
+	switch {
+	case n.Kind != access.Client:
+		if up != nil {
+			f.add("parent", "is for clients only")
+		}
+	case up == nil || up.Kind != access.Secret:
+		f.add("parent", "must be the id of a secret key, which the client comes of")
+	case !up.RevokedAt.IsZero():
+		f.add("parent", "is revoked")
+	default:
+		if n.mode() != up.Mode {
+			f.add("mode", "must be that of its parent, %s", up.Mode)
+		}
+		f.scopesUnder(n.scopes(), up)
+	}
+}
+
+func (f *faults) scopesUnder(set access.Scopes, up *access.Key) {
+	if more := set &^ up.Scopes; more != 0 {
+		f.add("scopes", "has some that its parent does not hold: %s", more)
+	}
+}
+
 func (f *faults) environments(names []string, project *access.Project, mode access.Mode) {
 	if len(names) > MaxEnvironments {
 		f.add("environments", "has more than %d names", MaxEnvironments)
@@ -122,6 +148,9 @@ func (f *faults) bounds(b *access.Bounds, kind access.Kind) {
 	}
 	f.begin(b.NotBefore, b.ExpiresAt)
 	f.limits(b.Limits)
+	if kind == access.Client && b.Limits != (access.Limits{}) {
+		f.add("limits", "are those of its parent: what a client does is counted there")
+	}
 }
 
 // many refuses a list that is too long, and reports whether it did.

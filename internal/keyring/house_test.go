@@ -474,8 +474,13 @@ func (h *house) disagreement() error {
 		k := e.Key
 		if k.Scopes != rec.Scopes || k.State != rec.State || keyring.WriteSettings(&k.Bounds) != keyring.WriteSettings(&rec.Bounds) ||
 			!k.RevokedAt.Equal(rec.RevokedAt) || !k.MintedAt.Equal(rec.MintedAt) || e.Digest != rec.Digest || e.Generation != rec.Generation ||
-			!slices.Equal(former, live) || k.Kind != rec.Kind || k.Mode != rec.Mode {
+			!slices.Equal(former, live) || k.Kind != rec.Kind || k.Mode != rec.Mode || k.Epoch != rec.Epoch {
 			return fmt.Errorf("the store has %+v, the snapshot %+v", rec, e)
+		}
+		if up, _ := access.LookupOf(rec.Parent); rec.Parent != "" {
+			if parent, _ := h.ring.Lookup(up); parent.Key == nil || k.Parent != parent.Key {
+				return fmt.Errorf("%s comes of %+v in the snapshot, and not of %+v, which is there", id, k.Parent, parent.Key)
+			}
 		}
 		if policy := h.shelf.policies[rec.Project].Policy; k.Project.Policy != policy {
 			return fmt.Errorf("the store has the policy %+v, the snapshot %+v", policy, k.Project.Policy)

@@ -148,6 +148,7 @@ func Open(ctx context.Context, store Store, cfg Config) (*Ring, error) {
 	if err := r.declare(all, projects); err != nil {
 		return nil, err
 	}
+	all.link()
 	r.live.Store(all)
 	return r, nil
 }

@@ -36,6 +36,11 @@ func (r *Ring) Create(ctx context.Context, permit gate.Permit, n New) (Record, S
 	defer r.changing.give()
 	now := micros(r.cfg.Now())
 	project := r.live.Load().projects[permit.Project()]
+	if n.Parent != nil {
+		if parent, _ := r.Peek(permit.Project(), n.Parent.ID); !sameChain(parent, n.Parent) {
+			return Record{}, Secrets{}, changedMeanwhile()
+		}
+	}
 	if err := n.check(project, now); err != nil {
 		return Record{}, Secrets{}, err
 	}
@@ -60,7 +65,7 @@ func (r *Ring) Create(ctx context.Context, permit gate.Permit, n New) (Record, S
 
 // create makes one attempt. The error is ErrTaken when the id that was drawn is somebody's.
 func (r *Ring) create(ctx context.Context, permit gate.Permit, n New, now time.Time) (Record, Secrets, error) {
-	lookup, text, err := r.mint(n.Kind, n.Mode)
+	lookup, text, err := r.mint(n.Kind, n.mode())
 	if err != nil {
 		return Record{}, Secrets{}, err
 	}
@@ -96,8 +101,11 @@ func (n New) signingSecret() bool { return n.Signature && len(n.PublicKeys) == 0
 // record is the key to be, without a secret.
 func (n New) record(permit gate.Permit, now time.Time) Record {
 	rec := Record{
-		Project: permit.Project(), Kind: n.Kind, Mode: n.Mode, Label: n.Label, Steward: n.Steward, Scopes: n.scopes(), Bounds: kept(n.Bounds),
+		Project: permit.Project(), Kind: n.Kind, Mode: n.mode(), Label: n.Label, Steward: n.Steward, Scopes: n.scopes(), Bounds: kept(n.Bounds),
 		Signing: Signing{PublicKeys: own(n.PublicKeys)}, CreatedAt: now, UpdatedAt: now, CreatedBy: permit.Key().ID, Revision: 1,
+	}
+	if n.Parent != nil {
+		rec.Parent = n.Parent.ID
 	}
 	if permit.Key().Kind == access.Operator {
 		rec.CreatedBy = access.Operator.String()
@@ -182,11 +190,11 @@ func (r *Ring) stored(ctx context.Context, project, id string) (Record, error) {
 // revoked key cannot be changed. Rights to grant were decided with Change.Grant before.
 func (r *Ring) Update(ctx context.Context, permit gate.Permit, id string, c Change) (Record, error) {
 	return r.change(ctx, permit, id, "key.update", c.Revision, func(rec *Record, project *access.Project, now time.Time) error {
-		if err := c.check(rec, project, now); err != nil {
+		current := r.key(rec, project)
+		if err := c.check(rec, current.Parent, project, now); err != nil {
 			return err
 		}
-		current := rec.key(project)
-		if c.grantTo(current) != nil && (c.Basis == nil || !sameRights(c.Basis, current)) {
+		if c.grantTo(current) != nil && (c.Basis == nil || !sameChain(c.Basis, current)) {
 			return changedMeanwhile()
 		}
 		c.apply(rec)
@@ -215,7 +223,7 @@ func (r *Ring) lockout(permit gate.Permit, after *Record, project *access.Projec
 	if after.Signature && after.Signing.Sealed == "" && len(after.Signing.PublicKeys) == 0 {
 		return problem.Invalid("signature", "needs something to check signatures with: register a public key, or make a signing secret, first")
 	}
-	if confirmed || after.ID != permit.Key().ID {
+	if confirmed || after.ID != permit.Key().ID || permit.Key().Kind == access.Token { // a token is outlived by its client anyway
 		return nil
 	}
 	if reason := permit.Would(after.key(project)); reason != access.Allowed {

@@ -22,7 +22,8 @@ type PolicyRecord struct {
 // Policy is a project's policy as JSON has it: where it is stored, in the audit, and in answers.
 type Policy struct {
 	SecretInBrowser bool     `json:"secret_in_browser" doc:"Whether a secret key may come from a page. Everybody who opens the page can read it."`
-	SecretInURL     bool     `json:"secret_in_url" doc:"Whether a secret key may stand in a query string, as some older clients need. It is marked as exposed all the same."`
+	SecretInURL     bool     `json:"secret_in_url" doc:"Whether a secret key may stand in a query string, as some older clients need. It is marked as exposed all the same. The secret of a client, and a token, never may."`
+	EmbeddedTokens  bool     `json:"embedded_tokens" doc:"Whether access tokens that are made for it may come from a page. Other tokens never may."`
 	Ceilings        Ceilings `json:"ceilings" doc:"What no key goes beyond, when it is made and when it is used."`
 	Limits          Limits   `json:"limits" doc:"How much all keys together may be used."`
 }
@@ -44,7 +45,7 @@ type Ceiling struct {
 // PolicyOf writes a policy.
 func PolicyOf(p *access.Policy) Policy {
 	return Policy{
-		SecretInBrowser: p.SecretInBrowser, SecretInURL: p.SecretInURL, Limits: LimitsOf(p.Limits),
+		SecretInBrowser: p.SecretInBrowser, SecretInURL: p.SecretInURL, EmbeddedTokens: p.EmbeddedTokens, Limits: LimitsOf(p.Limits),
 		Ceilings: Ceilings{Public: ceilingOf(p.Public), Secret: ceilingOf(p.Secret)},
 	}
 }
@@ -61,7 +62,7 @@ const day = 24 * time.Hour
 func (p *Policy) Read() (access.Policy, error) {
 	var f faults
 	policy := access.Policy{
-		SecretInBrowser: p.SecretInBrowser, SecretInURL: p.SecretInURL, Limits: f.readLimits(p.Limits),
+		SecretInBrowser: p.SecretInBrowser, SecretInURL: p.SecretInURL, EmbeddedTokens: p.EmbeddedTokens, Limits: f.readLimits(p.Limits),
 		Public: f.readCeiling("ceilings.public", p.Ceilings.Public), Secret: f.readCeiling("ceilings.secret", p.Ceilings.Secret),
 	}
 	f.limits(policy.Limits)
@@ -202,7 +203,8 @@ func (r *Ring) settlePolicy(ctx context.Context) error {
 func stricter(a, b access.Policy) access.Policy {
 	return access.Policy{
 		SecretInBrowser: a.SecretInBrowser && b.SecretInBrowser, SecretInURL: a.SecretInURL && b.SecretInURL,
-		Public: lower(a.Public, b.Public), Secret: lower(a.Secret, b.Secret),
+		EmbeddedTokens: a.EmbeddedTokens && b.EmbeddedTokens,
+		Public:         lower(a.Public, b.Public), Secret: lower(a.Secret, b.Secret),
 		Limits: access.Limits{
 			Rate: access.Rate{
 				PerSecond: least(a.Limits.Rate.PerSecond, b.Limits.Rate.PerSecond), Burst: least(a.Limits.Rate.Burst, b.Limits.Rate.Burst),
@@ -248,9 +250,7 @@ func lockedOut(permit gate.Permit, project *access.Project, confirmed bool) erro
 	if confirmed {
 		return nil
 	}
-	after := *permit.Key()
-	after.Project = project
-	if reason := permit.Would(&after); reason != access.Allowed {
+	if reason := permit.Would(permit.Key().In(project)); reason != access.Allowed {
 		return problem.New(problem.Lockout, "Under this policy the key that asks for it could not ask again (%s). Send 'confirm_lockout': true if that is meant.", reason).
 			At("confirm_lockout", "must be true to do this")
 	}

@@ -14,6 +14,7 @@ import (
 type Record struct {
 	ID      string // "key_" and the look-up id
 	Project string
+	Parent  string // of a client, the id of the key that it comes of
 	Kind    access.Kind
 	Mode    access.Mode
 	Label   string // what the key is for
@@ -37,6 +38,7 @@ type Record struct {
 	Exposed   gate.Exposure
 	ExposedAt time.Time // when the present secret was first seen where others may have seen it; zero: never
 	Revision  int64     // counts the changes, from 1
+	Epoch     int64     // counts how often it was narrowed: tokens from before are dead
 	Declared  bool      // in the configuration: it cannot be changed here
 }
 
@@ -75,17 +77,28 @@ func (r *Record) place() Place {
 func (r *Record) key(project *access.Project) *access.Key {
 	return &access.Key{
 		ID: r.ID, Project: project, Kind: r.Kind, Mode: r.Mode, Scopes: r.Scopes, State: r.State,
-		Bounds: r.Bounds, MintedAt: r.MintedAt, RevokedAt: r.RevokedAt,
+		Bounds: r.Bounds, MintedAt: r.MintedAt, RevokedAt: r.RevokedAt, Epoch: r.Epoch,
 	}
+}
+
+// key is a record as the policy sees it, under the key that it comes of as that is now.
+func (r *Ring) key(rec *Record, project *access.Project) *access.Key {
+	k := rec.key(project)
+	if lookup, ok := access.LookupOf(rec.Parent); ok {
+		parent, _ := r.live.Load().find(lookup)
+		k.Parent = parent.Key
+	}
+	return k
 }
 
 // New is a key to create.
 type New struct {
-	Kind    access.Kind // Public or Secret
-	Mode    access.Mode
+	Kind    access.Kind // Public, Secret or Client
+	Parent  *access.Key // of a client, the key that it comes of, as Peek gave it
+	Mode    access.Mode // none, for a client: its parent's
 	Label   string
 	Steward string
-	Scopes  access.Scopes // none, for a public key: access.ClientScopes
+	Scopes  access.Scopes // none, for a public key: access.ClientScopes; for a client: its parent's
 	access.Bounds
 	PublicKeys []ed25519.PublicKey // that signatures are checked with
 	DryRun     bool                // say what would be made, and make nothing
@@ -93,14 +106,28 @@ type New struct {
 
 // Grant is what creating the key would hand on: it is for the policy to decide on before Create.
 func (n New) Grant() *access.Grant {
-	return &access.Grant{Kind: n.Kind, Mode: n.Mode, Scopes: n.scopes(), Bounds: n.Bounds}
+	g := &access.Grant{Kind: n.Kind, Mode: n.mode(), Scopes: n.scopes(), Bounds: n.Bounds}
+	if n.Parent != nil {
+		g.Bounds = n.Under(&n.Parent.Bounds)
+	}
+	return g
 }
 
 func (n New) scopes() access.Scopes {
-	if n.Scopes == 0 && n.Kind == access.Public {
+	switch {
+	case n.Scopes == 0 && n.Kind == access.Public:
 		return access.ClientScopes
+	case n.Scopes == 0 && n.Kind == access.Client && n.Parent != nil:
+		return n.Parent.Scopes
 	}
 	return n.Scopes
+}
+
+func (n New) mode() access.Mode {
+	if n.Mode == 0 && n.Parent != nil {
+		return n.Parent.Mode
+	}
+	return n.Mode
 }
 
 // check answers one problem that names every field at fault, or nil.
@@ -109,17 +136,18 @@ func (n New) check(project *access.Project, now time.Time) error {
 }
 
 func (n New) faults(project *access.Project, now time.Time) (f faults) {
-	if n.Kind != access.Public && n.Kind != access.Secret {
-		f.add("kind", "must be public or secret")
+	if n.Kind != access.Public && n.Kind != access.Secret && n.Kind != access.Client {
+		f.add("kind", "must be public, secret or client")
 	}
-	if n.Mode != access.Live && n.Mode != access.Test {
+	if n.mode() != access.Live && n.mode() != access.Test {
 		f.add("mode", "must be live or test")
 	}
+	f.parent(&n)
 	f.text("label", n.Label, MaxLabel)
 	f.text("steward", n.Steward, MaxSteward)
 	f.scopes(n.scopes())
 	f.bounds(&n.Bounds, n.Kind)
-	f.environments(n.Environments, project, n.Mode)
+	f.environments(n.Environments, project, n.mode())
 	f.expiry(n.ExpiresAt, now)
 	f.publicKeys(n.PublicKeys)
 	return f
@@ -165,9 +193,10 @@ func (c Change) Grant() *access.Grant {
 }
 
 func (c Change) grantTo(k *access.Key) *access.Grant {
-	scopes, bounds := k.Scopes, k.Bounds
+	scopes, after := k.Scopes, *k
 	set(&scopes, c.Scopes)
-	c.EditBounds(&bounds)
+	c.EditBounds(&after.Bounds)
+	bounds := after.Bounds
 	added := scopes &^ k.Scopes
 	if widens(&bounds, &k.Bounds) {
 		added = scopes
@@ -175,13 +204,21 @@ func (c Change) grantTo(k *access.Key) *access.Grant {
 	if added == 0 {
 		return nil
 	}
-	return &access.Grant{Kind: k.Kind, Mode: k.Mode, Scopes: added, Bounds: bounds}
+	return &access.Grant{Kind: k.Kind, Mode: k.Mode, Scopes: added, Bounds: after.Granted()}
 }
 
 // widens reports whether a key with the bounds after may do more than with those before.
 func widens(after, before *access.Bounds) bool {
 	earlier := after.NotBefore.Before(before.NotBefore) || after.Observe.Has(access.ByTime) && !before.Observe.Has(access.ByTime) && !before.NotBefore.IsZero()
 	return earlier || after.Exceeds(before) != ""
+}
+
+// narrows reports whether a change from before takes anything away: tokens that were made before are dead then. Limits are not
+// a token's, and are counted as they are.
+func (r *Record) narrows(before *Record) bool {
+	had, has := before.Bounds, r.Bounds
+	had.Limits, has.Limits = access.Limits{}, access.Limits{}
+	return before.Scopes&^r.Scopes != 0 || before.State == access.Active && r.State != access.Active || widens(&had, &has)
 }
 
 // set puts a value where one is given.
@@ -214,6 +251,17 @@ func sameRights(a, b *access.Key) bool {
 		a.View.Same(b.View) && a.Observe == b.Observe && a.Limits == b.Limits
 }
 
+// sameChain is sameRights of two keys and of all that they come of.
+func sameChain(a, b *access.Key) bool {
+	for a != nil && b != nil {
+		if !sameRights(a, b) {
+			return false
+		}
+		a, b = a.Parent, b.Parent
+	}
+	return a == b
+}
+
 func sameDatasets(a, b *access.Datasets) bool {
 	if a == nil || b == nil {
 		return a == b
@@ -222,7 +270,7 @@ func sameDatasets(a, b *access.Datasets) bool {
 }
 
 // check answers one problem that names every field at fault, or nil.
-func (c Change) check(rec *Record, project *access.Project, now time.Time) error {
+func (c Change) check(rec *Record, parent *access.Key, project *access.Project, now time.Time) error {
 	var f faults
 	if c.Label != nil {
 		f.text("label", *c.Label, MaxLabel)
@@ -245,6 +293,9 @@ func (c Change) check(rec *Record, project *access.Project, now time.Time) error
 	after := rec.Bounds
 	c.EditBounds(&after)
 	f.bounds(&after, rec.Kind)
+	if c.Scopes != nil && parent != nil {
+		f.scopesUnder(*c.Scopes, parent)
+	}
 	return f.problem()
 }
 

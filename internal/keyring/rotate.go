@@ -28,7 +28,7 @@ func (r *Ring) Rotate(ctx context.Context, permit gate.Permit, id string, overla
 	}
 	var text access.Text
 	rec, err := r.change(ctx, permit, id, "key.rotate", revision, func(rec *Record, project *access.Project, now time.Time) error {
-		err := permit.Granting(rec.renewal(project))
+		err := permit.Granting(Renewal(r.key(rec, project)))
 		if err != nil {
 			return err
 		}
@@ -49,11 +49,13 @@ func (r *Ring) Rotate(ctx context.Context, permit gate.Permit, id string, overla
 	return rec, Secrets{Key: text}, nil
 }
 
-// renewal is what a new secret for the key hands on to whoever sees it. It was decided on before, of the key as it was
-// then; by now it may be another.
-func (r *Record) renewal(project *access.Project) *access.Grant {
-	k := r.key(project)
-	return &access.Grant{Kind: k.Kind, Mode: k.Mode, Scopes: k.Scopes, Bounds: k.Bounds, Renewal: true}
+// Renewal is what a new secret for the key hands on to whoever sees it: all that it may do. It is decided on before, of the key
+// as it is then, and again of what it is by the time that it gets one.
+func Renewal(k *access.Key) *access.Grant {
+	if k == nil {
+		return nil
+	}
+	return &access.Grant{Kind: k.Kind, Mode: k.Mode, Scopes: k.Scopes, Bounds: k.Granted(), Renewal: true}
 }
 
 // retire makes the present secret a former one, and lets no former one live beyond the end.
@@ -95,14 +97,14 @@ func (r *Ring) setState(ctx context.Context, permit gate.Permit, id, action stri
 // widens anything is refused. A revoked key stays revoked. The rights it gets back were decided with Restoring before.
 func (r *Ring) Restore(ctx context.Context, permit gate.Permit, id string, c Change) (Record, error) {
 	return r.change(ctx, permit, id, "key.restore", c.Revision, func(rec *Record, project *access.Project, now time.Time) error {
-		if err := c.check(rec, project, now); err != nil {
+		before := r.key(rec, project)
+		if err := c.check(rec, before.Parent, project, now); err != nil {
 			return err
 		}
-		before := rec.key(project)
 		if c.grantTo(before) != nil {
 			return problem.New(problem.WouldWiden, "A restored key can do what it could before, or less.")
 		}
-		if c.Basis == nil || !sameRights(c.Basis, before) {
+		if c.Basis == nil || !sameChain(c.Basis, before) {
 			return changedMeanwhile()
 		}
 		c.apply(rec)
@@ -119,10 +121,10 @@ func (c Change) Restoring() *access.Grant {
 	if c.Basis == nil {
 		return nil
 	}
-	g := &access.Grant{Kind: c.Basis.Kind, Mode: c.Basis.Mode, Scopes: c.Basis.Scopes, Bounds: c.Basis.Bounds}
-	set(&g.Scopes, c.Scopes)
-	c.EditBounds(&g.Bounds)
-	return g
+	after := *c.Basis
+	set(&after.Scopes, c.Scopes)
+	c.EditBounds(&after.Bounds)
+	return &access.Grant{Kind: after.Kind, Mode: after.Mode, Scopes: after.Scopes, Bounds: after.Granted()}
 }
 
 // MaxHandOver is how many keys one call of HandOver changes at the most.
@@ -193,13 +195,18 @@ func (m *Material) same(other *Material) bool {
 		slices.EqualFunc(m.PublicKeys, other.PublicKeys, func(a, b ed25519.PublicKey) bool { return a.Equal(b) })
 }
 
-// Material gives what the signatures of a key are checked with now; nil when there is nothing.
+// Material gives what the signatures of a key are checked with now; nil when there is nothing. A client that has nothing of
+// its own signs as the key does that it comes of.
 func (r *Ring) Material(id string) *Material {
 	lookup, ok := access.LookupOf(id)
 	if !ok {
 		return nil
 	}
-	e, _ := r.live.Load().find(lookup)
+	live := r.live.Load()
+	e, _ := live.find(lookup)
+	if e.material == nil && e.parent != (access.Lookup{}) {
+		e, _ = live.find(e.parent)
+	}
 	return e.material
 }
 
@@ -208,7 +215,7 @@ func (r *Ring) Material(id string) *Material {
 func (r *Ring) NewSigningSecret(ctx context.Context, permit gate.Permit, id string, revision int64) (Record, Secrets, error) {
 	var text signature.Secret
 	rec, err := r.change(ctx, permit, id, "key.signing_secret", revision, func(rec *Record, project *access.Project, _ time.Time) (err error) {
-		if err := permit.Granting(rec.renewal(project)); err != nil {
+		if err := permit.Granting(Renewal(r.key(rec, project))); err != nil {
 			return err
 		}
 		text, err = r.newSigning(rec)
@@ -269,6 +276,7 @@ func (r *Ring) entry(rec *Record, project *access.Project) entry {
 		Entry:    gate.Entry{Key: rec.key(project), Digest: rec.Digest, Generation: rec.Generation},
 		material: r.material(rec), exposed: rec.Exposed != "",
 	}
+	e.parent, _ = access.LookupOf(rec.Parent)
 	for _, f := range rec.Former {
 		e.Former = append(e.Former, gate.Former{Digest: f.Digest, Generation: f.Generation, Until: f.Until, MintedAt: f.MintedAt})
 	}

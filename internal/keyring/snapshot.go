@@ -15,6 +15,7 @@ type snapshot struct {
 	projects map[string]*access.Project
 	declared []Record // the keys of the configuration, by id
 	shards   [shardCount]map[access.Lookup]entry
+	clients  map[access.Lookup][]access.Lookup // of each key that has some
 }
 
 const (
@@ -27,6 +28,7 @@ type entry struct {
 	gate.Entry
 	material *Material // nil: there is nothing to check signatures with
 	exposed  bool      // that its present secret was seen by others is known already
+	parent   access.Lookup
 }
 
 func newSnapshot(projects []access.Project) *snapshot {
@@ -57,13 +59,66 @@ func (s *snapshot) fill(lookup access.Lookup, e entry) {
 	(*shard)[lookup] = e
 }
 
-// with is s with one entry set.
+// link gives each client of a snapshot that is not published yet the key that it comes of.
+func (s *snapshot) link() {
+	for _, shard := range s.shards {
+		for lookup, e := range shard {
+			if e.Key.Kind == access.Client {
+				s.enlist(e.parent, lookup)
+				shard[lookup] = s.under(e)
+			}
+		}
+	}
+}
+
+// enlist remembers a client of a key. The map is the snapshot's own, its lists are not.
+func (s *snapshot) enlist(parent, client access.Lookup) {
+	if s.clients == nil {
+		s.clients = map[access.Lookup][]access.Lookup{}
+	}
+	if list := s.clients[parent]; !slices.Contains(list, client) {
+		s.clients[parent] = append(slices.Clip(list), client)
+	}
+}
+
+// under is a client's entry with the key that it comes of as this snapshot has it; without one when it is not there.
+func (s *snapshot) under(e entry) entry {
+	key := *e.Key
+	parent, _ := s.find(e.parent)
+	key.Parent = parent.Key
+	e.Key = &key
+	return e
+}
+
+// with is s with one entry set, and what comes of it pointing to it.
 func (s *snapshot) with(lookup access.Lookup, e entry) *snapshot {
 	next := *s
-	shard := &next.shards[shardOf(lookup)]
-	*shard = maps.Clone(*shard)
-	next.fill(lookup, e)
+	if e.Key.Kind == access.Client {
+		if !slices.Contains(next.clients[e.parent], lookup) {
+			next.clients = maps.Clone(next.clients)
+			next.enlist(e.parent, lookup)
+		}
+		e = next.under(e)
+	}
+	next.put(lookup, e)
+	next.relink(lookup)
 	return &next
+}
+
+// put sets an entry in a snapshot that is not published yet and shares its shards.
+func (s *snapshot) put(lookup access.Lookup, e entry) {
+	shard := &s.shards[shardOf(lookup)]
+	*shard = maps.Clone(*shard)
+	s.fill(lookup, e)
+}
+
+// relink makes the clients of a key point to it as it is now.
+func (s *snapshot) relink(parent access.Lookup) {
+	for _, client := range s.clients[parent] {
+		if e, found := s.find(client); found {
+			s.put(client, s.under(e))
+		}
+	}
 }
 
 // without is s with one entry gone.
@@ -72,6 +127,7 @@ func (s *snapshot) without(lookup access.Lookup) *snapshot {
 	shard := &next.shards[shardOf(lookup)]
 	*shard = maps.Clone(*shard)
 	delete(*shard, lookup)
+	next.relink(lookup)
 	return &next
 }
 
@@ -96,6 +152,11 @@ func (s *snapshot) withProject(p *access.Project) *snapshot {
 		}
 		if changed != nil {
 			next.shards[i] = changed
+		}
+	}
+	for parent := range next.clients {
+		if e, found := next.find(parent); found && e.Key.Project == p {
+			next.relink(parent)
 		}
 	}
 	return &next

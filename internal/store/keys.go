@@ -16,19 +16,20 @@ import (
 )
 
 const keyColumns = `id, project_id, kind, mode, label, steward, scopes, environments, hint, public_text, digest,
-	created_at, updated_at, expires_at, revoked_at, created_by, revision, settings, state, generation, minted_at, former, signing, exposed, exposed_at`
+	created_at, updated_at, expires_at, revoked_at, created_by, revision, settings, state, generation, minted_at, former, signing, exposed, exposed_at,
+	parent, epoch`
 
 // InsertKey implements keyring.Store.
 func (s *Store) InsertKey(ctx context.Context, key keyring.Record, entry audit.Entry) error {
 	err := s.transact(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, `INSERT INTO keys (`+keyColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 1, $17, $18, $19, $20, $21, $22, $23, $24)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 1, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
 			ON CONFLICT (id) DO NOTHING`,
 			key.ID, key.Project, key.Kind.String(), key.Mode.String(), key.Label, key.Steward,
 			writeList(key.Scopes.Names()), writeList(key.Environments), key.Hint, key.Public, hex.EncodeToString(key.Digest[:]),
 			key.CreatedAt.UnixMicro(), key.UpdatedAt.UnixMicro(), optional(key.ExpiresAt), optional(key.RevokedAt), key.CreatedBy,
 			writeSettings(key.Bounds), key.State.String(), key.Generation, key.MintedAt.UnixMicro(), writeFormer(key.Former), writeSigning(key.Signing),
-			string(key.Exposed), optional(key.ExposedAt))
+			string(key.Exposed), optional(key.ExposedAt), key.Parent, key.Epoch)
 		if err != nil {
 			return err
 		}
@@ -158,12 +159,12 @@ func changeKey(ctx context.Context, tx *sql.Tx, project, id string, change func(
 	}
 	result, err := tx.ExecContext(ctx, `UPDATE keys SET label = $1, steward = $2, scopes = $3, environments = $4,
 		updated_at = $5, expires_at = $6, revoked_at = $7, settings = $8, state = $9, generation = $10, minted_at = $11, former = $12, signing = $13,
-		exposed = $14, exposed_at = $15, hint = $16, public_text = $17, digest = $18, revision = revision + 1
-		WHERE project_id = $19 AND id = $20 AND revision = $21`,
+		exposed = $14, exposed_at = $15, hint = $16, public_text = $17, digest = $18, epoch = $19, revision = revision + 1
+		WHERE project_id = $20 AND id = $21 AND revision = $22`,
 		key.Label, key.Steward, writeList(key.Scopes.Names()), writeList(key.Environments),
 		key.UpdatedAt.UnixMicro(), optional(key.ExpiresAt), optional(key.RevokedAt), writeSettings(key.Bounds), key.State.String(), key.Generation,
 		key.MintedAt.UnixMicro(), writeFormer(key.Former), writeSigning(key.Signing), string(key.Exposed), optional(key.ExposedAt), key.Hint, key.Public,
-		hex.EncodeToString(key.Digest[:]), project, id, key.Revision)
+		hex.EncodeToString(key.Digest[:]), key.Epoch, project, id, key.Revision)
 	if err != nil {
 		return key, false, err
 	}
@@ -204,7 +205,7 @@ func scanKey(row scanner, texts readTexts) (key keyring.Record, err error) {
 	)
 	err = row.Scan(&key.ID, &key.Project, &kind, &mode, &key.Label, &key.Steward, &scopes, &environments, &key.Hint, &key.Public,
 		&digest, &created, &updated, &expires, &revoked, &key.CreatedBy, &key.Revision, &settings, &state, &key.Generation, &minted, &former, &signing,
-		&exposed, &exposedAt)
+		&exposed, &exposedAt, &key.Parent, &key.Epoch)
 	if err != nil {
 		return key, err
 	}
@@ -215,6 +216,8 @@ func scanKey(row scanner, texts readTexts) (key keyring.Record, err error) {
 		key.Kind = access.Public
 	case access.Secret.String():
 		key.Kind = access.Secret
+	case access.Client.String():
+		key.Kind = access.Client
 	}
 	key.Mode, _ = access.ParseMode(mode)
 	var known bool

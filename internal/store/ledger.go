@@ -270,7 +270,7 @@ func reasonNamed(name string) access.Reason {
 }
 
 func viaNamed(name string) access.Via {
-	for _, via := range [...]access.Via{access.InHeader, access.InQuery} {
+	for _, via := range [...]access.Via{access.InHeader, access.InQuery, access.InBody} {
 		if via.String() == name {
 			return via
 		}

@@ -92,7 +92,9 @@ func keysAreKeptWhole(t *testing.T, open Open) {
 	ancient := key("prj_1", numbered(3)) // a moment that is zero in many a clock is still a moment
 	ancient.CreatedAt, ancient.UpdatedAt = time.Unix(-1, 0).UTC(), time.Unix(0, 0).UTC()
 	ancient.ExpiresAt, ancient.RevokedAt = time.Unix(0, 0).UTC(), time.Unix(0, 0).UTC()
-	want := []keyring.Record{full, bare, ancient}
+	client := key("prj_1", numbered(4))
+	client.Kind, client.Parent, client.Epoch = access.Client, bare.ID, 1<<40
+	want := []keyring.Record{full, bare, ancient, client}
 	for i, text := range hostile() {
 		k := key("prj_1", numbered(10+i))
 		k.Label, k.Steward, k.CreatedBy, k.Environments = text, text, text, []string{text, "x" + text}
@@ -264,13 +266,13 @@ func changesAreNotLost(t *testing.T, open Open) {
 	const writers, times = 4, 10
 	each(writers, func(int) {
 		for range times {
-			_, err := s.Keys.ChangeKey(t.Context(), "prj_1", k.ID, changing(func(r *keyring.Record) { r.Label += "x" }))
+			_, err := s.Keys.ChangeKey(t.Context(), "prj_1", k.ID, changing(func(r *keyring.Record) { r.Label, r.Epoch = r.Label+"x", r.Epoch+1 }))
 			if err != nil {
 				t.Error(err)
 			}
 		}
 	})
-	if got, err := find(t.Context(), s, "prj_1", k.ID); err != nil || len(got.Label) != writers*times || got.Revision != 1+writers*times {
+	if got, err := find(t.Context(), s, "prj_1", k.ID); err != nil || len(got.Label) != writers*times || got.Epoch != writers*times || got.Revision != 1+writers*times {
 		t.Errorf("%d changes are there, and it is of revision %d, %v", len(got.Label), got.Revision, err)
 	}
 }
