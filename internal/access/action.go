@@ -97,6 +97,9 @@ func (a Action) InEnvironment() bool { return a.row().space }
 // Reads reports whether the action reads an environment, so that a key's view is about it.
 func (a Action) Reads() bool { return a.row().reads != readsNothing }
 
+// ForClients reports whether the action is for clients, and for nobody else.
+func (a Action) ForClients() bool { return a.row().client }
+
 // touches reports whether the action is about data, so that an attempt that names nothing is still about something: the
 // default environment, or every dataset.
 func (a Action) touches() bool { return a.row().space || a.row().records }

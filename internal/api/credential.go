@@ -25,16 +25,22 @@ func isKeyParameter(name string) bool { return slices.Contains(keyParameters[:],
 // there, wherever else it stands. What came in cleartext is the gate's to refuse, whatever else is wrong with it: the
 // answer does not depend on it.
 func credentialOf(rq *request) (gate.Credential, error) {
-	c, err := readCredential(rq)
+	c, key, err := readCredential(rq, bearer)
+	c.Key = access.SecretText(key)
+	return inClear(c, err)
+}
+
+// inClear answers a credential in cleartext as one that cannot be read, whatever is wrong with it.
+func inClear(c gate.Credential, err error) (gate.Credential, error) {
 	if code := problem.Of(err); c.Cleartext && (code == problem.TwoCredentials || code == problem.MalformedKey) {
 		c.Key, err = access.SecretText("unreadable"), nil
 	}
 	return c, err
 }
 
-func readCredential(rq *request) (gate.Credential, error) {
-	c := gate.Credential{Circumstances: circumstances(rq), RequestID: rq.id, Client: gate.Client{Agent: rq.wholeAgent()}}
-	key := ""
+// readCredential finds the text of a credential. authorization reads it of that header.
+func readCredential(rq *request, authorization func(string) (string, error)) (c gate.Credential, key string, err error) {
+	c = gate.Credential{Circumstances: circumstances(rq), RequestID: rq.id, Client: gate.Client{Agent: rq.wholeAgent()}}
 	take := func(value string) bool {
 		if value == "" || value == key {
 			return true
@@ -50,16 +56,16 @@ func readCredential(rq *request) (gate.Credential, error) {
 		same = take(strings.TrimSpace(value)) && same
 	}
 	for _, value := range rq.r.Header["Authorization"] {
-		token, err := bearer(value)
+		token, err := authorization(value)
 		if err != nil {
-			return c, err
+			return c, "", err
 		}
 		same = take(token) && same
 	}
 	if rq.r.URL.RawQuery != "" {
 		query, err := rq.query()
 		if err != nil {
-			return c, err
+			return c, "", err
 		}
 		for _, name := range keyParameters {
 			for _, value := range query[name] {
@@ -72,10 +78,9 @@ func readCredential(rq *request) (gate.Credential, error) {
 		}
 	}
 	if !same {
-		return c, problem.New(problem.TwoCredentials, "The request carries two different keys. Send one.")
+		return c, "", problem.New(problem.TwoCredentials, "The request carries two different keys. Send one.")
 	}
-	c.Key = access.SecretText(key)
-	return c, nil
+	return c, key, nil
 }
 
 // maxAgent bounds what is kept of a User-Agent, in bytes.

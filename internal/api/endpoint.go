@@ -30,6 +30,8 @@ type endpoint[I, O any] struct {
 	Long   bool                                             // the answer may take long: whether it is still allowed is asked again
 	Body   body                                             // how problems are shaped
 	Doc    doc
+
+	Credential func(*request) (gate.Credential, error) // nil: credentialOf; else where this row's credential stands
 }
 
 // open is one row for an address that needs no key.
@@ -108,7 +110,7 @@ func mount[I, O any](a *API, e endpoint[I, O]) {
 
 // admit brings a request to its permit, in the order that the frame owns.
 func admit[I, O any](a *API, rq *request, e *endpoint[I, O]) (in I, permit gate.Permit, attempt access.Attempt, err error) {
-	caller, wrong, err := a.identify(rq, e.Action)
+	caller, wrong, err := a.identify(rq, e.Action, e.Credential)
 	if err != nil {
 		return in, permit, attempt, err
 	}
@@ -188,8 +190,11 @@ func (a *API) add(r row) {
 
 // identify finds the caller, and checks the head of the request against its signature. It is the one place where a
 // credential meets the gate. wrong says that the signature is not right, for the policy to refuse.
-func (a *API) identify(rq *request, action access.Action) (caller gate.Caller, wrong bool, err error) {
-	credential, err := credentialOf(rq)
+func (a *API) identify(rq *request, action access.Action, find func(*request) (gate.Credential, error)) (caller gate.Caller, wrong bool, err error) {
+	if find == nil {
+		find = credentialOf
+	}
+	credential, err := find(rq)
 	if p, ok := errors.AsType[*problem.Error](err); ok && (p.Code == problem.TwoCredentials || p.Code == problem.MalformedKey) {
 		return gate.Caller{}, false, a.cfg.Gate.Refuse(credential, action, p)
 	}

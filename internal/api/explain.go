@@ -64,7 +64,7 @@ type hypothetical struct {
 	Address       string          `json:"address,omitzero" maxLength:"64" doc:"Where the attempt comes from; by default where this request comes from." example:"203.0.113.9"`
 	Origin        string          `json:"origin,omitzero" maxLength:"2000" doc:"The page it comes from, as in the header Origin." example:"https://www.example.com"`
 	Referer       string          `json:"referer,omitzero" maxLength:"2000" doc:"The page it comes from, as in the header Referer."`
-	Via           string          `json:"via,omitzero" enum:"header,query" doc:"Where in the request the key stands; by default in a header."`
+	Via           string          `json:"via,omitzero" enum:"header,query,body" doc:"Where in the request the key stands; by default in a header."`
 	Browser       bool            `json:"browser,omitzero" doc:"It comes from a browser."`
 	Cleartext     bool            `json:"cleartext,omitzero" doc:"It comes over plain HTTP."`
 	Signed        string          `json:"signed,omitzero" enum:"unsigned,right,wrong" doc:"Whether it is signed, and how; by default it is not."`
@@ -141,8 +141,11 @@ func (a *API) attempt(rq *request, h *hypothetical) (access.Attempt, error) {
 	if out.At = a.cfg.Now(); h.At != nil {
 		out.At = h.At.UTC()
 	}
-	if out.Via = access.InHeader; h.Via == "query" {
+	switch out.Via = access.InHeader; h.Via {
+	case "query":
 		out.Via = access.InQuery
+	case "body":
+		out.Via = access.InBody
 	}
 	if h.Origin != "" || h.Referer != "" {
 		out.Origin = access.ParseOrigin(h.Origin, h.Referer)

@@ -22,12 +22,13 @@ import (
 // Key is a key as the API shows it.
 type Key struct {
 	ID       string   `json:"id" doc:"The key's public name." example:"key_3fQ9xT0aLmZk"`
-	Kind     string   `json:"kind" enum:"public,secret"`
+	Kind     string   `json:"kind" enum:"public,secret,client"`
+	Parent   string   `json:"parent,omitzero" doc:"Of a client, the key that it comes of." example:"key_3fQ9xT0aLmZk"`
 	Mode     string   `json:"mode" enum:"live,test"`
 	Label    string   `json:"label" doc:"What the key is for." example:"web shop"`
 	Steward  string   `json:"steward" doc:"Who answers for it." example:"ana@example.com"`
 	Scopes   []string `json:"scopes" doc:"The rights it holds."`
-	Status   string   `json:"status" enum:"active,disabled,quarantined,not_yet_valid,expired,revoked"`
+	Status   string   `json:"status" enum:"active,disabled,quarantined,not_yet_valid,expired,revoked" doc:"A client that is active by itself has the status of its parent."`
 	Prefix   string   `json:"prefix" doc:"How the key begins." example:"pk_live_3fQ9"`
 	LastFour string   `json:"last_four" doc:"How the key ends." example:"a1B2"`
 	Key      string   `json:"key,omitzero" doc:"The whole key: always of a public key; of a secret key only in the answer that makes it."`
@@ -111,15 +112,26 @@ func (c *limitChange) over(l keyring.Limits) keyring.Limits {
 
 type createKey struct {
 	Body struct {
-		Kind    string      `json:"kind" enum:"public,secret" doc:"A public key may be published; a secret key belongs on servers."`
-		Mode    string      `json:"mode,omitzero" enum:"live,test" doc:"By default live."`
+		Kind    string      `json:"kind" enum:"public,secret,client" doc:"A public key may be published; a secret key belongs on servers; a client's secret can be exchanged for access tokens and do nothing else."`
+		Parent  string      `json:"parent,omitzero" maxLength:"64" doc:"For a client: the secret key that it comes of." example:"key_3fQ9xT0aLmZk"`
+		Mode    string      `json:"mode,omitzero" enum:"live,test" doc:"By default live; a client has its parent's."`
 		Label   string      `json:"label,omitzero" maxLength:"100" doc:"What the key is for."`
 		Steward string      `json:"steward,omitzero" maxLength:"200" doc:"Who answers for it."`
-		Scopes  []scopeName `json:"scopes,omitempty" maxItems:"64" doc:"The rights it holds. A public key gets the client-side set by default and cannot hold more; a secret key needs at least one."`
+		Scopes  []scopeName `json:"scopes,omitempty" maxItems:"64" doc:"The rights it holds. A public key gets the client-side set by default and cannot hold more; a secret key needs at least one; a client, whose tokens can have these, gets its parent's by default and cannot hold more."`
 		DryRun  bool        `json:"dry_run,omitzero" doc:"Says what would be made, and makes nothing."`
 		Bounds
 	}
-	made keyring.New
+	parent *access.Key
+	made   keyring.New
+}
+
+// wants is about the key that a client comes of, too: what one may not see, one cannot make clients of.
+func (in createKey) wants() access.Attempt {
+	a := access.Attempt{Grants: in.made.Grant()}
+	if in.Body.Parent != "" {
+		a.Subject = subject(in.parent)
+	}
+	return a
 }
 
 // keyChange has what it changes; a member left out stays as it is.
@@ -163,7 +175,7 @@ func mountKeys(a *API) {
 	mount(a, endpoint[createKey, Key]{
 		Method: "POST", Path: "/v1/keys", Action: access.WriteKeys, Status: 201,
 		Read:  readNewKey(a),
-		Wants: func(in createKey) access.Attempt { return access.Attempt{Grants: in.made.Grant()} },
+		Wants: createKey.wants,
 		Do: func(ctx context.Context, permit gate.Permit, in createKey) (Key, error) {
 			record, secrets, err := ring.Create(ctx, permit, in.made)
 			if in.made.DryRun {
@@ -173,7 +185,7 @@ func mountKeys(a *API) {
 		},
 		Write: writeKey(201),
 		Doc: doc{
-			ID: "createKey", Tag: "Keys", Summary: "Create a key", Problems: []problem.Code{problem.GrantTooWide, problem.OverCeiling, problem.Conflict, problem.Unavailable},
+			ID: "createKey", Tag: "Keys", Summary: "Create a key", Problems: []problem.Code{problem.NotFound, problem.GrantTooWide, problem.OverCeiling, problem.Conflict, problem.Unavailable},
 			Text: "A secret key is shown in this answer and never again. A key can hand on only scopes and bounds it has itself. " +
 				"With dry_run, the answer is 200 and shows what would have been made, without an id and a key.",
 			Examples: []example{createKeyExample, dryRunExample}, Version: true, Statuses: map[int]reflect.Type{200: reflect.TypeFor[Key]()},
@@ -271,6 +283,9 @@ func readNewKey(a *API) func(*request) (createKey, error) {
 		if err != nil {
 			return in, err
 		}
+		if in.Body.Parent != "" {
+			in.parent, _ = a.cfg.Keys.Peek(rq.caller.Project(), in.Body.Parent)
+		}
 		in.made, err = in.key()
 		return in, err
 	}
@@ -344,13 +359,19 @@ func (in createKey) key() (keyring.New, error) {
 	n := keyring.New{
 		Kind: access.Public, Mode: access.Live, Label: in.Body.Label, Steward: in.Body.Steward, Scopes: scopes(in.Body.Scopes), DryRun: in.Body.DryRun,
 	}
-	if in.Body.Kind == "secret" {
-		n.Kind = access.Secret
-	}
-	if in.Body.Mode == "test" {
-		n.Mode = access.Test
-	}
 	n.Limits = access.DefaultLimits(n.Kind)
+	switch n.Parent = in.parent; in.Body.Kind {
+	case "secret":
+		n.Kind, n.Limits = access.Secret, access.DefaultLimits(access.Secret)
+	case "client":
+		n.Kind, n.Limits = access.Client, access.Limits{}
+	}
+	switch {
+	case in.Body.Mode == "test":
+		n.Mode = access.Test
+	case in.Body.Mode == "" && in.parent != nil:
+		n.Mode = in.parent.Mode
+	}
 	c, faults := in.Body.change(n.Limits)
 	c.EditBounds(&n.Bounds)
 	if c.PublicKeys != nil {
@@ -431,7 +452,7 @@ func scopes(names []scopeName) access.Scopes {
 func (a *API) keyView(r keyring.Record) Key {
 	now := a.cfg.Now()
 	k := Key{
-		ID: r.ID, Kind: r.Kind.String(), Mode: r.Mode.String(), Label: r.Label, Steward: r.Steward, Scopes: r.Scopes.Names(), Status: statusOf(&r, now),
+		ID: r.ID, Kind: r.Kind.String(), Parent: r.Parent, Mode: r.Mode.String(), Label: r.Label, Steward: r.Steward, Scopes: r.Scopes.Names(), Status: a.statusOf(&r, now),
 		Key: r.Public, Settings: keyring.SettingsOf(&r.Bounds), SigningHint: r.Signing.Hint, PublicKeys: []string{}, Generation: r.Generation, MintedAt: r.MintedAt,
 		Former: []FormerSecret{}, Exposed: string(r.Exposed), ExposedAt: timeOrNull(r.ExposedAt), Advice: r.Advice(now), Source: "stored",
 		CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy, UpdatedAt: r.UpdatedAt, RevokedAt: timeOrNull(r.RevokedAt), Version: r.Revision,
@@ -452,16 +473,29 @@ func (a *API) keyView(r keyring.Record) Key {
 	return k
 }
 
-// statusOf is what has become of a key: what ends it comes before what holds it up.
-func statusOf(r *keyring.Record, now time.Time) string {
-	switch {
-	case !r.RevokedAt.IsZero():
+// statusOf is what has become of a key, and of a client what has become of its parent, if nothing of itself.
+func (a *API) statusOf(r *keyring.Record, now time.Time) string {
+	status := statusAt(now, r.RevokedAt, r.State, &r.Bounds)
+	if r.Parent == "" || status != "active" {
+		return status
+	}
+	parent, found := a.cfg.Keys.Peek(r.Project, r.Parent)
+	if !found {
 		return "revoked"
-	case !r.ExpiresAt.IsZero() && !now.Before(r.ExpiresAt):
+	}
+	return statusAt(now, parent.RevokedAt, parent.State, &parent.Bounds)
+}
+
+// statusAt tells what ends a key before what holds it up.
+func statusAt(now, revoked time.Time, state access.State, b *access.Bounds) string {
+	switch {
+	case !revoked.IsZero():
+		return "revoked"
+	case !b.ExpiresAt.IsZero() && !now.Before(b.ExpiresAt):
 		return "expired"
-	case r.State != access.Active:
-		return r.State.String()
-	case now.Before(r.NotBefore):
+	case state != access.Active:
+		return state.String()
+	case now.Before(b.NotBefore):
 		return "not_yet_valid"
 	}
 	return "active"

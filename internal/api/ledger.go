@@ -29,7 +29,7 @@ type Denial struct {
 	Count       int       `json:"count" doc:"How many items of the request it stands for."`
 	Address     string    `json:"address" doc:"Where the request came from; empty when that is not known."`
 	Origin      string    `json:"origin,omitzero" doc:"The page it came from, if it named one."`
-	Via         string    `json:"via" enum:"none,header,query" doc:"Where in the request the key stood."`
+	Via         string    `json:"via" enum:"none,header,query,body" doc:"Where in the request the key stood."`
 	Signed      string    `json:"signed" enum:"unsigned,claimed,right,wrong" doc:"What was known of its signature; claimed: that there is one."`
 	Agent       string    `json:"user_agent,omitzero"`
 	SDK         string    `json:"sdk,omitzero" doc:"The library that was used, if it said so."`
@@ -45,11 +45,12 @@ type Verdict struct {
 	Target   *int   `json:"target,omitzero" nullable:"false" doc:"The place, from 0, of the item it is about; left out when it is about the request."`
 	Reason   string `json:"reason" doc:"'allowed', or why not." example:"scope_missing"`
 	Observed bool   `json:"observed,omitzero" doc:"The no is only noted: the restriction is observed and not enforced."`
+	KeyID    string `json:"key_id,omitzero" doc:"The key whose rule it is, where that is one that the credential comes of; left out when it is the credential's own."`
 }
 
 // Remedy is one change that takes away one no.
 type Remedy struct {
-	Of    string `json:"of" enum:"key,project,request" doc:"What to change."`
+	Of    string `json:"of" enum:"key,client,token,project,request" doc:"What to change; a token by making another."`
 	Field string `json:"field" doc:"Which member of it." example:"scopes"`
 	Do    string `json:"do" enum:"add,set,remove"`
 	Value string `json:"value,omitzero" example:"sql:run"`
@@ -188,7 +189,7 @@ func shownAddress(a netip.Addr) string {
 func verdicts(steps []access.Step) []Verdict {
 	list := make([]Verdict, len(steps))
 	for i, s := range steps {
-		list[i] = Verdict{Rule: s.Rule, Reason: s.Reason.String(), Observed: s.Observed}
+		list[i] = Verdict{Rule: s.Rule, Reason: s.Reason.String(), Observed: s.Observed, KeyID: s.Key}
 		if s.Target >= 0 {
 			list[i].Target = &steps[i].Target
 		}

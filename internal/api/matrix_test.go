@@ -18,6 +18,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/api"
+	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/signature"
 )
@@ -93,6 +94,32 @@ var credentials = map[string]func(*matrix, api.Route) sending{
 		return sending{key: m.shaped("observed", everything(b))}
 	},
 
+	"client":      func(m *matrix, _ api.Route) sending { return m.client("of every scope") },
+	"token":       func(m *matrix, _ api.Route) sending { return m.token(m.client("of every scope"), nil) },
+	"token-other": func(*matrix, api.Route) sending { return text("eyJhbGciOiJFZERTQSJ9.e30.c2ln") },
+	"token-dead":  func(m *matrix, _ api.Route) sending { return m.token(m.client("revoked"), nil) },
+	"token-fewer": func(m *matrix, r api.Route) sending {
+		return m.token(m.client("of every scope"), func(t *gate.Token) { t.Scopes = access.AllScopes &^ r.Action.Scope() })
+	},
+	"token-caged": func(m *matrix, _ api.Route) sending {
+		return m.token(m.client("of every scope"), func(t *gate.Token) { t.Bounds.Environments = []string{"staging"} })
+	},
+	"token-query": func(m *matrix, _ api.Route) sending {
+		s := m.token(m.client("of every scope"), nil)
+		s.query = "token"
+		return s
+	},
+	"token-page": func(m *matrix, _ api.Route) sending {
+		s := m.token(m.client("of every scope"), nil)
+		s.headers = []string{"Sec-Fetch-Site", "none"}
+		return s
+	},
+	"embedded": func(m *matrix, _ api.Route) sending {
+		s := m.token(m.clientOf(m.shows, "of every scope"), func(t *gate.Token) { t.Embedded = true })
+		s.of, s.headers = m.shows, []string{"Sec-Fetch-Site", "none"}
+		return s
+	},
+
 	"unsigned":  func(m *matrix, _ api.Route) sending { return sending{key: m.signing()} },
 	"missigned": func(m *matrix, _ api.Route) sending { return m.signed(false) },
 	"signed":    func(m *matrix, _ api.Route) sending { return m.signed(true) },
@@ -130,7 +157,7 @@ var verdicts = map[string]string{
 	"scope": "403 missing_scope", "env": "403 environment_not_allowed", "wide": "403 grant_too_wide", "gone": "404 not_found",
 	"public": "403 public_key_not_enough", "quarantine": "403 key_quarantined", "net": "403 network_not_allowed", "page": "403 domain_not_allowed",
 	"browser": "403 secret_key_in_browser", "clear": "403 cleartext_credential", "sign": "401 signature_required", "wrong": "401 signature_invalid",
-	"ceiling": "403 project_ceiling", "limit": "429 rate_limited", "broke": "402 credits_exhausted",
+	"ceiling": "403 project_ceiling", "kind": "403 wrong_credential", "token": "401 token_not_accepted", "limit": "429 rate_limited", "broke": "402 credits_exhausted",
 }
 
 // wishes are well-formed requests, one for each route; SUBJECT stands for the id of a live key of the project, and
@@ -185,6 +212,7 @@ type matrix struct {
 	low        *project // allows projects:read only
 	busy       *project // has used up its requests of the day
 	poor       *project // has used up its credits of the month
+	shows      *project // lets embedded tokens come from pages
 	made       map[string]madeKey
 }
 
@@ -192,13 +220,14 @@ func newMatrix(t *testing.T) *matrix {
 	w := open(t).apart(t)
 	m := &matrix{
 		own: w.project(t), other: w.project(t), ageing: w.project(t), signers: w.project(t), fenced: w.project(t), low: w.project(t),
-		busy: w.project(t), poor: w.project(t), made: map[string]madeKey{},
+		busy: w.project(t), poor: w.project(t), shows: w.project(t), made: map[string]madeKey{},
 	}
 	for p, ceiling := range map[*project]access.Ceiling{
 		m.ageing: {MaxLifetime: 24 * time.Hour}, m.signers: {RequireSignature: true}, m.fenced: {RequireNetworks: true}, m.low: {Scopes: access.ProjectsRead},
 	} {
 		p.policy(access.Policy{Public: ceiling, Secret: ceiling})
 	}
+	m.shows.policy(access.Policy{EmbeddedTokens: true})
 	m.key(m.ageing, "secret live all, old") // now, since it takes a day
 	m.busy.policy(access.Policy{Limits: access.Limits{Daily: access.Quota{Most: 1}}})
 	m.poor.policy(access.Policy{Limits: access.Limits{Credits: access.Quota{Most: 1}}})
@@ -235,6 +264,27 @@ func (m *matrix) shaped(name string, n keyring.New) madeKey {
 		m.made[name] = m.own.make(n)
 	}
 	return m.made[name]
+}
+
+// client is a client of a key with every scope of the matrix's own project, always the same for the same name.
+func (m *matrix) client(name string) sending { return m.clientOf(m.own, name) }
+
+func (m *matrix) clientOf(p *project, name string) sending {
+	name = p.id + " client " + name
+	if m.made[name].text == "" {
+		parent, _ := p.w.ring.Peek(p.id, m.key(p, "secret live all").id)
+		m.made[name] = p.make(keyring.New{Kind: access.Client, Parent: parent})
+	}
+	return sending{key: m.made[name]}
+}
+
+// token is a token of a client, as it is now; of one that is called revoked, from before it was.
+func (m *matrix) token(client sending, edit func(*gate.Token)) sending {
+	text := m.own.w.tokens.of(m.own.w.ring, client.key.id, m.own.w.clock.Now(), edit)
+	if client.key.id == m.made[m.own.id+" client revoked"].id {
+		m.own.end(client.key, "revoked")
+	}
+	return sending{key: madeKey{id: client.key.id, text: text}}
 }
 
 // signing is a key that demands signatures.

@@ -87,7 +87,7 @@ func (a *API) document() *huma.OpenAPI {
 		Components: &huma.Components{
 			Schemas: a.registry, Headers: headersShown(),
 			SecuritySchemes: map[string]*huma.SecurityScheme{
-				"bearer": {Type: "http", Scheme: "bearer", Description: "The key as a bearer token."},
+				"bearer": {Type: "http", Scheme: "bearer", Description: "A key, or an access token (a JWT), as a bearer token."},
 				"header": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "The key in a header of its own."},
 				"query":  {Type: "apiKey", In: "query", Name: keyParameter, Description: "A public key in the query string. Secret keys are refused there, unless the project allows it."},
 			},
@@ -98,6 +98,11 @@ func (a *API) document() *huma.OpenAPI {
 	}
 	for i := range a.rows {
 		a.describe(d, &a.rows[i])
+		if a.rows[i].action.ForClients() {
+			d.Components.SecuritySchemes["basic"] = &huma.SecurityScheme{
+				Type: "http", Scheme: "basic", Description: "A client's id and secret (RFC 6749 section 2.3.1). Both may stand in the body instead.",
+			}
+		}
 	}
 	return d
 }
@@ -147,6 +152,9 @@ func security(action access.Action) []map[string][]string {
 		return []map[string][]string{{}}
 	}
 	ways := []map[string][]string{{"bearer": {}}, {"header": {}}}
+	if action.ForClients() {
+		return append(ways, map[string][]string{"basic": {}})
+	}
 	if access.ClientScopes.Has(action.Scope()) && action != access.RevokeSelf {
 		ways = append(ways, map[string][]string{"query": {}})
 	}
@@ -251,8 +259,8 @@ func (a *API) describeProblems(op *huma.Operation, r *row) {
 func (a *API) problemsOf(r *row) []problem.Code {
 	codes := slices.Clone(r.doc.Problems)
 	if r.action != access.Anyone {
-		codes = append(codes, problem.TwoCredentials, problem.MissingCredential, problem.MalformedKey, problem.KeyNotAccepted, problem.SecretKeyInURL, problem.InvalidRequest, problem.InvalidField,
-			problem.SignatureRequired, problem.SignatureInvalid, problem.CleartextCredential, problem.SecretKeyInBrowser, problem.KeyQuarantined, problem.NetworkNotAllowed,
+		codes = append(codes, problem.TwoCredentials, problem.MissingCredential, problem.MalformedKey, problem.KeyNotAccepted, problem.TokenNotAccepted, problem.SecretKeyInURL, problem.InvalidRequest, problem.InvalidField,
+			problem.SignatureRequired, problem.SignatureInvalid, problem.CleartextCredential, problem.WrongCredential, problem.SecretKeyInBrowser, problem.KeyQuarantined, problem.NetworkNotAllowed,
 			problem.DomainNotAllowed, problem.ProjectCeiling, problem.RateLimited, problem.TooManyFailures)
 	}
 	if r.costs {

@@ -20,6 +20,7 @@ type changePolicy struct {
 	Body    struct {
 		SecretInBrowser *bool           `json:"secret_in_browser,omitempty" nullable:"false" doc:"Whether a secret key may come from a page."`
 		SecretInURL     *bool           `json:"secret_in_url,omitempty" nullable:"false" doc:"Whether a secret key may stand in a query string."`
+		EmbeddedTokens  *bool           `json:"embedded_tokens,omitempty" nullable:"false" doc:"Whether access tokens that are made for it may come from a page."`
 		Ceilings        *ceilingsChange `json:"ceilings,omitempty" nullable:"false" doc:"What no key goes beyond, when it is made and when it is used."`
 		Limits          *limitChange    `json:"limits,omitempty" nullable:"false" doc:"How much all keys together may be used. What is left out stays as it is."`
 		ConfirmLockout  bool            `json:"confirm_lockout,omitzero" doc:"Lets a key lock itself out."`
@@ -101,6 +102,7 @@ func (in changePolicy) apply(p *access.Policy) error {
 	after := keyring.PolicyOf(p)
 	put(&after.SecretInBrowser, in.Body.SecretInBrowser)
 	put(&after.SecretInURL, in.Body.SecretInURL)
+	put(&after.EmbeddedTokens, in.Body.EmbeddedTokens)
 	if in.Body.Ceilings != nil {
 		in.Body.Ceilings.Public.over(&after.Ceilings.Public)
 		in.Body.Ceilings.Secret.over(&after.Ceilings.Secret)

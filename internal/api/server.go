@@ -19,8 +19,8 @@ import (
 
 // WhoAmI is what a key is and may do.
 type WhoAmI struct {
-	KeyID        string        `json:"key_id" example:"key_3fQ9xT0aLmZk"`
-	Kind         string        `json:"kind" enum:"public,secret,operator"`
+	KeyID        string        `json:"key_id" example:"key_3fQ9xT0aLmZk" doc:"Of a token, the id of its client."`
+	Kind         string        `json:"kind" enum:"public,secret,operator,token"`
 	Mode         string        `json:"mode" enum:"live,test"`
 	Organization string        `json:"organization"`
 	Project      string        `json:"project"`
@@ -109,7 +109,7 @@ func whoIs(permit gate.Permit, in whoami) WhoAmI {
 	key := permit.Key()
 	who := WhoAmI{
 		KeyID: key.ID, Kind: key.Kind.String(), Mode: key.Mode.String(), Organization: permit.Organization(), Project: permit.Project(),
-		Environments: []Environment{}, Scopes: key.Scopes.Names(), ExpiresAt: timeOrNull(key.ExpiresAt), Address: in.address, Hops: in.hops,
+		Environments: []Environment{}, Scopes: key.Effective().Names(), ExpiresAt: timeOrNull(key.ExpiresAt), Address: in.address, Hops: in.hops,
 	}
 	for _, env := range key.Reachable() {
 		who.Environments = append(who.Environments, Environment{Name: env.Name, Mode: env.Mode.String()})

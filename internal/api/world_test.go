@@ -64,6 +64,7 @@ type world struct {
 	metrics      *prometheus.Registry
 	contract     *apitest.Contract
 	secrets      *secrets
+	tokens       tokens
 	site         *site // asked directly
 	proxied      *site // asked by a proxy that is trusted, and says in X-Forwarded-For and X-Forwarded-Proto for whom
 	forwarded    *site // the same with Forwarded
@@ -127,7 +128,7 @@ func (w *world) openControl(ctx context.Context, adjust ...func(*keyring.Config)
 	if w.limits, err = openLimits(ctx, w.store.Counters(), w.clock.Now, w.log); err != nil {
 		return err
 	}
-	w.gate = gate.New(w.ring, nil, w.limits, w.ledger, w.clock.Now, newDecision)
+	w.gate = gate.New(w.ring, &w.tokens, w.limits, w.ledger, w.clock.Now, newDecision)
 	return nil
 }
 

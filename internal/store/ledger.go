@@ -81,6 +81,7 @@ type (
 		Target   int    `json:"t"`
 		Reason   string `json:"y"`
 		Observed bool   `json:"o,omitempty"`
+		Key      string `json:"k,omitempty"`
 	}
 	remedy struct {
 		Of    string `json:"of"`
@@ -93,7 +94,7 @@ type (
 func writeSteps(steps []access.Step) string {
 	list := make([]step, len(steps))
 	for i, s := range steps {
-		list[i] = step{s.Rule, s.Target, s.Reason.String(), s.Observed}
+		list[i] = step{s.Rule, s.Target, s.Reason.String(), s.Observed, s.Key}
 	}
 	return writeParts(list)
 }
@@ -243,7 +244,7 @@ func scanDenial(row scanner) (gate.Denial, error) {
 	d.Observed, d.Via = outcome == ledger.Observed.String(), viaNamed(via)
 	d.Signed, _ = access.ParseSigned(signed)
 	d.Failed, brokenSteps = readParts(failed, func(s step) access.Step {
-		return access.Step{Rule: s.Rule, Target: s.Target, Reason: reasonNamed(s.Reason), Observed: s.Observed}
+		return access.Step{Rule: s.Rule, Target: s.Target, Reason: reasonNamed(s.Reason), Observed: s.Observed, Key: s.Key}
 	})
 	d.Remedies, brokenRemedies = readParts(remedies, func(r remedy) access.Remedy { return access.Remedy(r) })
 	return d, errors.Join(brokenSteps, brokenRemedies)

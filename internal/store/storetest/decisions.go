@@ -120,7 +120,7 @@ func denialsAreKeptWhole(t *testing.T, open Open) {
 			Client: gate.Client{Agent: "curl/8.1", SDK: "weir-go/1.2"}, RequestID: "r1",
 		},
 		Failed: []access.Step{
-			{Rule: "key has not expired", Target: -1, Reason: access.KeyExpired}, {Rule: "event is one the key may send", Target: 3, Reason: access.EventNotAllowed, Observed: true},
+			{Rule: "key has not expired", Target: -1, Reason: access.KeyExpired, Key: "key_above"}, {Rule: "event is one the key may send", Target: 3, Reason: access.EventNotAllowed, Observed: true},
 		},
 		Remedies: []access.Remedy{{Of: "key", Field: "expires_at", Do: "remove"}, {Of: "key", Field: "events", Do: "add", Value: "checkout"}},
 	}
