@@ -194,6 +194,9 @@ func (c *keysClient) explain(ctx context.Context, body map[string]any) error {
 		if v.Target != nil {
 			about = fmt.Sprintf("item %d", *v.Target)
 		}
+		if v.KeyID != "" {
+			about = strings.TrimSpace(about + " of " + v.KeyID)
+		}
 		reason := v.Reason
 		if reason == "allowed" {
 			reason = ""

@@ -43,6 +43,9 @@ func printKey(out io.Writer, k api.Key) error {
 	}
 	row("id", k.ID)
 	row("kind", k.Kind+" "+k.Mode)
+	if k.Parent != "" {
+		row("parent", k.Parent)
+	}
 	row("status", k.Status)
 	row("label", k.Label)
 	row("steward", k.Steward)

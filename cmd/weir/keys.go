@@ -35,8 +35,9 @@ func keysCommand(w world) *cobra.Command {
 
 func createKeyCommand(w world) *cobra.Command {
 	cmd := &cobra.Command{Use: "create", Short: "Create a key and print it", Args: cobra.NoArgs}
-	cmd.Flags().String("kind", "", "public or secret")
-	cmd.Flags().String("mode", "live", "live or test")
+	cmd.Flags().String("kind", "", "public, secret or client")
+	cmd.Flags().String("parent", "", "for a client: the id of the secret key that it comes of")
+	cmd.Flags().String("mode", "live", "live or test; a client has its parent's")
 	dry := cmd.Flags().Bool("dry-run", false, "say what would be made, and make nothing")
 	settings := keyFlags(cmd)
 	_ = cmd.MarkFlagRequired("kind")
@@ -45,7 +46,13 @@ func createKeyCommand(w world) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		body["kind"], body["mode"] = cmd.Flag("kind").Value.String(), cmd.Flag("mode").Value.String()
+		body["kind"] = cmd.Flag("kind").Value.String()
+		if body["kind"] != "client" || cmd.Flag("mode").Changed {
+			body["mode"] = cmd.Flag("mode").Value.String()
+		}
+		if cmd.Flag("parent").Changed {
+			body["parent"] = cmd.Flag("parent").Value.String()
+		}
 		if *dry {
 			body["dry_run"] = true
 		}
