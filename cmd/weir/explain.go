@@ -182,6 +182,9 @@ func (c *keysClient) explain(ctx context.Context, body map[string]any) error {
 		fmt.Fprintf(c.w.out, " in %s", e.Environment)
 	}
 	fmt.Fprintf(c.w.out, ", from %s, at %s\n\n", orNowhere(e.Address), e.At.Format(time.RFC3339))
+	if len(e.View) > 0 {
+		fmt.Fprintf(c.w.out, "sees %s\n\n", e.View)
+	}
 	t := tabwriter.NewWriter(c.w.out, 0, 0, 2, ' ', 0)
 	for _, v := range e.Rules {
 		mark, about := "yes", ""

@@ -2,12 +2,17 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // keySettings are the flags that say what a key may do, for creating, changing and restoring it.
@@ -24,6 +29,7 @@ func keyFlags(cmd *cobra.Command) keySettings {
 	f.StringSlice("domains", nil, "pages it may be used from, such as https://*.example.com; empty: any")
 	f.StringArray("events", nil, "an event it may send, a name or the beginning of one and a *; may be given more than once; empty: all")
 	f.StringArray("datasets", nil, "a dataset it may use with its rights, such as prices:read+write, or the class core or premium; may be given more than once; all: no restriction")
+	f.String("view", "", "a file with what it sees where it reads, as JSON; none: everything")
 	f.StringArray("public-keys", nil, "an Ed25519 public key that signatures are checked with, in base64; may be given more than once")
 	f.Bool("signature", false, "whether its requests must be signed")
 	f.StringSlice("observe", nil, "restrictions that are only observed, such as networks,events; empty: none")
@@ -61,7 +67,7 @@ func (s keySettings) body(now time.Time) (map[string]any, error) {
 	if given("signature") {
 		body["signature"], _ = s.flags.GetBool("signature")
 	}
-	for _, add := range [...]func(map[string]any, time.Time) error{s.addDatasets, s.addTimes, s.addLimits} {
+	for _, add := range [...]func(map[string]any, time.Time) error{s.addDatasets, s.addView, s.addTimes, s.addLimits} {
 		if err := add(body, now); err != nil {
 			return nil, err
 		}
@@ -109,6 +115,32 @@ func (s keySettings) addDatasets(body map[string]any, _ time.Time) error {
 	}
 	datasets["named"] = named
 	body["datasets"] = datasets
+	return nil
+}
+
+// addView reads the file with the view. What is wrong in it, the API says.
+func (s keySettings) addView(body map[string]any, _ time.Time) error {
+	if !s.flags.Changed("view") {
+		return nil
+	}
+	path, _ := s.flags.GetString("view")
+	if path == "none" {
+		body["no_view"] = true
+		return nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return &usageError{fmt.Sprintf("--view must name a file with JSON, or none: %v", err)}
+	}
+	defer func() { _ = file.Close() }()
+	text, err := io.ReadAll(io.LimitReader(file, view.MaxScopeBytes+1))
+	if err != nil {
+		return err
+	}
+	if len(text) > view.MaxScopeBytes || !jsontext.Value(text).IsValid() {
+		return &usageError{fmt.Sprintf("--view: %s must have at most %d bytes of valid JSON", path, view.MaxScopeBytes)}
+	}
+	body["view"] = jsontext.Value(text)
 	return nil
 }
 

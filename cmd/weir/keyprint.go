@@ -59,6 +59,9 @@ func printKey(out io.Writer, k api.Key) error {
 	if k.Datasets != nil {
 		row("datasets", datasetsText(k))
 	}
+	if text := string(k.View); text != "" && text != "null" {
+		row("sees", text)
+	}
 	if k.Signature {
 		row("signature", "demanded")
 	}

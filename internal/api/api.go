@@ -95,6 +95,7 @@ func New(cfg Config) (*API, error) {
 		problemBase: strings.TrimSuffix(cfg.PublicURL, "/") + "/problems/",
 	}
 	a.registry.RegisterTypeAlias(reflect.TypeFor[jsontext.Value](), reflect.TypeFor[anyJSON]())
+	a.registry.RegisterTypeAlias(reflect.TypeFor[keyring.View](), reflect.TypeFor[viewJSON]())
 	if len(cfg.Hosts) > 0 {
 		a.hosts = map[string]bool{}
 		for _, host := range cfg.Hosts {

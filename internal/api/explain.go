@@ -11,6 +11,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/signature"
@@ -25,6 +26,7 @@ type Explanation struct {
 	KeyID               string               `json:"key_id"`
 	Action              string               `json:"action" example:"write_events"`
 	Environment         string               `json:"environment,omitzero"`
+	View                keyring.View         `json:"view,omitzero" nullable:"false" doc:"What may be seen of the environment, when it is allowed to read and that is not everything."`
 	At                  time.Time            `json:"at" doc:"The time for which it was decided."`
 	Address             string               `json:"address" doc:"The address for which it was decided; empty when it is not known."`
 	FirstFailure        *Verdict             `json:"first_failure,omitempty" nullable:"false" doc:"The verdict that decided; left out when it was allowed."`
@@ -279,6 +281,9 @@ func hypotheticalView(key *access.Key, attempt *access.Attempt) Explanation {
 		if v.Observed {
 			view.Observed = append(view.Observed, v)
 		}
+	}
+	if attempt.Action.Reads() {
+		view.View = shownView(d.Data.View)
 	}
 	switch {
 	case !d.Allowed():

@@ -86,6 +86,8 @@ type Bounds struct {
 	Events       *[]string          `json:"events,omitempty" maxItems:"200" doc:"The events it may send, each a name or the beginning of one and a *; an empty list: all." nullable:"false"`
 	Datasets     *keyring.Datasets  `json:"datasets,omitempty" doc:"The datasets it may use." nullable:"false"`
 	AllDatasets  bool               `json:"all_datasets,omitzero" doc:"Takes the restriction to datasets away."`
+	View         *keyring.View      `json:"view,omitempty" doc:"What it sees where it reads: a member for each table, with conditions on its rows, and names hidden or hashed." nullable:"false"`
+	NoView       bool               `json:"no_view,omitzero" doc:"Takes the view away."`
 	Signature    *bool              `json:"signature,omitempty" doc:"Whether its requests must be signed." nullable:"false"`
 	NotBefore    *time.Time         `json:"not_before,omitempty" doc:"When it begins to work." nullable:"false"`
 	ExpiresAt    *time.Time         `json:"expires_at,omitempty" doc:"When it stops working; cannot be combined with never_expires." nullable:"false"`
@@ -302,6 +304,9 @@ func (b *Bounds) checkTimes() (faults []problem.Field) {
 	if b.AllDatasets && b.Datasets != nil {
 		faults = append(faults, problem.Field{Name: "all_datasets", Detail: "cannot be combined with datasets"})
 	}
+	if b.NoView && b.View != nil {
+		faults = append(faults, problem.Field{Name: "no_view", Detail: "cannot be combined with view"})
+	}
 	return faults
 }
 
@@ -416,6 +421,9 @@ func (b *Bounds) change(limits access.Limits) (c keyring.Change, faults []proble
 	c.PublicKeys = parsed(b.PublicKeys, parsePublicKeys, &faults)
 	if b.Datasets != nil || b.AllDatasets {
 		c.Datasets = parsed(&b.Datasets, keyring.ParseDatasets, &faults)
+	}
+	if c.View = parsed(b.View, keyring.ParseView, &faults); b.NoView {
+		c.View = new(*access.View)
 	}
 	return c, faults
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/problem"
 )
 
@@ -27,6 +28,7 @@ type WhoAmI struct {
 	Environments []Environment `json:"environments" doc:"The environments it may use; the first is meant by a request that names none."`
 	Scopes       []string      `json:"scopes" doc:"The rights it holds."`
 	ExpiresAt    *time.Time    `json:"expires_at" doc:"When it stops working; null: never."`
+	View         keyring.View  `json:"view,omitzero" nullable:"false" doc:"What it sees where it reads; left out when that is everything."`
 	Address      string        `json:"address" doc:"Where the server sees this request come from; 'unknown' when a proxy does not tell." example:"203.0.113.7"`
 	Hops         []string      `json:"hops" doc:"The trusted proxies it came through, the nearest first."`
 }
@@ -109,7 +111,7 @@ func whoIs(permit gate.Permit, in whoami) WhoAmI {
 	key := permit.Key()
 	who := WhoAmI{
 		KeyID: key.ID, Kind: key.Kind.String(), Mode: key.Mode.String(), Organization: permit.Organization(), Project: permit.Project(),
-		Environments: []Environment{}, Scopes: key.Effective().Names(), ExpiresAt: timeOrNull(key.ExpiresAt), Address: in.address, Hops: in.hops,
+		Environments: []Environment{}, Scopes: key.Effective().Names(), ExpiresAt: timeOrNull(key.ExpiresAt), View: shownView(permit.View()), Address: in.address, Hops: in.hops,
 	}
 	for _, env := range key.Reachable() {
 		who.Environments = append(who.Environments, Environment{Name: env.Name, Mode: env.Mode.String()})

@@ -52,6 +52,7 @@ type world struct {
 	store        controlStore
 	organization org.Organization
 	ring         *keyring.Ring
+	vault        *vault.Vault
 	ledger       *ledger.Ledger
 	limits       *limit.Limiter
 	gate         *gate.Gate
@@ -115,7 +116,8 @@ func (w *world) openControl(ctx context.Context, adjust ...func(*keyring.Config)
 	if err != nil {
 		return err
 	}
-	cfg := keyring.Config{Now: w.clock.Now, NewID: newAudit, Vault: vault.New(master), Log: w.log}
+	w.vault = vault.New(master)
+	cfg := keyring.Config{Now: w.clock.Now, NewID: newAudit, Vault: w.vault, Log: w.log}
 	for _, change := range adjust {
 		change(&cfg)
 	}
@@ -159,7 +161,7 @@ func (w *world) config() api.Config {
 	return api.Config{
 		Gate: w.gate, Keys: w.ring, Ledger: w.ledger, Counts: w.limits, Audit: audit.New(w.store, newAudit), Live: w.live,
 		Events: event.New(event.Config{Journal: w.journal, Loader: w.loader, Live: w.live, Random: rand.Reader, SyncLimit: time.Minute}),
-		Query:  query.New(query.Config{Engine: w.warehouse, Now: w.clock.Now, TempDir: w.dir}),
+		Query:  query.New(query.Config{Engine: w.warehouse, Now: w.clock.Now, TempDir: w.dir, Scope: query.Seen(w.vault.Derive)}),
 		Parts: []api.Part{
 			{Name: "loader", Ready: func(context.Context) error { return w.loader.Fault() }},
 			{Name: "warehouse", Ready: w.warehouse.Ready},
