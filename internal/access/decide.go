@@ -49,7 +49,7 @@ var (
 		{name: "action may be a public key's", judge: notForPublic},
 		{name: "request is signed as the key demands", of: BySignature, judge: signedForKey, above: signedForKey},
 		{name: "request is signed as the project requires", judge: signedForProject},
-		{name: "what is read can be narrowed to the key's view", judge: viewApplies, above: viewApplies},
+		{name: ViewRule, judge: viewApplies, above: viewApplies},
 		{name: "key's view has a value for each variable", judge: viewBound},
 	}
 

@@ -79,8 +79,11 @@ func (v *View) table(name string) *ViewTable {
 	return nil
 }
 
-// within reports whether v reaches no further than outer.
-func (v *View) within(outer *View) bool {
+// Within reports whether v reaches no further than outer.
+func (v *View) Within(outer *View) bool {
+	if v == nil || outer == nil {
+		return outer == nil
+	}
 	for _, name := range outer.Unbound {
 		if !slices.Contains(v.Unbound, name) {
 			return false
@@ -128,7 +131,7 @@ func inside(name, outer string) bool {
 }
 
 // wideView compares views. Observing does not matter to it: a view that narrows nothing would be none.
-func wideView(b, outer *Bounds) bool { return b.View == nil || !b.View.within(outer.View) }
+func wideView(b, outer *Bounds) bool { return !b.View.Within(outer.View) }
 
 // Sees is what the key reads, all that it comes of being asked: nil is everything. The variables of a parent's view have
 // their values in a token's own, which is whole; a token without one has no values.
@@ -153,6 +156,10 @@ func viewBound(k *Key, a *Attempt) Reason {
 	}
 	return Allowed
 }
+
+// ViewRule is the rule that what is read can be narrowed to the key's view. An answer that is under way when the view
+// becomes narrower cannot be.
+const ViewRule = "what is read can be narrowed to the key's view"
 
 // viewApplies refuses a key with a view what cannot be narrowed to it.
 func viewApplies(k *Key, a *Attempt) Reason {

@@ -46,7 +46,7 @@ var (
 		Body: `{"kind":"secret","label":"nightly report","steward":"ana@example.com","scopes":["sql:run"],"environments":["production"]}`,
 		Answer: `{"id":"key_3fQ9xT0aLmZk","kind":"secret","mode":"live","label":"nightly report","steward":"ana@example.com","scopes":["sql:run"],` +
 			`"status":"active","prefix":"sk_live_3fQ9","last_four":"a1B2","key":"sk_live_3fQ9xT0aLmZk…","environments":["production"],"networks":[],` +
-			`"domains":[],"events":[],"datasets":null,"signature":false,"not_before":null,"expires_at":null,"observe":[],` + limitsShown +
+			`"domains":[],"events":[],"datasets":null,"signature":false,"not_before":null,"expires_at":null,"view":null,"observe":[],` + limitsShown +
 			`,"public_keys":[],"generation":1,"minted_at":"2026-01-31T12:00:00Z","former":[],"advice":[],"source":"stored",` +
 			`"created_at":"2026-01-31T12:00:00Z","created_by":"key_0000000000A1","updated_at":"2026-01-31T12:00:00Z","revoked_at":null,"version":1}`,
 	}
@@ -55,7 +55,7 @@ var (
 		Body: `{"kind":"public","label":"web shop","domains":["https://*.example.com"],"events":["page_viewed","checkout *"],"dry_run":true}`,
 		Answer: `{"id":"","kind":"public","mode":"live","label":"web shop","steward":"","scopes":["events:write","users:write","projects:read","recordings:write"],` +
 			`"status":"active","prefix":"","last_four":"","environments":[],"networks":[],"domains":["https://*.example.com"],` +
-			`"events":["page_viewed","checkout *"],"datasets":null,"signature":false,"not_before":null,"expires_at":null,"observe":[],` + publicLimitsShown +
+			`"events":["page_viewed","checkout *"],"datasets":null,"signature":false,"not_before":null,"expires_at":null,"view":null,"observe":[],` + publicLimitsShown +
 			`,"public_keys":[],"generation":0,"minted_at":"2026-01-31T12:00:00Z","former":[],"advice":[],"source":"stored",` +
 			`"created_at":"2026-01-31T12:00:00Z","created_by":"key_0000000000A1","updated_at":"2026-01-31T12:00:00Z","revoked_at":null,"version":1}`,
 	}

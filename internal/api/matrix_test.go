@@ -89,7 +89,7 @@ var credentials = map[string]func(*matrix, api.Route) sending{
 	"observed": func(m *matrix, _ api.Route) sending {
 		b := access.Bounds{
 			Environments: []string{"staging"}, Networks: []access.Network{{Prefix: netip.MustParsePrefix("203.0.113.0/24")}}, Events: []string{"B"},
-			Signature: true, NotBefore: m.own.w.clock.Now().Add(time.Hour), Observe: access.AllRestrictions,
+			Signature: true, NotBefore: m.own.w.clock.Now().Add(time.Hour), Observe: access.Observable,
 		}
 		return sending{key: m.shaped("observed", everything(b))}
 	},

@@ -426,6 +426,9 @@ func (g *Gate) Watch(p Permit, attempt access.Attempt) error {
 			d.Reason, d.Rule, d.Refused = r.Reason, r.Rule, []access.Refusal{r}
 		}
 	}
+	if d.Allowed() && attempt.Action.Reads() && !p.data.View.Within(d.Data.View) {
+		d.Reason, d.Rule = access.ViewNotApplied, access.ViewRule
+	}
 	if !d.Allowed() {
 		return g.deny(&caller, &attempt, d, access.Explain)
 	}

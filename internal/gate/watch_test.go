@@ -34,6 +34,10 @@ func TestWatch(t *testing.T) {
 		"still in it":  {change(func(k *access.Key) { k.Environments = []string{"staging", "production"} }), "", ""},
 		"other events": {change(func(k *access.Key) { k.Events = []string{"signup"} }), "", ""},
 
+		"seen more": {change(func(k *access.Key) { k.View = nil }), "", ""},
+		"seen less": {change(func(k *access.Key) { k.View = &access.View{} }), problem.ViewNotApplied, "view_not_applied"},
+		"unbound":   {change(func(k *access.Key) { k.View = &access.View{Unbound: []string{"org"}} }), problem.ViewUnbound, "view_unbound"},
+
 		"revoked":      {change(func(k *access.Key) { k.RevokedAt = time.Unix(1, 0) }), problem.KeyNotAccepted, "key_revoked"},
 		"disabled":     {change(func(k *access.Key) { k.State = access.Disabled }), problem.KeyNotAccepted, "key_disabled"},
 		"quarantined":  {change(func(k *access.Key) { k.State = access.Quarantined }), problem.KeyQuarantined, "key_quarantined"},
@@ -69,7 +73,9 @@ func TestWatch(t *testing.T) {
 			t.Run(name+", "+how, func(t *testing.T) {
 				t.Parallel()
 				w := gatetest.New(t)
-				text := w.Mint(access.Key{Scopes: access.EventsRead, Bounds: access.Bounds{ExpiresAt: w.Clock.Now().Add(time.Hour)}})
+				text := w.Mint(access.Key{Scopes: access.EventsRead, Bounds: access.Bounds{
+					ExpiresAt: w.Clock.Now().Add(time.Hour), View: &access.View{Tables: []access.ViewTable{{Name: "events"}}},
+				}})
 				attempt.Action = access.ReadEvents
 				permit, err := w.Ask(text, attempt)
 				if err != nil {
