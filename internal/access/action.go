@@ -30,6 +30,10 @@ const (
 	ExchangeTokens
 	IntrospectTokens
 	RevokeTokens
+	ReadMetrics
+	WriteMetrics
+	RunMetrics
+	TestMetrics
 
 	endOfActions
 )
@@ -82,6 +86,13 @@ var actions = [endOfActions]actionRow{
 	ExchangeTokens:   {name: "exchange_tokens", client: true},
 	IntrospectTokens: {name: "introspect_tokens", client: true},
 	RevokeTokens:     {name: "revoke_tokens", client: true},
+
+	// Metrics are the project's, and what a metric is must fit the tables of an environment. Whoever may test a metric may
+	// ask what they like.
+	ReadMetrics:  {name: "read_metrics", scope: MetricsRead},
+	WriteMetrics: {name: "write_metrics", scope: MetricsWrite, space: true, reads: readsView},
+	RunMetrics:   {name: "run_metrics", scope: MetricsRun, space: true, reads: readsView},
+	TestMetrics:  {name: "test_metrics", scope: MetricsWrite | MetricsRun, space: true, reads: readsView},
 }
 
 // Declared reports whether a is an action of the product.

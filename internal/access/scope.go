@@ -35,6 +35,8 @@ const (
 	ExportsRun
 	DataDelete
 	AuditRead
+	MetricsWrite
+	MetricsRun
 
 	endOfScopes
 )
@@ -51,7 +53,7 @@ var scopeNames = [...]string{
 	"events:write", "events:read", "users:write", "users:read", "projects:write", "projects:read", "team:write",
 	"team:read", "billing:read", "billing:write", "keys:write", "keys:read", "datasets:read", "datasets:write",
 	"datasets:delete", "metrics:read", "sql:run", "recordings:write", "recordings:read", "workflows:run",
-	"exports:run", "data:delete", "audit:read",
+	"exports:run", "data:delete", "audit:read", "metrics:write", "metrics:run",
 }
 
 // ParseScope reads one scope by its name.
