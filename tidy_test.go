@@ -230,6 +230,7 @@ var rungs = map[string]int{
 // writes the audit.
 var besides = map[[2]string]bool{
 	{"internal/query", "internal/event"}: true, {"internal/keyring", "internal/audit"}: true, {"internal/org", "internal/audit"}: true,
+	{"internal/query/saved", "internal/audit"}: true,
 }
 
 // houseOf finds the house a folder is or lies in, and its rung.

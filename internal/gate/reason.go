@@ -15,14 +15,7 @@ func Problem(reason access.Reason, key *access.Key, attempt *access.Attempt, tar
 		return problem.New(problem.SecretKeyInURL, "%s was sent in the query string. Send it in a header, and replace %s: addresses are written to logs.",
 			secretOf(key), replaced(key))
 	case access.ScopeMissing:
-		scope := attempt.Action.Scope().String()
-		holder := "the key does not hold"
-		if kindOf(key) == access.Token {
-			holder = "the token, its client or their key does not hold"
-		}
-		p := problem.New(problem.MissingScope, "This needs the scope %s, which %s.", scope, holder)
-		p.Scope = scope
-		return p
+		return missingScope(key, attempt.Action.Scope())
 	case access.EnvironmentUnknown:
 		return problem.New(problem.EnvironmentNotFound, "The project has no environment %s.", quote(of(target).Environment)).
 			At("environment", "no such environment")
@@ -98,6 +91,22 @@ func wrongCredential(reason access.Reason, key *access.Key) *problem.Error {
 	return problem.New(problem.WrongCredential, "%s", detail)
 }
 
+// throughBackEnd says what to do instead of asking from a page for what no public key may.
+const throughBackEnd = "No public key may do this: let the page ask your back end, and that ask here with a secret key."
+
+func missingScope(key *access.Key, scope access.Scopes) *problem.Error {
+	holder := "the key does not hold"
+	if kindOf(key) == access.Token {
+		holder = "the token, its client or their key does not hold"
+	}
+	p := problem.New(problem.MissingScope, "This needs the scope %s, which %s.", scope, holder)
+	if kindOf(key) == access.Public && !access.ClientScopes.Has(scope) {
+		p.Detail += " " + throughBackEnd
+	}
+	p.Scope = scope.String()
+	return p
+}
+
 func overCeiling(key *access.Key, attempt *access.Attempt) *problem.Error {
 	if attempt.Grants == nil {
 		return problem.New(problem.OverCeiling, "The project's ceiling does not allow this.")
@@ -129,6 +138,9 @@ func carriage(reason access.Reason, key *access.Key, attempt *access.Attempt) *p
 	case access.KeyQuarantined:
 		return problem.New(problem.KeyQuarantined, "The key is in quarantine: it may do nothing until an admin restores it.")
 	case access.SecretInBrowser:
+		if !access.ClientScopes.Has(attempt.Action.Scope()) {
+			return problem.New(problem.SecretKeyInBrowser, "%s was used from a browser, where everybody can read it. "+throughBackEnd+" Replace this one.", secretOf(key))
+		}
 		return problem.New(problem.SecretKeyInBrowser, "%s was used from a browser, where everybody can read it. Use a public key there, and replace this one.", secretOf(key))
 	case access.NetworkNotAllowed:
 		if !attempt.Address.IsValid() {

@@ -1,6 +1,7 @@
 // Package store keeps the control data, that is organizations, projects, environments, keys, what access tokens are
-// signed with, the ledger of decisions and the audit, in a SQL database. It implements org.Store, keyring.Store, token.Store,
-// ledger.Store and audit.Store with one text of SQL; what differs between engines is in a dialect value.
+// signed with, metrics, the ledger of decisions and the audit, in a SQL database. It implements org.Store, keyring.Store,
+// token.Store, saved.Store, ledger.Store and audit.Store with one text of SQL; what differs between engines is in a dialect
+// value.
 //
 // It does not own what any of the data means or who may read it, and it holds no secret: of a secret key it is given
 // nothing but the digest.
@@ -25,6 +26,7 @@ import (
 	"github.com/weir-analytics/weir/internal/ledger"
 	"github.com/weir-analytics/weir/internal/org"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/query/saved"
 	"github.com/weir-analytics/weir/internal/token"
 )
 
@@ -34,6 +36,7 @@ var (
 	_ ledger.Store  = (*Store)(nil)
 	_ org.Store     = (*Store)(nil)
 	_ token.Store   = Tokens{}
+	_ saved.Store   = (*Store)(nil)
 )
 
 // Store is an open database.
@@ -134,4 +137,17 @@ func fromOptional(n sql.NullInt64) time.Time {
 		return time.Time{}
 	}
 	return fromMicros(n.Int64)
+}
+
+// moment reads a time, of which NULL is none.
+type moment time.Time
+
+// Scan implements sql.Scanner.
+func (m *moment) Scan(value any) error {
+	var n sql.NullInt64
+	if err := n.Scan(value); err != nil {
+		return err
+	}
+	*m = moment(fromOptional(n))
+	return nil
 }

@@ -1,5 +1,5 @@
 // Package storetest owns the conformance kit of the stores of control data: what every engine must do for
-// keyring.Store, org.Store, ledger.Store, audit.Store, limit.Store and token.Store, with a weight on what access depends on: that no two names are taken for
+// keyring.Store, org.Store, ledger.Store, audit.Store, limit.Store, token.Store and saved.Store, with a weight on what access depends on: that no two names are taken for
 // one, that a key that was revoked stays revoked, that nothing is done by half, and that no decision is counted twice.
 //
 // An engine's tests call Run with a way to open it. The kit knows nothing of engines; it reaches the database's driver
@@ -22,6 +22,7 @@ import (
 	"github.com/weir-analytics/weir/internal/ledger"
 	"github.com/weir-analytics/weir/internal/limit"
 	"github.com/weir-analytics/weir/internal/org"
+	"github.com/weir-analytics/weir/internal/query/saved"
 	"github.com/weir-analytics/weir/internal/token"
 )
 
@@ -33,6 +34,8 @@ type Stores struct {
 	Audit  audit.Store
 	Limits limit.Store
 	Tokens token.Store
+
+	Metrics saved.Store
 }
 
 // Open opens a new and empty store. All its connections go through wrap. The store closes with the test.
@@ -95,6 +98,11 @@ func Run(t *testing.T, open Open) {
 		"revocations only grow":              revocationsOnlyGrow,
 		"old tokens are trimmed":             oldTokensAreTrimmed,
 		"revoked tokens survive failures":    revokedTokensSurviveFailures,
+		"metrics are kept whole":             metricsAreKeptWhole,
+		"metrics are told apart":             metricsAreToldApart,
+		"metrics are listed in order":        metricsAreListedInOrder,
+		"metrics change whole or not":        metricsChangeWholeOrNot,
+		"changes of a metric are not lost":   metricChangesAreNotLost,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

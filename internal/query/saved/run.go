@@ -1,0 +1,137 @@
+package saved
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/query/metric"
+)
+
+// Asked is a metric to run.
+type Asked struct {
+	Version     int64 // one that was published once; 0: the one that is
+	Variables   map[string]jsontext.Value
+	Format      query.Format
+	Spreadsheet bool
+}
+
+// Run runs the published version of a metric, or another that was published once. The answer must be closed.
+//
+// Problems: not_found, invalid_field for a version that is a draft and for each variable that is missing, unknown or does
+// not fit (variables.NAME), invalid_sql when the statement does not fit the tables any more, and those of query.
+func (s *Service) Run(ctx context.Context, permit gate.Permit, id string, a Asked) (*query.Answer, error) {
+	m, v, err := s.find(ctx, permit, id, a.Version)
+	switch {
+	case problem.Of(err) == problem.NotFound && a.Version != 0 && m.Revision != 0, err == nil && a.Version != 0 && v.Draft():
+		return nil, problem.Invalid("version", "is not one of metric %s that was published", id)
+	case err != nil:
+		return nil, err
+	case m.Published == 0 && v.Draft():
+		return nil, problem.New(problem.NotFound, "The metric %s is a draft: nothing of it is published.", id)
+	}
+	st, err := compiled(&v)
+	if err != nil {
+		return nil, fmt.Errorf("saved: metric %s, version %d: %w", id, v.Number, err)
+	}
+	q, err := s.question(st, a)
+	if err != nil {
+		return nil, err
+	}
+	keep(&q, &v)
+	answer, err := s.cfg.Query.Ask(ctx, permit, q)
+	if err == nil {
+		return answer, nil
+	}
+	return nil, s.unfit(ctx, permit, &m, &v, st, err)
+}
+
+// keep says how old the answer to a version may be.
+//
+// PLACE FOR THE CACHE: q.TTL = time.Duration(v.CacheMinutes) * time.Minute.
+func keep(_ *query.Question, _ *Version) {}
+
+// question is a statement with the values of its variables.
+func (s *Service) question(st *metric.Statement, a Asked) (query.Question, error) {
+	values, err := st.Bind(a.Variables, s.cfg.Now())
+	if err != nil {
+		return query.Question{}, err
+	}
+	q := query.Question{SQL: st.SQL, Format: a.Format, Spreadsheet: a.Spreadsheet}
+	if len(values) > 0 {
+		if q.Parameters, err = json.Marshal(values); err != nil {
+			return q, fmt.Errorf("saved: write parameters: %w", err)
+		}
+	}
+	return q, nil
+}
+
+// unfit says of a metric that could not be run whether it still fits the tables. Whoever may run a metric need not know
+// its SQL: the place is told and the line is not shown.
+func (s *Service) unfit(ctx context.Context, permit gate.Permit, m *Metric, v *Version, st *metric.Statement, err error) error {
+	at := source{field: "definition", place: st.Source}
+	p, ok := errors.AsType[*problem.Error](at.explain(err))
+	if !ok || p.Code != problem.InvalidSQL && p.Code != problem.SQLNotAllowed {
+		return err
+	}
+	what := "cannot be answered with these values"
+	if _, err := s.cfg.Query.Describe(ctx, permit, query.Question{SQL: st.SQL}); err != nil {
+		what = "does not fit the tables that this key sees"
+	}
+	p.Detail = fmt.Sprintf("Version %d of the metric %s %s: %s", v.Number, m.ID, what, p.Detail)
+	return p
+}
+
+// Trial is what came of testing a definition.
+type Trial struct {
+	Statement *metric.Statement
+	Answer    *query.Answer // must be closed
+	Looked    int64         // about how many stored rows the engine looked at; query.Untold
+}
+
+// Close gives back what the answer holds.
+func (t Trial) Close() error { return t.Answer.Close() }
+
+// Test runs a definition without saving it.
+func (s *Service) Test(ctx context.Context, permit gate.Permit, definition jsontext.Value, variables map[string]jsontext.Value) (Trial, error) {
+	d, st, err := read(definition)
+	if err != nil {
+		return Trial{}, err
+	}
+	q, err := s.question(st, Asked{Variables: variables})
+	if err != nil {
+		return Trial{}, err
+	}
+	described, err := s.cfg.Query.Describe(ctx, permit, q)
+	if err != nil {
+		return Trial{}, sourceOf(&d, st).explain(err)
+	}
+	answer, err := s.cfg.Query.Ask(ctx, permit, q)
+	return Trial{st, answer, described.Rows}, sourceOf(&d, st).explain(err)
+}
+
+// Unsaved runs SQL with placeholders whose variables are declared nowhere. place maps its lines and columns to those of
+// the text that the asker wrote, which is there to be shown.
+func (s *Service) Unsaved(ctx context.Context, permit gate.Permit, sql string, variables map[string]jsontext.Value, written string, place func(line, column int) (int, int)) (*query.Answer, error) {
+	d, err := metric.Undeclared(sql, variables)
+	if err != nil {
+		return nil, err
+	}
+	st, err := metric.Compile(&d)
+	if err != nil {
+		return nil, err
+	}
+	q, err := s.question(st, Asked{Variables: variables})
+	if err != nil {
+		return nil, err
+	}
+	answer, err := s.cfg.Query.Ask(ctx, permit, q)
+	at := source{"encodedQuery", written, func(line, column int) (int, int) { return place(st.Source(line, column)) }}
+	return answer, at.explain(err)
+}
