@@ -184,7 +184,7 @@ func (r *rewriter) neighbour(i, step int) int {
 }
 
 func (r *rewriter) is(i int, piece string) bool {
-	return i >= 0 && strings.EqualFold(r.sql[r.tokens[i].start:r.tokens[i].end], piece)
+	return i >= 0 && i < len(r.tokens) && strings.EqualFold(r.sql[r.tokens[i].start:r.tokens[i].end], piece)
 }
 
 // text rewrites the placeholders in a text in apostrophes: '@{name}' is the variable itself, and in a longer text the
