@@ -17,6 +17,7 @@ import (
 	"github.com/weir-analytics/weir/internal/ledger"
 	"github.com/weir-analytics/weir/internal/org"
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/query/saved"
 	"github.com/weir-analytics/weir/internal/store"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb"
 )
@@ -39,6 +40,7 @@ type controlStore interface {
 	org.Store
 	ledger.Store
 	audit.Store
+	saved.Store
 	Counters() store.Counters
 	Close() error
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/weir-analytics/weir/internal/proxy"
 	"github.com/weir-analytics/weir/internal/query"
 	"github.com/weir-analytics/weir/internal/query/cache"
+	"github.com/weir-analytics/weir/internal/query/saved"
 )
 
 // The bounds on a connection.
@@ -90,13 +91,14 @@ func openServer(ctx context.Context, cfg config, w world, log *slog.Logger) (ope
 }
 
 func (s *server) apiConfig(w world) api.Config {
+	questions := query.New(query.Config{
+		Engine: s.warehouse, Now: w.now, Time: s.cfg.QueryTime, Rows: s.cfg.QueryRows, Bytes: s.cfg.QueryBytes,
+		Scope: query.Seen(s.control.derive), Cache: s.cache, TempDir: filepath.Join(s.cfg.Data, "tmp"),
+	})
 	return api.Config{
 		Gate: s.control.gate, Keys: s.control.keys, Ledger: s.control.ledger, Counts: s.control.limits, Audit: s.control.audit, Live: s.live,
 		Events: event.New(event.Config{Journal: s.journal, Loader: s.loader, Live: s.live, Random: quickRandom{}}),
-		Query: query.New(query.Config{
-			Engine: s.warehouse, Now: w.now, Time: s.cfg.QueryTime, Rows: s.cfg.QueryRows, Bytes: s.cfg.QueryBytes,
-			Scope: query.Seen(s.control.derive), Cache: s.cache, TempDir: filepath.Join(s.cfg.Data, "tmp"),
-		}),
+		Query:  questions, Metrics: saved.New(saved.Config{Store: s.control.store, Query: questions, Now: w.now, NewID: newAuditID}),
 		Parts: []api.Part{
 			{Name: "loader", Ready: func(context.Context) error { return s.loaderReady() }, Lacks: s.loaderLacks},
 			{Name: "store", Ready: s.control.ready},

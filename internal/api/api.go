@@ -23,6 +23,7 @@ import (
 	"github.com/weir-analytics/weir/internal/ledger"
 	"github.com/weir-analytics/weir/internal/proxy"
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/query/saved"
 	"github.com/weir-analytics/weir/internal/signature"
 )
 
@@ -39,6 +40,7 @@ type Config struct {
 	Events   *event.Service
 	Live     *event.Live
 	Query    *query.Service
+	Metrics  *saved.Service
 	Keys     *keyring.Ring
 	Ledger   *ledger.Ledger
 	Counts   Counts
@@ -105,6 +107,8 @@ func New(cfg Config) (*API, error) {
 	mountIngestion(a)
 	mountQuery(a)
 	mountQueries(a)
+	mountMetrics(a)
+	mountUserFlux(a)
 	mountKeys(a)
 	mountKeyLife(a)
 	mountPolicy(a)

@@ -16,6 +16,7 @@ import (
 	"github.com/weir-analytics/weir/internal/limit"
 	"github.com/weir-analytics/weir/internal/org"
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/query/saved"
 	"github.com/weir-analytics/weir/internal/store"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb"
 )
@@ -28,6 +29,7 @@ type controlStore interface {
 	ledger.Store
 	Counters() store.Counters
 	audit.Store
+	saved.Store
 	Close() error
 }
 

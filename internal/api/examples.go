@@ -83,4 +83,16 @@ var (
 			`"errors":[{"field":"sql","detail":"line 1, column 15: Referenced column \"nope\" not found in FROM clause!"}],` +
 			`"line":1,"column":15,"excerpt":"SELECT event, nope FROM events\n              ^"}`,
 	}
+	testMetricExample = example{
+		Name: "test", Status: 200,
+		Body: `{"definition":{"sql":"SELECT count(*) AS n FROM events WHERE event = @{event}","variables":[{"name":"event","type":"string","required":true}]},` +
+			`"variables":{"event":"Button Clicked"},"environment":"production"}`,
+		Answer: `{"sql":"SELECT count(*) AS n FROM events WHERE event = $1","variables":[{"name":"event","type":"string","required":true}],` +
+			`"answer":{"columns":[{"name":"n","type":"BIGINT"}],"rows":[[1]],"row_count":1,"elapsed_ms":3.1},"cost":{"rows_looked_at":1,"elapsed_ms":3.1,"credits":1}}`,
+	}
+	userFluxExample = example{
+		Name: "userflux", Status: 200,
+		Body:   `{"encodedQuery":"U0VMRUNUIGNvdW50KCopIEFTIG4gRlJPTSBldmVudHNUYWJsZSBXSEVSRSBldmVudCA9ICdAe2V2ZW50TmFtZX0n","variables":{"eventName":"Button Clicked"}}`,
+		Answer: `{"columns":[{"name":"n","type":"BIGINT"}],"rows":[[1]],"data":[{"n":1}],"cached":false,"expiresAt":"2026-01-31T12:05:00Z"}`,
+	}
 )

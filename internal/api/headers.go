@@ -29,7 +29,9 @@ func headerRows() []headerRow {
 	is := func(codes ...int) func(*row, int) bool {
 		return func(r *row, status int) bool { return keyed(r, status) && slices.Contains(codes, status) }
 	}
-	versioned := func(r *row, status int) bool { return r.doc.Version && status == r.status }
+	versioned := func(r *row, status int) bool {
+		return r.doc.Version && (status == r.status || status == http.StatusCreated)
+	}
 	kept := func(r *row, status int) bool {
 		return r.doc.Kept && (status == r.status || status == http.StatusNotModified)
 	}

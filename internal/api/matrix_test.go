@@ -160,8 +160,8 @@ var verdicts = map[string]string{
 	"ceiling": "403 project_ceiling", "kind": "403 wrong_credential", "token": "401 token_not_accepted", "limit": "429 rate_limited", "broke": "402 credits_exhausted",
 }
 
-// wishes are well-formed requests, one for each route; SUBJECT stands for the id of a live key of the project, and
-// SCOPE for the scope of the route. A wish about an environment names production.
+// wishes are well-formed requests, one for each route; SUBJECT stands for the id of a live key of the project, METRIC for
+// that of a metric of it, and SCOPE for the scope of the route. A wish about an environment names production.
 var wishes = map[string]struct{ path, body string }{
 	"POST /track":                       {"/track", `{"event":"A","environment":"production"}`},
 	"POST /identify":                    {"/identify", `{"distinct_id":"u_1","environment":"production"}`},
@@ -173,6 +173,16 @@ var wishes = map[string]struct{ path, body string }{
 	"GET /v1/query/schema":              {"/v1/query/schema?environment=production", ""},
 	"GET /v1/events":                    {"/v1/events?environment=production", ""},
 	"GET /v1/events/stream":             {"/v1/events/stream?environment=production", ""},
+	"GET /v1/metrics":                   {"/v1/metrics", ""},
+	"PUT /v1/metrics/{id}":              {"/v1/metrics/made", `{"definition":{"sql":"SELECT 1"},"environment":"production"}`},
+	"GET /v1/metrics/{id}":              {"/v1/metrics/METRIC", ""},
+	"GET /v1/metrics/{id}/versions":     {"/v1/metrics/METRIC/versions", ""},
+	"POST /v1/metrics/{id}/publish":     {"/v1/metrics/METRIC/publish", `{"version":1,"environment":"production"}`},
+	"DELETE /v1/metrics/{id}":           {"/v1/metrics/METRIC", ""},
+	"POST /v1/metrics/{id}/query":       {"/v1/metrics/METRIC/query", `{"environment":"production"}`},
+	"POST /v1/metrics/test":             {"/v1/metrics/test", `{"definition":{"sql":"SELECT 1"},"environment":"production"}`},
+	"POST /metrics/query/{metricId}":    {"/metrics/query/METRIC", `{}`},
+	"POST /metrics/query":               {"/metrics/query", `{"encodedQuery":"U0VMRUNUIDE="}`},
 	"POST /v1/keys":                     {"/v1/keys", `{"kind":"secret","scopes":["SCOPE"]}`},
 	"GET /v1/keys":                      {"/v1/keys", ""},
 	"GET /v1/keys/{id}":                 {"/v1/keys/SUBJECT", ""},
@@ -351,11 +361,14 @@ func TestEveryRouteForEveryCredential(t *testing.T) {
 // verdict sends a wish and gives what came of it: empty for yes, or the status and code of the problem.
 func (m *matrix) verdict(t *testing.T, route api.Route, path, body string, s sending) string {
 	t.Helper()
+	owner := s.of
+	if owner == nil {
+		owner = m.own
+	}
+	if strings.Contains(path, "METRIC") {
+		path = strings.ReplaceAll(path, "METRIC", owner.metric("counted", `{"sql":"SELECT 1"}`))
+	}
 	if strings.Contains(path+body, "SUBJECT") {
-		owner := s.of
-		if owner == nil {
-			owner = m.own
-		}
 		id := owner.key("public live").id
 		path, body = strings.ReplaceAll(path, "SUBJECT", id), strings.ReplaceAll(body, "SUBJECT", id)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/query/metric"
 )
 
 // doc is what the OpenAPI document says of a row beyond its address and action.
@@ -65,6 +66,7 @@ const problemType = "application/problem+json"
 var tags = [...]huma.Tag{
 	{Name: "Ingestion", Description: "Send events, and say who did what. A public key with `events:write` or `users:write` is enough."},
 	{Name: "Query", Description: "Read what was sent, with SQL or as a list. Needs a secret key."},
+	{Name: "Metrics", Description: "Questions with a name: save them, and run them with variables. Needs a secret key."},
 	{Name: "Keys", Description: "Create, list, change and revoke API keys."},
 	{Name: "Project", Description: "What a project decides for all its keys."},
 	{Name: "Ledger", Description: "See what was denied and why, how much was used and by whom, and who changed what."},
@@ -138,6 +140,8 @@ func (a *API) describe(d *huma.OpenAPI, r *row) {
 		item.Get = op
 	case http.MethodPost:
 		item.Post = op
+	case http.MethodPut:
+		item.Put = op
 	case http.MethodPatch:
 		item.Patch = op
 	case http.MethodDelete:
@@ -288,11 +292,15 @@ func (a *API) problemsOf(r *row) []problem.Code {
 // pathOf is a mux pattern's path as OpenAPI writes it.
 func pathOf(pattern string) string { return strings.ReplaceAll(pattern, "...}", "}") }
 
-// title names the components of the document after our types.
+// title names the components of the document after our types. The parts of a metric's definition have names that others
+// have too.
 func title(t reflect.Type, hint string) string {
 	name := huma.DefaultSchemaNamer(t, hint)
 	if name == "" {
 		return ""
+	}
+	if t.PkgPath() == reflect.TypeFor[metric.Definition]().PkgPath() {
+		name = "Metric" + name
 	}
 	return strings.ToUpper(name[:1]) + name[1:]
 }

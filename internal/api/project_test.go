@@ -12,6 +12,8 @@ import (
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/org"
+	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/query/saved"
 	"github.com/weir-analytics/weir/internal/signature"
 )
 
@@ -176,4 +178,15 @@ func (p *project) permit(action access.Action) gate.Permit {
 		p.t.Fatal(err)
 	}
 	return permit
+}
+
+// metric saves a metric, published, and gives its id.
+func (p *project) metric(id, definition string) string {
+	p.t.Helper()
+	questions := query.New(query.Config{Engine: p.w.warehouse, Now: p.w.clock.Now, TempDir: p.w.dir})
+	metrics := saved.New(saved.Config{Store: p.w.store, Query: questions, Now: p.w.clock.Now, NewID: newAudit})
+	if _, _, err := metrics.Save(p.t.Context(), p.permit(access.WriteMetrics), id, saved.Wanted{Definition: []byte(definition)}); err != nil {
+		p.t.Fatal(err)
+	}
+	return id
 }

@@ -36,6 +36,7 @@ import (
 	"github.com/weir-analytics/weir/internal/org"
 	"github.com/weir-analytics/weir/internal/proxy"
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/query/saved"
 	"github.com/weir-analytics/weir/internal/signature"
 	"github.com/weir-analytics/weir/internal/vault"
 )
@@ -158,10 +159,11 @@ func newAudit() string { return "aud_" + rand.Text()[:20] }
 
 // config is the API over the world's parts, with metrics of its own.
 func (w *world) config() api.Config {
+	questions := query.New(query.Config{Engine: w.warehouse, Now: w.clock.Now, TempDir: w.dir, Scope: query.Seen(w.vault.Derive)})
 	return api.Config{
 		Gate: w.gate, Keys: w.ring, Ledger: w.ledger, Counts: w.limits, Audit: audit.New(w.store, newAudit), Live: w.live,
 		Events: event.New(event.Config{Journal: w.journal, Loader: w.loader, Live: w.live, Random: rand.Reader, SyncLimit: time.Minute}),
-		Query:  query.New(query.Config{Engine: w.warehouse, Now: w.clock.Now, TempDir: w.dir, Scope: query.Seen(w.vault.Derive)}),
+		Query:  questions, Metrics: saved.New(saved.Config{Store: w.store, Query: questions, Now: w.clock.Now, NewID: newAudit}),
 		Parts: []api.Part{
 			{Name: "loader", Ready: func(context.Context) error { return w.loader.Fault() }},
 			{Name: "warehouse", Ready: w.warehouse.Ready},

@@ -3,8 +3,6 @@ package saved
 import (
 	"errors"
 	"fmt"
-	"regexp"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -33,9 +31,6 @@ func within(field string, err error) error {
 	return &moved
 }
 
-// placed is how the engine says where in a statement something is wrong.
-var placed = regexp.MustCompile(`^line (\d+), column (\d+): (?s:(.*))$`)
-
 // source maps a place in a statement that was run to the place in the text that somebody wrote.
 type source struct {
 	field string // where in the request that text is
@@ -51,24 +46,24 @@ func sourceOf(d *metric.Definition, st *metric.Statement) source {
 	return source{"definition", st.SQL, st.Source}
 }
 
-// explain gives a problem with a statement the place in its source, and shows the line with a caret below.
+// explain gives a problem with a statement the place in its source, in the place of the one in the statement.
 func (s source) explain(err error) error {
 	p, ok := errors.AsType[*problem.Error](err)
 	if !ok || p.Code != problem.InvalidSQL && p.Code != problem.SQLNotAllowed {
 		return err
 	}
 	told := *p
-	detail := p.Detail
-	if m := placed.FindStringSubmatch(p.Detail); m != nil {
-		line, _ := strconv.Atoi(m[1])
-		column, _ := strconv.Atoi(m[2])
-		line, column = s.place(line, column)
-		detail = fmt.Sprintf("line %d, column %d: %s", line, column, m[3])
-		told.Detail = detail + excerpt(s.text, line, column)
+	if p.Caret != nil {
+		line, column := s.place(p.Caret.Line, p.Caret.Column)
+		told.Caret = &problem.Caret{Line: line, Column: column, Excerpt: excerpt(s.text, line, column)}
+		told.Detail = at(line, column) + strings.TrimPrefix(p.Detail, at(p.Caret.Line, p.Caret.Column))
 	}
-	told.Fields = []problem.Field{{Name: s.field, Detail: detail}}
+	told.Fields = []problem.Field{{Name: s.field, Detail: told.Detail}}
 	return &told
 }
+
+// at is how the detail of a problem with a place begins.
+func at(line, column int) string { return fmt.Sprintf("line %d, column %d: ", line, column) }
 
 // maxExcerpt is how many characters of a line are shown.
 const maxExcerpt = 80
@@ -87,7 +82,7 @@ func excerpt(text string, line, column int) string {
 	if len(shown) > maxExcerpt {
 		shown = shown[:maxExcerpt]
 	}
-	return "\n" + string(shown) + "\n" + strings.Repeat(" ", at) + "^"
+	return string(shown) + "\n" + strings.Repeat(" ", at) + "^"
 }
 
 // visible is a character that takes one place in a line.

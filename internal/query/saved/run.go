@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -44,18 +45,13 @@ func (s *Service) Run(ctx context.Context, permit gate.Permit, id string, a Aske
 	if err != nil {
 		return nil, err
 	}
-	keep(&q, &v)
+	q.TTL = time.Duration(v.CacheMinutes) * time.Minute
 	answer, err := s.cfg.Query.Ask(ctx, permit, q)
 	if err == nil {
 		return answer, nil
 	}
 	return nil, s.unfit(ctx, permit, &m, &v, st, err)
 }
-
-// keep says how old the answer to a version may be.
-//
-// PLACE FOR THE CACHE: q.TTL = time.Duration(v.CacheMinutes) * time.Minute.
-func keep(_ *query.Question, _ *Version) {}
 
 // question is a statement with the values of its variables.
 func (s *Service) question(st *metric.Statement, a Asked) (query.Question, error) {
@@ -116,10 +112,19 @@ func (s *Service) Test(ctx context.Context, permit gate.Permit, definition jsont
 	return Trial{st, answer, described.Rows}, sourceOf(&d, st).explain(err)
 }
 
-// Unsaved runs SQL with placeholders whose variables are declared nowhere. place maps its lines and columns to those of
-// the text that the asker wrote, which is there to be shown.
-func (s *Service) Unsaved(ctx context.Context, permit gate.Permit, sql string, variables map[string]jsontext.Value, written string, place func(line, column int) (int, int)) (*query.Answer, error) {
-	d, err := metric.Undeclared(sql, variables)
+// Question is SQL with placeholders whose variables are declared nowhere.
+type Question struct {
+	SQL       string
+	Variables map[string]jsontext.Value
+	Field     string // where in the request the SQL was
+	Written   string // the SQL as it was sent, if SQL is a translation of it
+	Source    func(line, column int) (int, int)
+	TTL       time.Duration // how old the answer may be
+}
+
+// Unsaved runs SQL that is not saved. The answer must be closed.
+func (s *Service) Unsaved(ctx context.Context, permit gate.Permit, u Question) (*query.Answer, error) {
+	d, err := metric.Undeclared(u.SQL, u.Variables)
 	if err != nil {
 		return nil, err
 	}
@@ -127,11 +132,12 @@ func (s *Service) Unsaved(ctx context.Context, permit gate.Permit, sql string, v
 	if err != nil {
 		return nil, err
 	}
-	q, err := s.question(st, Asked{Variables: variables})
+	q, err := s.question(st, Asked{Variables: u.Variables})
 	if err != nil {
 		return nil, err
 	}
+	q.TTL = u.TTL
 	answer, err := s.cfg.Query.Ask(ctx, permit, q)
-	at := source{"encodedQuery", written, func(line, column int) (int, int) { return place(st.Source(line, column)) }}
+	at := source{u.Field, u.Written, func(line, column int) (int, int) { return u.Source(st.Source(line, column)) }}
 	return answer, at.explain(err)
 }

@@ -211,13 +211,23 @@ func TestSavingChecks(t *testing.T) {
 		}
 	}
 	// The engine says where in the compiled statement; the definition has the place elsewhere: "$1" is shorter than "@{event}".
-	r.desk.describe = problem.New(problem.InvalidSQL, `line 2, column 11: Referenced column "nothere" not found`)
+	r.desk.describe = wrong(2, 11)
 	definition := jsontext.Value(`{"sql":"SELECT count(*)\nFROM '@{e}' = nothere","variables":[{"name":"e","type":"string","required":true}]}`)
-	check(saved.Wanted{Definition: definition}, problem.InvalidSQL, "definition.sql",
-		"line 2, column 15: Referenced column \"nothere\" not found\nFROM '@{e}' = nothere\n              ^")
+	check(saved.Wanted{Definition: definition}, problem.InvalidSQL, "definition.sql", "line 2, column 15: Referenced column not found")
+	_, _, err := r.Save(t.Context(), r.mine, "m", saved.Wanted{Definition: definition})
+	if want := (problem.Caret{Line: 2, Column: 15, Excerpt: "FROM '@{e}' = nothere\n              ^"}); *problem.From(err).Caret != want {
+		t.Errorf("the place is %+v", problem.From(err).Caret)
+	}
 	if len(r.entries(t)) != 0 {
 		t.Errorf("recorded %v", r.entries(t))
 	}
+}
+
+// wrong is what the engine says of a place in a statement.
+func wrong(line, column int) error {
+	p := problem.New(problem.InvalidSQL, "line %d, column %d: Referenced column not found", line, column)
+	p.Caret = &problem.Caret{Line: line, Column: column, Excerpt: "SELECT secret_column\n^"}
+	return p
 }
 
 // Promise: a metric that does not fit the tables any more says so when it is run, with the place and without its SQL;
@@ -226,7 +236,7 @@ func TestUnfit(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	r.save(t, "m", saved.Wanted{Definition: sql("SELECT secret_column FROM events")})
-	gone := problem.New(problem.InvalidSQL, `line 1, column 8: Referenced column not found`)
+	gone := wrong(1, 8)
 	for _, c := range []struct {
 		describe error
 		want     string
@@ -236,7 +246,7 @@ func TestUnfit(t *testing.T) {
 	} {
 		r.desk.ask, r.desk.describe = gone, c.describe
 		_, err := r.Run(t.Context(), r.mine, "m", saved.Asked{})
-		if p := problem.From(err); p.Code != problem.InvalidSQL || p.Detail != c.want {
+		if p := problem.From(err); p.Code != problem.InvalidSQL || p.Detail != c.want || p.Caret.Excerpt != "" {
 			t.Errorf("run: %v", err)
 		}
 	}
@@ -271,7 +281,7 @@ func TestVariables(t *testing.T) {
 	if _, err := r.Test(t.Context(), r.mine, sql("SELECT @{x}"), nil); problem.From(err).Fields[0].Name != "definition.sql" {
 		t.Errorf("tested: %v", err)
 	}
-	_, err = r.Unsaved(t.Context(), r.mine, "SELECT '@{a}', @{b}", members(t, `{"a":"x","b":2}`), "", func(l, c int) (int, int) { return l, c })
+	_, err = r.Unsaved(t.Context(), r.mine, saved.Question{SQL: "SELECT '@{a}', @{b}", Variables: members(t, `{"a":"x","b":2}`)})
 	if got := r.desk.asked[len(r.desk.asked)-1]; err != nil || string(got.Parameters) != `["x",2]` || got.SQL != "SELECT $1, CAST($2 AS BIGINT)" {
 		t.Errorf("asked %+v, %v", got, err)
 	}
