@@ -261,43 +261,62 @@ const maxAnswer = 16 << 20
 // call sends a request, and reads the answer into out unless that is nil. A problem comes back as an error with its
 // detail.
 func (c *keysClient) call(ctx context.Context, method, path string, body, out any) error {
+	answer, err := c.send(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	if err != nil || out == nil {
+		return err
+	}
+	return json.Unmarshal(text, out)
+}
+
+// send sends a request. An answer that is a problem comes back as an error with its detail; the body of any other must be
+// closed.
+func (c *keysClient) send(ctx context.Context, method, path string, body any) (*http.Response, error) {
 	var reader io.Reader
 	if body != nil {
 		text, err := json.Marshal(body)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		reader = bytes.NewReader(text)
 	}
 	r, err := http.NewRequestWithContext(ctx, method, c.base+path, reader)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r.Header.Set("Authorization", "Bearer "+c.key)
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	answer, err := c.http.Do(r)
-	if err != nil {
-		return err
+	if err != nil || answer.StatusCode < 400 {
+		return answer, err
 	}
 	defer func() { _ = answer.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if answer.StatusCode >= 400 {
-		var p api.Problem
-		if json.Unmarshal(text, &p) != nil || p.Code == "" {
-			return fmt.Errorf("the server answered %s", answer.Status)
-		}
-		if p.DecisionID != "" {
-			return fmt.Errorf("%s (%s, decision %s)", p.Detail, p.Code, p.DecisionID)
-		}
-		return fmt.Errorf("%s (%s, request %s)", p.Detail, p.Code, p.RequestID)
+	return nil, saidProblem(answer.Status, text)
+}
+
+// saidProblem is the error that a server's problem is: its detail, the place in a statement when there is one, and what
+// finds it again.
+func saidProblem(status string, text []byte) error {
+	var p api.Problem
+	if json.Unmarshal(text, &p) != nil || p.Code == "" {
+		return fmt.Errorf("the server answered %s", status)
 	}
-	if out == nil {
-		return nil
+	place := ""
+	if p.Excerpt != "" {
+		place = "\n" + p.Excerpt
 	}
-	return json.Unmarshal(text, out)
+	if p.DecisionID != "" {
+		return fmt.Errorf("%s (%s, decision %s)%s", p.Detail, p.Code, p.DecisionID, place)
+	}
+	return fmt.Errorf("%s (%s, request %s)%s", p.Detail, p.Code, p.RequestID, place)
 }
