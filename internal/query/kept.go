@@ -96,6 +96,10 @@ func (q Question) check(st *Statement) error {
 func keyOf(space event.Space, st *Statement, q Question) cache.Key {
 	h := sha256.New()
 	part(h, space.Project, space.Environment, st.Scope.Key(), trimSQL(st.SQL), string(q.Format), fmt.Sprint(q.Spreadsheet), fmt.Sprintf("%+v", st.Ceilings))
+	if q.Alike != "" {
+		part(h, "alike", q.Alike)
+		return cache.Key(h.Sum(nil))
+	}
 	part(h, fmt.Sprint(len(st.Positional)))
 	for _, v := range st.Positional {
 		part(h, string(v))

@@ -45,6 +45,10 @@ type Question struct {
 	// TTL and Stale are the same for callers in the program, and go before what the question says. Zero: nothing is kept.
 	TTL   time.Duration `json:"-"`
 	Stale time.Duration `json:"-"`
+
+	// Alike, from callers in the program, is what tells kept answers apart in the place of the parameters, when those hold
+	// the time of asking. Statement, space, scope and form are told apart all the same.
+	Alike string `json:"-"`
 }
 
 func checkSQL(sql string) error {

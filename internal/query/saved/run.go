@@ -1,7 +1,10 @@
 package saved
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -45,7 +48,9 @@ func (s *Service) Run(ctx context.Context, permit gate.Permit, id string, a Aske
 	if err != nil {
 		return nil, err
 	}
-	q.TTL = time.Duration(v.CacheMinutes) * time.Minute
+	if q.TTL = time.Duration(v.CacheMinutes) * time.Minute; q.TTL > 0 {
+		q.Alike = s.alike(st, &v, a.Variables, q.Parameters)
+	}
 	answer, err := s.cfg.Query.Ask(ctx, permit, q)
 	if err == nil {
 		return answer, nil
@@ -66,6 +71,25 @@ func (s *Service) question(st *metric.Statement, a Asked) (query.Question, error
 		}
 	}
 	return q, nil
+}
+
+// alike tells questions apart whose values change with the time, such as "now - 7 days": by the definition and by what was
+// given, so that a kept answer is the answer to whoever gives the same. It is empty for all others, whose values do that.
+func (s *Service) alike(st *metric.Statement, v *Version, given map[string]jsontext.Value, bound jsontext.Value) string {
+	later, err := st.Bind(given, s.cfg.Now().Add(time.Hour))
+	if err == nil {
+		text, err := json.Marshal(later)
+		if err == nil && (len(later) == 0 || bytes.Equal(text, bound)) {
+			return ""
+		}
+	}
+	text, err := json.Marshal(given, json.Deterministic(true))
+	if err != nil {
+		return ""
+	}
+	_ = (*jsontext.Value)(&text).Canonicalize() // it is valid
+	sum := sha256.Sum256(v.Definition)
+	return hex.EncodeToString(sum[:]) + string(text)
 }
 
 // unfit says of a metric that could not be run whether it still fits the tables. Whoever may run a metric need not know

@@ -45,6 +45,7 @@ type room struct {
 	*saved.Service
 	store controlStore
 	desk  *desk
+	clock *gatetest.Clock
 	mine  gate.Permit // of prj_1
 	other gate.Permit // of prj_2
 }
@@ -52,7 +53,7 @@ type room struct {
 func open(t *testing.T) room {
 	t.Helper()
 	w := gatetest.New(t)
-	r := room{store: openStore(t), desk: &desk{}}
+	r := room{store: openStore(t), desk: &desk{}, clock: w.Clock}
 	r.Service = saved.New(saved.Config{Store: r.store, Query: r.desk, Now: w.Clock.Now, NewID: rand.Text})
 	attempt := access.Attempt{Action: access.WriteMetrics}
 	r.mine = w.PermitOf(access.Key{Scopes: access.MetricsWrite}, attempt)
@@ -326,6 +327,38 @@ func TestBounds(t *testing.T) {
 	page, next, err := r.List(t.Context(), r.mine, "", 2)
 	if err != nil || len(page) != 2 || next != page[1].ID {
 		t.Errorf("listed %v, %q, %v", page, next, err)
+	}
+}
+
+// Promise: an answer is kept as long as its version says; questions that give the same have one answer also when a value
+// is the time of asking, and others have another.
+func TestKeeping(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	r.save(t, "relative", saved.Wanted{Definition: jsontext.Value(`{"trend":{"event":"A"},"variables":[]}`), CacheMinutes: 15})
+	r.save(t, "fixed", saved.Wanted{Definition: jsontext.Value(`{"sql":"SELECT @{n}","variables":[{"name":"n","type":"integer","default":1}]}`), CacheMinutes: 5})
+	r.save(t, "never", saved.Wanted{Definition: jsontext.Value(`{"trend":{"event":"A"}}`)})
+	ask := func(id, variables string) query.Question {
+		t.Helper()
+		if _, err := r.Run(t.Context(), r.mine, id, saved.Asked{Variables: members(t, variables)}); err != nil {
+			t.Fatal(err)
+		}
+		return r.desk.asked[len(r.desk.asked)-1]
+	}
+	first := ask("relative", `{}`)
+	r.clock.Advance(time.Second)
+	second, other := ask("relative", `{}`), ask("relative", `{"from":"2026-05-30"}`)
+	if first.TTL != 15*time.Minute || first.Alike == "" || first.Alike != second.Alike || first.Alike == other.Alike || string(first.Parameters) == string(second.Parameters) {
+		t.Errorf("asked %+v, %+v and %+v", first, second, other)
+	}
+	if q := ask("relative", `{"from":"2026-05-01","to":"2026-05-02"}`); q.Alike != "" {
+		t.Errorf("of a fixed time: %+v", q)
+	}
+	if q := ask("fixed", `{}`); q.TTL != 5*time.Minute || q.Alike != "" {
+		t.Errorf("of a fixed value: %+v", q)
+	}
+	if q := ask("never", `{}`); q.TTL != 0 || q.Alike != "" {
+		t.Errorf("of what is not kept: %+v", q)
 	}
 }
 
