@@ -38,11 +38,16 @@ const (
 type controlStore interface {
 	keyring.Store
 	org.Store
-	ledger.Store
-	audit.Store
 	saved.Store
+	records
 	Counters() store.Counters
 	Close() error
+}
+
+// records are of what was decided and changed.
+type records interface {
+	ledger.Store
+	audit.Store
 }
 
 // journal is an opened journal, with what the server wants to know of it.
