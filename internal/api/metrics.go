@@ -153,6 +153,7 @@ type testMetric struct {
 	}
 }
 
+// TrialSettings are what a test has beside its definition.
 type TrialSettings struct {
 	Variables   map[string]jsontext.Value `json:"variables,omitempty" nullable:"false" doc:"The values of its variables, by their names."`
 	Environment string                    `json:"environment,omitzero" maxLength:"200" doc:"The environment to read; by default the first one the key may use." example:"production"`
@@ -420,8 +421,9 @@ func writeTrial(rq *request, t trial) error {
 	}
 	rq.reply.Header()["Content-Type"] = jsonType
 	rq.reply.WriteHeader(http.StatusOK)
-	return rq.pour(
+	rq.pour(
 		strings.NewReader(strings.TrimSuffix(string(head), "}")+`,"answer":`), answerReader{t.Answer}, strings.NewReader(fmt.Sprintf(`,"cost":%s}`, tail)+"\n"))
+	return nil
 }
 
 // answerReader is an answer as a part of a longer text.
@@ -431,12 +433,11 @@ type answerReader struct{ *query.Answer }
 func (answerReader) Read([]byte) (int, error) { return 0, io.EOF }
 
 // pour writes the parts of an answer that has begun. When one fails, the caller is gone or it cannot be read any more.
-func (rq *request) pour(parts ...io.Reader) error {
+func (rq *request) pour(parts ...io.Reader) {
 	for _, part := range parts {
 		if _, err := io.Copy(&rq.reply, part); err != nil {
 			rq.line.cause, rq.broken = err, true
-			return nil
+			return
 		}
 	}
-	return nil
 }

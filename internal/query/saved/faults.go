@@ -10,8 +10,9 @@ import (
 	"github.com/weir-analytics/weir/internal/query/metric"
 )
 
-// within puts the fields of a problem under another: those of a definition are at definition.…
-func within(field string, err error) error {
+// within puts the fields of a problem with a definition where it stands in a request.
+func within(err error) error {
+	const field = "definition"
 	p, ok := errors.AsType[*problem.Error](err)
 	if !ok || len(p.Fields) == 0 {
 		return err

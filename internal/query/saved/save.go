@@ -138,10 +138,10 @@ func (s *Service) fits(ctx context.Context, permit gate.Permit, definition jsont
 func read(definition jsontext.Value) (metric.Definition, *metric.Statement, error) {
 	d, err := metric.Read(definition)
 	if err != nil {
-		return d, nil, within("definition", err)
+		return d, nil, within(err)
 	}
 	st, err := metric.Compile(&d)
-	return d, st, within("definition", err)
+	return d, st, within(err)
 }
 
 func (s *Service) stamp() time.Time { return s.cfg.Now().UTC().Truncate(time.Microsecond) }

@@ -118,10 +118,10 @@ func told(err error, id string) error {
 func compiled(v *Version) (*metric.Statement, error) {
 	d, err := metric.Read(v.Definition)
 	if err != nil {
-		return nil, within("definition", err)
+		return nil, within(err)
 	}
 	st, err := metric.Compile(&d)
-	return st, within("definition", err)
+	return st, within(err)
 }
 
 // actor is who makes a change, as in the audit.
