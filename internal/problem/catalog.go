@@ -76,6 +76,9 @@ const (
 	InvalidScope          Code = "invalid_scope"
 	InvalidTarget         Code = "invalid_target"
 	InvalidDPoPProof      Code = "invalid_dpop_proof"
+	QueryCancelled        Code = "query_cancelled"
+	QueryRunning          Code = "query_running"
+	ResultGone            Code = "result_gone"
 )
 
 // Row is the catalogue row of c. A code that has none is answered as an internal fault.
@@ -255,6 +258,15 @@ var catalogue = [...]Row{
 		"Too many requests with missing or wrong keys came from this network. Correct the key, and retry after the time in Retry-After. Requests with a good key are not affected."},
 	{LimitsUnavailable, 503, "The limits cannot be counted just now",
 		"The counters cannot be reached, and this limit lets nothing through without them. Retry after the time in Retry-After."},
+
+	{QueryCancelled, 409, "The query was cancelled",
+		"Somebody who may do so cancelled the query while it ran. What it read until then is not answered. Ask it again if it is wanted."},
+	{QueryRunning, 409, "The query is still running",
+		"The result of a query that runs in the background is there when the query has succeeded: ask for its status, and come again after the " +
+			"time in Retry-After."},
+	{ResultGone, 410, "The result is no longer there",
+		"Results of queries in the background wait to be fetched for some time, and so many of a project as the server has room for; they do not " +
+			"outlive the server, nor what the key that asked may see. Ask the query again."},
 }
 
 // registered are the problems that a standard names: draft-ietf-httpapi-digest-fields-problem-types and

@@ -8,11 +8,12 @@ import (
 
 // The ceilings on a question, by the names of the settings that raise them.
 const (
-	timeCeiling   = "query_time"
-	rowsCeiling   = "query_rows"
-	bytesCeiling  = "query_bytes"
-	memoryCeiling = "warehouse_memory"
-	queueCeiling  = "query_queue"
+	timeCeiling    = "query_time"
+	rowsCeiling    = "query_rows"
+	bytesCeiling   = "query_bytes"
+	memoryCeiling  = "warehouse_memory"
+	queueCeiling   = "query_queue"
+	resultsCeiling = "query_results"
 )
 
 // raise says how a ceiling is raised.

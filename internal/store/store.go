@@ -1,7 +1,7 @@
 // Package store keeps the control data, that is organizations, projects, environments, keys, what access tokens are
-// signed with, metrics, the ledger of decisions and the audit, in a SQL database. It implements org.Store, keyring.Store,
-// token.Store, saved.Store, ledger.Store and audit.Store with one text of SQL; what differs between engines is in a dialect
-// value.
+// signed with, metrics, the ledger of decisions, the audit and the history of queries, in a SQL database. It implements
+// org.Store, keyring.Store, token.Store, saved.Store, ledger.Store, audit.Store and query.RunStore with one text of SQL; what
+// differs between engines is in a dialect value.
 //
 // It does not own what any of the data means or who may read it, and it holds no secret: of a secret key it is given
 // nothing but the digest.
@@ -26,6 +26,7 @@ import (
 	"github.com/weir-analytics/weir/internal/ledger"
 	"github.com/weir-analytics/weir/internal/org"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/query"
 	"github.com/weir-analytics/weir/internal/query/saved"
 	"github.com/weir-analytics/weir/internal/token"
 )
@@ -37,6 +38,8 @@ var (
 	_ org.Store     = (*Store)(nil)
 	_ token.Store   = Tokens{}
 	_ saved.Store   = (*Store)(nil)
+
+	_ query.RunStore = (*Store)(nil)
 )
 
 // Store is an open database.

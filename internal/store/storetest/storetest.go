@@ -1,5 +1,5 @@
 // Package storetest owns the conformance kit of the stores of control data: what every engine must do for
-// keyring.Store, org.Store, ledger.Store, audit.Store, limit.Store, token.Store and saved.Store, with a weight on what access depends on: that no two names are taken for
+// keyring.Store, org.Store, ledger.Store, audit.Store, limit.Store, token.Store, saved.Store and query.RunStore, with a weight on what access depends on: that no two names are taken for
 // one, that a key that was revoked stays revoked, that nothing is done by half, and that no decision is counted twice.
 //
 // An engine's tests call Run with a way to open it. The kit knows nothing of engines; it reaches the database's driver
@@ -22,6 +22,7 @@ import (
 	"github.com/weir-analytics/weir/internal/ledger"
 	"github.com/weir-analytics/weir/internal/limit"
 	"github.com/weir-analytics/weir/internal/org"
+	"github.com/weir-analytics/weir/internal/query"
 	"github.com/weir-analytics/weir/internal/query/saved"
 	"github.com/weir-analytics/weir/internal/token"
 )
@@ -36,6 +37,7 @@ type Stores struct {
 	Tokens token.Store
 
 	Metrics saved.Store
+	Runs    query.RunStore
 }
 
 // Open opens a new and empty store. All its connections go through wrap. The store closes with the test.
@@ -103,6 +105,10 @@ func Run(t *testing.T, open Open) {
 		"metrics are listed in order":        metricsAreListedInOrder,
 		"metrics change whole or not":        metricsChangeWholeOrNot,
 		"changes of a metric are not lost":   metricChangesAreNotLost,
+		"runs are kept whole":                runsAreKeptWhole,
+		"runs are told apart":                runsAreToldApart,
+		"old runs are trimmed":               oldRunsAreTrimmed,
+		"runs are kept through failures":     runsAreKeptThroughFailures,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

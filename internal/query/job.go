@@ -1,0 +1,299 @@
+package query
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// Job is a question for which nobody waits.
+type Job struct {
+	Asked
+
+	// Still is asked again and again while the question runs: an error ends it.
+	Still func() error
+	// Settle charges what the run came to, when it is over. With an error there is no result.
+	Settle func(credits int64) error
+}
+
+// stillEvery is how often a job asks whether it may go on.
+const stillEvery = 250 * time.Millisecond
+
+// job is a background run. What is not set by Submit is guarded by the lock of Runs.
+type job struct {
+	run    Run
+	sees   string // the key of the scope that the question ran in
+	cancel context.CancelCauseFunc
+
+	over   bool
+	err    error // why there is no result
+	result *kept // nil when there is none
+	until  time.Time
+}
+
+// kept is an answer that can be copied until it is dropped.
+type kept struct {
+	mu     sync.Mutex // held while it is copied
+	answer *Answer    // nil when it is dropped
+}
+
+// drop drops the answer, when nobody copies it any more.
+func (k *kept) drop() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_ = k.answer.Close()
+	k.answer = nil
+}
+
+// errStopping is why background runs end with the program.
+func errStopping() error {
+	return problem.New(problem.Unavailable, "The server stopped while the query ran. Ask it again.").After(time.Second)
+}
+
+// Submit runs a question for which nobody waits, and returns at once. The result can be fetched by whoever has the same
+// key, for some time.
+//
+// Problems: query_queue_full, unavailable.
+func (r *Runs) Submit(permit gate.Permit, q Job) (Run, error) {
+	_, sighted, err := r.cfg.Service.sighted(permit)
+	if err != nil {
+		return Run{}, err
+	}
+	run := newRun(permit, q.ID, q.Question, r.cfg.Now())
+	run.Background = true
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.cfg.Stopping))
+	j := &job{run: run, sees: sighted.Scope.Key(), cancel: cancel}
+	if err := r.add(j); err != nil {
+		cancel(nil)
+		return Run{}, err
+	}
+	r.begin(run, cancel)
+	go func() {
+		defer r.working.Done()
+		defer cancel(nil)
+		leave := context.AfterFunc(r.cfg.Stopping, func() { cancel(errStopping()) })
+		defer leave()
+		still := r.watch(ctx, cancel, q.Still)
+		answer, err := r.cfg.Service.Ask(ctx, permit, q.Question)
+		still()
+		r.finish(j, q, answer, reason(ctx, err))
+	}()
+	return run, nil
+}
+
+// add takes a job in, if its project has not too many under way. Results that wait make room.
+func (r *Runs) add(j *job) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cfg.Stopping.Err() != nil || r.closed {
+		return errStopping()
+	}
+	running := 0
+	for _, other := range r.jobs {
+		if other.run.Project == j.run.Project && !other.over {
+			running++
+		}
+	}
+	if running >= r.cfg.Results {
+		return problem.New(problem.QueryQueueFull, "%d queries of the project run in the background, as many as may. "+raise, running, resultsCeiling).
+			Over(resultsCeiling, int64(r.cfg.Results)).After(time.Second)
+	}
+	r.jobs[j.run.ID] = j
+	r.working.Add(1)
+	r.makeRoom(j.run.Project)
+	return nil
+}
+
+// watch ends a job that may not go on. The function ends the watch.
+func (r *Runs) watch(ctx context.Context, cancel context.CancelCauseFunc, still func() error) (stop func()) {
+	ctx, end := context.WithCancel(ctx)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		tick := time.NewTicker(stillEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if err := still(); err != nil {
+				cancel(err)
+				return
+			}
+		}
+	}()
+	return func() {
+		end()
+		<-over
+	}
+}
+
+// finish keeps what became of a job. The credits are settled first: without them there is no result.
+func (r *Runs) finish(j *job, q Job, answer *Answer, err error) {
+	credits := q.Credits(answer, err)
+	if unpaid := q.Settle(credits); unpaid != nil && err == nil {
+		_ = answer.Close()
+		answer, err, credits = nil, unpaid, 0
+	}
+	run := j.run.over(answer, err, credits, r.cfg.Now())
+	if r.cfg.Stopping.Err() != nil && err != nil {
+		run.Status = Cancelled
+	}
+	r.mu.Lock()
+	j.run, j.over, j.err = run, true, err
+	if err == nil {
+		j.result = &kept{answer: answer}
+	}
+	j.until = r.cfg.Now().Add(r.cfg.ResultTime)
+	r.makeRoom(run.Project)
+	r.mu.Unlock()
+	r.end(run)
+}
+
+// makeRoom drops results of a project that are too many or too large together: of the key that has most, the oldest.
+func (r *Runs) makeRoom(project string) {
+	for {
+		count, bytes := 0, int64(0)
+		ofKey := map[string]int64{}
+		for _, j := range r.jobs {
+			if j.run.Project == project {
+				count++
+				bytes += j.run.Bytes
+				ofKey[j.run.KeyID] += 1 + j.run.Bytes
+			}
+		}
+		if count <= r.cfg.Results && bytes <= r.cfg.ResultBytes {
+			return
+		}
+		var first *job
+		for _, j := range r.jobs {
+			if j.run.Project != project || !j.over {
+				continue
+			}
+			if first == nil || ofKey[j.run.KeyID] > ofKey[first.run.KeyID] ||
+				ofKey[j.run.KeyID] == ofKey[first.run.KeyID] && j.run.StartedAt.Before(first.run.StartedAt) {
+				first = j
+			}
+		}
+		if first == nil {
+			return
+		}
+		r.drop(first)
+	}
+}
+
+// drop forgets a job that is over, with its result.
+func (r *Runs) drop(j *job) {
+	delete(r.jobs, j.run.ID)
+	if j.result != nil {
+		r.working.Go(j.result.drop)
+	}
+}
+
+// sweep drops the results whose time is over.
+func (r *Runs) sweep() {
+	now := r.cfg.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, j := range r.jobs {
+		if j.over && !now.Before(j.until) {
+			r.drop(j)
+		}
+	}
+}
+
+// ResultUntil is how long the result of a run can be fetched; the zero time when there is none.
+func (r *Runs) ResultUntil(id string) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if j := r.jobs[id]; j != nil && j.over && j.result != nil {
+		return j.until
+	}
+	return time.Time{}
+}
+
+// Result is a copy of an answer, its receiver's alone. It must be closed.
+type Result struct {
+	ContentType string
+	Rows        int64
+	Size        int64 // bytes
+	spool       *spool
+}
+
+// WriteTo writes the result to w.
+func (r *Result) WriteTo(w io.Writer) (int64, error) { return r.spool.WriteTo(w) }
+
+// Close gives back what the result holds.
+func (r *Result) Close() error {
+	if r == nil {
+		return nil
+	}
+	return r.spool.Close()
+}
+
+// Result is the result of a background run, which the permit's key has asked for. What it may see must be what it was
+// then.
+//
+// Problems: query_running, result_gone, and what the question has failed with.
+func (r *Runs) Result(permit gate.Permit, run Run) (*Result, error) {
+	_, sighted, err := r.cfg.Service.sighted(permit)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	j := r.jobs[run.ID]
+	switch {
+	case run.Status == Running && (j == nil || !j.over):
+		r.mu.Unlock()
+		return nil, problem.New(problem.QueryRunning, "The query is still running.").After(time.Second)
+	case j != nil && j.over && j.err != nil:
+		err = j.err
+	case j == nil || j.result == nil || !r.cfg.Now().Before(j.until) || j.run.KeyID != permit.Key().ID:
+		err = gone(run)
+	case j.sees != sighted.Scope.Key():
+		err = problem.New(problem.ResultGone, "What the key may see has changed since the query ran. Ask it again.")
+	}
+	r.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	j.result.mu.Lock()
+	defer j.result.mu.Unlock()
+	if j.result.answer == nil {
+		return nil, gone(run)
+	}
+	return r.cfg.Service.copied(j.result.answer)
+}
+
+// gone says why there is no result.
+func gone(run Run) error {
+	switch {
+	case run.Status == Failed || run.Status == Cancelled:
+		return problem.New(run.Code, "The query ended with this problem. More is not kept of it.")
+	case run.Status == Lost:
+		return problem.New(problem.ResultGone, "The server stopped while the query ran. Ask it again.")
+	case !run.Background:
+		return problem.New(problem.ResultGone, "The query was answered when it was asked: no result was kept.")
+	}
+	return problem.New(problem.ResultGone, "The result was kept for some time and is no more. Ask the query again.")
+}
+
+// copied copies an answer.
+func (s *Service) copied(a *Answer) (*Result, error) {
+	out := &spool{memory: s.memory, limit: a.Size, dir: s.tempDir}
+	_, err := a.WriteTo(out)
+	if err == nil {
+		err = out.flush()
+	}
+	if err != nil {
+		_ = out.Close()
+		return nil, err
+	}
+	return &Result{ContentType: a.ContentType, Rows: a.Rows, Size: a.Size, spool: out}, nil
+}
