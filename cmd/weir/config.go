@@ -53,6 +53,14 @@ type config struct {
 	QueryQueue       int
 	CacheMemory      int64
 	CacheDisk        int64
+	QueryPerProject  int
+	QueryPerKey      int
+	HistorySQL       bool
+	HistoryTime      time.Duration
+	HistoryQueries   int
+	ResultTime       time.Duration
+	ResultBytes      int64
+	Results          int
 	LoadInterval     time.Duration
 	DiskReserve      int64
 	TraceEndpoint    string
@@ -146,12 +154,34 @@ func settings() []setting {
 			func(c *config, v string) (err error) { c.QueryBytes, err = sizeOf(v); return err }},
 		{"query-concurrency", "4", "queries that may run at once",
 			func(c *config, v string) (err error) { c.QueryConcurrency, err = countOf(v, 1, 256); return err }},
+		{"query-per-project", "0", "of those, how many may be of one project; 0: all where it is alone when the server starts, else three quarters",
+			func(c *config, v string) (err error) { c.QueryPerProject, err = countOf(v, 0, 256); return err }},
+		{"query-per-key", "0", "how many may be of one key; 0: half",
+			func(c *config, v string) (err error) { c.QueryPerKey, err = countOf(v, 0, 256); return err }},
 		{"query-queue", "64", "queries that may wait for their turn",
 			func(c *config, v string) (err error) { c.QueryQueue, err = countOf(v, 0, 10_000); return err }},
 		{"cache-memory", "64MiB", "memory for kept answers of queries; 0: none",
 			func(c *config, v string) (err error) { c.CacheMemory, err = sizeOf(v); return err }},
 		{"cache-disk", "1GiB", "disk for kept answers that have no room in memory or are larger than 1 MiB; 0: none",
 			func(c *config, v string) (err error) { c.CacheDisk, err = sizeOf(v); return err }},
+		{"query-history", "1000", "queries of a project that are kept in its history",
+			func(c *config, v string) (err error) { c.HistoryQueries, err = countOf(v, 1, 1_000_000); return err }},
+		{"query-history-time", "720h", "how long they are kept",
+			func(c *config, v string) (err error) {
+				c.HistoryTime, err = timeOf(v, time.Minute, 10*365*24*time.Hour)
+				return err
+			}},
+		{"query-history-sql", "true", "keep in the history what was asked, at most 4 KiB of each statement: true or false",
+			func(c *config, v string) error { c.HistorySQL = v == "true"; return oneOf(v, "true", "false") }},
+		{"query-result-time", "15m", "how long the result of a query in the background can be fetched",
+			func(c *config, v string) (err error) {
+				c.ResultTime, err = timeOf(v, time.Second, 7*24*time.Hour)
+				return err
+			}},
+		{"query-results", "100", "queries in the background that a project may have, running or with a result that can be fetched",
+			func(c *config, v string) (err error) { c.Results, err = countOf(v, 1, 100_000); return err }},
+		{"query-result-bytes", "1GiB", "size of the results that a project may have; older ones make room",
+			func(c *config, v string) (err error) { c.ResultBytes, err = sizeOf(v); return err }},
 		{"load-interval", "200ms", "the shortest time between two loads; events can be queried when they are loaded",
 			func(c *config, v string) (err error) {
 				c.LoadInterval, err = timeOf(v, time.Millisecond, time.Minute)

@@ -44,10 +44,11 @@ type controlStore interface {
 	Close() error
 }
 
-// records are of what was decided and changed.
+// records are what is kept of what happened.
 type records interface {
 	ledger.Store
 	audit.Store
+	query.RunStore
 }
 
 // journal is an opened journal, with what the server wants to know of it.
@@ -120,7 +121,7 @@ func openWarehouse(ctx context.Context, cfg config, w world, log *slog.Logger) (
 		}
 		opened, err := duckdb.Open(ctx, duckdb.Config{
 			Dir: pathOr(path, cfg.Data, "warehouse"), Command: []string{self, warehouseName}, Memory: cfg.WarehouseMemory, Threads: cfg.WarehouseThreads,
-			MaxConcurrent: cfg.QueryConcurrency, MaxQueue: cfg.QueryQueue, Now: w.now, Log: log,
+			MaxConcurrent: cfg.QueryConcurrency, MaxPerProject: cfg.QueryPerProject, MaxPerKey: cfg.QueryPerKey, MaxQueue: cfg.QueryQueue, Now: w.now, Log: log,
 		})
 		if err != nil {
 			return nil, err

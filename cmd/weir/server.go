@@ -46,6 +46,7 @@ type server struct {
 	cache     *cache.Cache
 	loader    *event.Loader
 	live      *event.Live
+	runs      *query.Runs
 	api       *api.API
 	metrics   *prometheus.Registry
 	tracing   *tracing
@@ -70,7 +71,7 @@ func openServer(ctx context.Context, cfg config, w world, log *slog.Logger) (ope
 	if s.journal, err = openJournal(cfg, w, log); err != nil {
 		return nil, err
 	}
-	if s.warehouse, err = openWarehouse(ctx, cfg, w, log); err != nil {
+	if s.warehouse, err = openWarehouse(ctx, cfg.withShares(len(s.control.projects)), w, log); err != nil {
 		return nil, err
 	}
 	if s.cache, err = cache.Open(cache.Config{Memory: cfg.CacheMemory, Disk: cfg.CacheDisk, Dir: filepath.Join(cfg.Data, "cache"), Now: w.now}); err != nil {
@@ -95,10 +96,16 @@ func (s *server) apiConfig(w world) api.Config {
 		Engine: s.warehouse, Now: w.now, Time: s.cfg.QueryTime, Rows: s.cfg.QueryRows, Bytes: s.cfg.QueryBytes,
 		Scope: query.Seen(s.control.derive), Cache: s.cache, TempDir: filepath.Join(s.cfg.Data, "tmp"),
 	})
+	s.runs = query.NewRuns(query.RunsConfig{
+		Store: s.control.store, Now: w.now, Log: s.log, Stopping: s.stopping,
+		HideSQL: !s.cfg.HistorySQL, Keep: s.cfg.HistoryTime, Most: s.cfg.HistoryQueries,
+		ResultTime: s.cfg.ResultTime, ResultBytes: s.cfg.ResultBytes, Results: s.cfg.Results,
+	})
 	return api.Config{
 		Gate: s.control.gate, Keys: s.control.keys, Ledger: s.control.ledger, Counts: s.control.limits, Audit: s.control.audit, Live: s.live,
 		Events: event.New(event.Config{Journal: s.journal, Loader: s.loader, Live: s.live, Random: quickRandom{}}),
 		Query:  questions, Metrics: saved.New(saved.Config{Store: s.control.store, Query: questions, Now: w.now, NewID: newAuditID}),
+		Runs: s.runs,
 		Parts: []api.Part{
 			{Name: "loader", Ready: func(context.Context) error { return s.loaderReady() }, Lacks: s.loaderLacks},
 			{Name: "store", Ready: s.control.ready},
@@ -262,6 +269,7 @@ func (s *server) start() {
 	s.running.Go(func() { s.loader.Run(ctx) })
 	s.running.Go(func() { _ = s.control.ledger.Run(ctx) })
 	s.running.Go(func() { s.control.limits.Run(ctx) })
+	s.running.Go(func() { _ = s.runs.Run(ctx) })
 	s.running.Go(func() { s.remind(ctx) })
 }
 

@@ -41,6 +41,7 @@ type Config struct {
 	Live     *event.Live
 	Query    *query.Service
 	Metrics  *saved.Service
+	Runs     *query.Runs
 	Keys     *keyring.Ring
 	Ledger   *ledger.Ledger
 	Counts   Counts
@@ -109,6 +110,7 @@ func New(cfg Config) (*API, error) {
 	mountQueries(a)
 	mountMetrics(a)
 	mountUserFlux(a)
+	mountRuns(a)
 	mountKeys(a)
 	mountKeyLife(a)
 	mountPolicy(a)

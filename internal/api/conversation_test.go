@@ -247,6 +247,7 @@ var kinds = map[string]string{
 	"public":   `pk_(?:live|test)_[0-9A-Za-z]{45}`,
 	"secret":   `sk_(?:live|test)_[0-9A-Za-z]{45}`,
 	"request":  `req_[0-9A-Z]{20}`,
+	"query":    `qry_[0-9A-Z]{20}`,
 	"decision": `dec_[0-9A-Z]{20}`,
 	"number":   `-?[0-9.]+(?:e[+-]?\d+)?`,
 	"four":     `[0-9A-Za-z]{4}`,

@@ -27,6 +27,7 @@ type endpoint[I, O any] struct {
 	Cross  bool                                             // browsers may call it from any origin
 	Cost   int64                                            // credits set aside before; 0: it costs none
 	Price  func(O) int64                                    // the credits that what had a Cost came to; nil: Cost
+	Later  bool                                             // the credits of what Do has begun are settled when that is over, and not here
 	Long   bool                                             // the answer may take long: whether it is still allowed is asked again
 	Body   body                                             // how problems are shaped
 	Doc    doc
@@ -90,7 +91,7 @@ func mount[I, O any](a *API, e endpoint[I, O]) {
 				defer a.watch(rq, permit, attempt)()
 			}
 			out, err := e.Do(rq.ctx(), permit, in)
-			if e.Cost > 0 {
+			if e.Cost > 0 && !(e.Later && err == nil) {
 				if err := a.settle(rq, permit, e.credits(out, err)); err != nil {
 					drop(out)
 					return err

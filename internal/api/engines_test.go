@@ -30,6 +30,7 @@ type controlStore interface {
 	Counters() store.Counters
 	audit.Store
 	saved.Store
+	query.RunStore
 	Close() error
 }
 

@@ -95,4 +95,11 @@ var (
 		Body:   `{"encodedQuery":"U0VMRUNUIGNvdW50KCopIEFTIG4gRlJPTSBldmVudHNUYWJsZSBXSEVSRSBldmVudCA9ICdAe2V2ZW50TmFtZX0n","variables":{"eventName":"Button Clicked"}}`,
 		Answer: `{"columns":[{"name":"n","type":"BIGINT"}],"rows":[[1]],"data":[{"n":1}],"cached":false,"expiresAt":"2026-01-31T12:05:00Z"}`,
 	}
+	submitExample = example{
+		Name: "background", Status: 202,
+		Body: `{"sql":"SELECT event, count(*) AS n FROM events GROUP BY event","environment":"production","format":"csv"}`,
+		Answer: `{"id":"qry_2W3FQ6DZL4XKYB5RA7TS","key_id":"key_3fQ9xT0aLmZk","environment":"production",` +
+			`"sql":"SELECT event, count(*) AS n FROM events GROUP BY event","status":"running","background":true,"cached":false,` +
+			`"started_at":"2026-01-31T12:00:00Z","elapsed_ms":null,"rows":0,"bytes":0,"credits":0,"result_until":null}`,
+	}
 )

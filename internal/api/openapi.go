@@ -31,6 +31,7 @@ type doc struct {
 	Statuses map[int]reflect.Type // answers beside the success that are no problems; nothing: without a body
 	Version  bool                 // the answer has an ETag
 	Kept     bool                 // the answer may be a kept one, with what says so
+	Runs     bool                 // the answer names a run of a query
 	Examples []example
 }
 

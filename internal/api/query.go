@@ -53,13 +53,11 @@ type followEvents struct {
 }
 
 func mountQuery(a *API) {
-	mount(a, endpoint[query.Question, *query.Answer]{
+	mount(a, endpoint[asked, *query.Answer]{
 		Method: "POST", Path: "/v1/query", Action: access.RunSQL,
-		Read: readQuestion(a),
-		Wants: func(q query.Question) access.Attempt {
-			return access.Attempt{Targets: []access.Target{{Environment: q.Environment}}}
-		},
-		Do:    a.cfg.Query.Ask,
+		Read:  readAsked(a),
+		Wants: asked.wants,
+		Do:    a.ask,
 		Write: writeAnswer,
 		Cost:  1, Price: answerPrice, Long: true,
 		Doc: doc{
@@ -67,10 +65,11 @@ func mountQuery(a *API) {
 			Text: "One read-only SELECT over `events` and `persons` of one environment. `events` has event_id, event, timestamp, received_at, " +
 				"distinct_id, anonymous_id, device_id, session_id, properties (JSON), key_id and source.",
 			In: reflect.TypeFor[askInput](), Out: reflect.TypeFor[QueryAnswer](),
-			Types: []string{"application/x-ndjson", "text/csv", "application/vnd.apache.parquet"}, Kept: true,
+			Types: []string{"application/x-ndjson", "text/csv", "application/vnd.apache.parquet"}, Kept: true, Runs: true,
 			Statuses: map[int]reflect.Type{http.StatusNotModified: reflect.TypeFor[nothing]()},
 			Problems: []problem.Code{
 				problem.InvalidSQL, problem.SQLNotAllowed, problem.ResultTooLarge, problem.QueryTooHeavy, problem.QueryQueueFull, problem.QueryTimeout,
+				problem.QueryCancelled,
 			},
 			Examples: []example{queryExample},
 		},

@@ -81,6 +81,7 @@ func endsWithItsKey(t *testing.T, path string, happen func(*gatetest.World, stri
 	engine, live := endless{make(chan struct{}, 1)}, new(event.Live)
 	a, err := api.New(api.Config{
 		Gate: world.Gate, Live: live, Query: query.New(query.Config{Engine: engine, Now: world.Clock.Now, Time: time.Hour}),
+		Runs:     query.NewRuns(query.RunsConfig{Now: world.Clock.Now, Log: slog.New(slog.DiscardHandler)}),
 		Registry: prometheus.NewRegistry(), Now: world.Clock.Now, NewID: func() string { return "req_1" }, Log: slog.New(slog.DiscardHandler), Stopping: t.Context(),
 	})
 	if err != nil {

@@ -57,6 +57,7 @@ type world struct {
 	ledger       *ledger.Ledger
 	limits       *limit.Limiter
 	gate         *gate.Gate
+	runs         *query.Runs
 	journal      event.Journal
 	warehouse    warehouse
 	loader       *event.Loader
@@ -149,6 +150,8 @@ func (w *world) openEngines(ctx context.Context) (err error) {
 
 // start runs what works in the background of the control data.
 func (w *world) start(ctx context.Context) {
+	w.runs = query.NewRuns(query.RunsConfig{Store: w.store, Now: w.clock.Now, Log: w.log, Stopping: ctx})
+	w.running.Go(func() { _ = w.runs.Run(ctx) })
 	w.running.Go(func() { _ = w.ledger.Run(ctx) })
 	w.running.Go(func() { w.limits.Run(ctx) })
 }
@@ -163,7 +166,7 @@ func (w *world) config() api.Config {
 	return api.Config{
 		Gate: w.gate, Keys: w.ring, Ledger: w.ledger, Counts: w.limits, Audit: audit.New(w.store, newAudit), Live: w.live,
 		Events: event.New(event.Config{Journal: w.journal, Loader: w.loader, Live: w.live, Random: rand.Reader, SyncLimit: time.Minute}),
-		Query:  questions, Metrics: saved.New(saved.Config{Store: w.store, Query: questions, Now: w.clock.Now, NewID: newAudit}),
+		Query:  questions, Metrics: saved.New(saved.Config{Store: w.store, Query: questions, Now: w.clock.Now, NewID: newAudit}), Runs: w.runs,
 		Parts: []api.Part{
 			{Name: "loader", Ready: func(context.Context) error { return w.loader.Fault() }},
 			{Name: "warehouse", Ready: w.warehouse.Ready},

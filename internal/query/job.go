@@ -54,12 +54,12 @@ func errStopping() error {
 	return problem.New(problem.Unavailable, "The server stopped while the query ran. Ask it again.").After(time.Second)
 }
 
-// Submit runs a question for which nobody waits, and returns at once. The result can be fetched by whoever has the same
+// Submit has a service answer a question for which nobody waits, and returns at once. The result can be fetched by whoever has the same
 // key, for some time.
 //
 // Problems: query_queue_full, unavailable.
-func (r *Runs) Submit(permit gate.Permit, q Job) (Run, error) {
-	_, sighted, err := r.cfg.Service.sighted(permit)
+func (r *Runs) Submit(s *Service, permit gate.Permit, q Job) (Run, error) {
+	_, sighted, err := s.sighted(permit)
 	if err != nil {
 		return Run{}, err
 	}
@@ -78,7 +78,7 @@ func (r *Runs) Submit(permit gate.Permit, q Job) (Run, error) {
 		leave := context.AfterFunc(r.cfg.Stopping, func() { cancel(errStopping()) })
 		defer leave()
 		still := r.watch(ctx, cancel, q.Still)
-		answer, err := r.cfg.Service.Ask(ctx, permit, q.Question)
+		answer, err := s.Ask(ctx, permit, q.Question)
 		still()
 		r.finish(j, q, answer, reason(ctx, err))
 	}()
@@ -241,8 +241,8 @@ func (r *Result) Close() error {
 // then.
 //
 // Problems: query_running, result_gone, and what the question has failed with.
-func (r *Runs) Result(permit gate.Permit, run Run) (*Result, error) {
-	_, sighted, err := r.cfg.Service.sighted(permit)
+func (r *Runs) Result(s *Service, permit gate.Permit, run Run) (*Result, error) {
+	_, sighted, err := s.sighted(permit)
 	if err != nil {
 		return nil, err
 	}
@@ -268,7 +268,7 @@ func (r *Runs) Result(permit gate.Permit, run Run) (*Result, error) {
 	if j.result.answer == nil {
 		return nil, gone(run)
 	}
-	return r.cfg.Service.copied(j.result.answer)
+	return s.copied(j.result.answer)
 }
 
 // gone says why there is no result.

@@ -18,7 +18,6 @@ import (
 
 // RunsConfig is what Runs are made of. A zero limit is the default.
 type RunsConfig struct {
-	Service  *Service // answers the questions
 	Store    RunStore
 	Now      func() time.Time
 	Log      *slog.Logger
@@ -87,15 +86,15 @@ type Asked struct {
 	Credits func(*Answer, error) int64
 }
 
-// Ask is Service.Ask, of which account is kept. It can be cancelled.
+// Ask has a service answer a question. It is Service.Ask, of which account is kept. It can be cancelled.
 //
 // Problems: those of Service.Ask, query_cancelled.
-func (r *Runs) Ask(ctx context.Context, permit gate.Permit, q Asked) (*Answer, error) {
+func (r *Runs) Ask(ctx context.Context, s *Service, permit gate.Permit, q Asked) (*Answer, error) {
 	run := newRun(permit, q.ID, q.Question, r.cfg.Now())
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r.begin(run, cancel)
-	answer, err := r.cfg.Service.Ask(ctx, permit, q.Question)
+	answer, err := s.Ask(ctx, permit, q.Question)
 	err = reason(ctx, err)
 	r.end(run.over(answer, err, q.Credits(answer, err), r.cfg.Now()))
 	return answer, err
@@ -114,8 +113,10 @@ func (r *Runs) end(run Run) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.save(run)
-	close(r.current[run.ID].over)
-	delete(r.current, run.ID)
+	if c := r.current[run.ID]; c != nil {
+		close(c.over)
+		delete(r.current, run.ID)
+	}
 }
 
 // save has a run written, if there is room.

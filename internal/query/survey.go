@@ -73,7 +73,7 @@ func surveySQL(tables []view.Table) string {
 		return ""
 	}
 	has := func(column string) bool {
-		return slices.ContainsFunc(tables[i].Columns, func(c Column) bool { return c.Name == column })
+		return slices.ContainsFunc(tables[i].Columns, func(c view.Column) bool { return c.Name == column })
 	}
 	var columns, parts []string
 	if has("event") {
