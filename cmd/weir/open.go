@@ -137,6 +137,14 @@ func serveWarehouse(ctx context.Context, args []string, w world) error {
 	return duckdb.ServeChild(ctx, args, newLogger(config{LogLevel: slog.LevelInfo}, w.err).Logger)
 }
 
+// functionsOf are the functions that statements over an opened warehouse may call.
+func functionsOf(opened warehouse) []string {
+	if _, ok := opened.(*duckdb.Warehouse); ok {
+		return duckdb.Functions()
+	}
+	return nil
+}
+
 // warehouseFigures are what an opened warehouse says of itself.
 func warehouseFigures(opened warehouse) figures {
 	d, ok := opened.(*duckdb.Warehouse)

@@ -105,7 +105,7 @@ func (s *server) apiConfig(w world) api.Config {
 		Gate: s.control.gate, Keys: s.control.keys, Ledger: s.control.ledger, Counts: s.control.limits, Audit: s.control.audit, Live: s.live,
 		Events: event.New(event.Config{Journal: s.journal, Loader: s.loader, Live: s.live, Random: quickRandom{}}),
 		Query:  questions, Metrics: saved.New(saved.Config{Store: s.control.store, Query: questions, Now: w.now, NewID: newAuditID}),
-		Runs: s.runs,
+		Runs: s.runs, Functions: functionsOf(s.warehouse),
 		Parts: []api.Part{
 			{Name: "loader", Ready: func(context.Context) error { return s.loaderReady() }, Lacks: s.loaderLacks},
 			{Name: "store", Ready: s.control.ready},

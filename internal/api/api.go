@@ -36,22 +36,24 @@ type Part struct {
 
 // Config is what the API is made of.
 type Config struct {
-	Gate     *gate.Gate
-	Events   *event.Service
-	Live     *event.Live
-	Query    *query.Service
-	Metrics  *saved.Service
-	Runs     *query.Runs
-	Keys     *keyring.Ring
-	Ledger   *ledger.Ledger
-	Counts   Counts
-	Audit    *audit.Log
-	Parts    []Part
-	Registry prometheus.Registerer
-	Tracer   trace.Tracer // nil: no traces
-	Now      func() time.Time
-	NewID    func() string // of requests
-	Log      *slog.Logger
+	Gate    *gate.Gate
+	Events  *event.Service
+	Live    *event.Live
+	Query   *query.Service
+	Metrics *saved.Service
+	Runs    *query.Runs
+	// Functions are those that may be called in SQL, for suggestions.
+	Functions []string
+	Keys      *keyring.Ring
+	Ledger    *ledger.Ledger
+	Counts    Counts
+	Audit     *audit.Log
+	Parts     []Part
+	Registry  prometheus.Registerer
+	Tracer    trace.Tracer // nil: no traces
+	Now       func() time.Time
+	NewID     func() string // of requests
+	Log       *slog.Logger
 	// PublicURL is the address clients reach the server at, such as https://weir.example.com; empty when it is not
 	// known. Problem types are absolute with it and relative without.
 	PublicURL string
@@ -111,6 +113,7 @@ func New(cfg Config) (*API, error) {
 	mountMetrics(a)
 	mountUserFlux(a)
 	mountRuns(a)
+	mountComplete(a)
 	mountKeys(a)
 	mountKeyLife(a)
 	mountPolicy(a)

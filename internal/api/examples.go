@@ -102,4 +102,8 @@ var (
 			`"sql":"SELECT event, count(*) AS n FROM events GROUP BY event","status":"running","background":true,"cached":false,` +
 			`"started_at":"2026-01-31T12:00:00Z","elapsed_ms":null,"rows":0,"bytes":0,"credits":0,"result_until":null}`,
 	}
+	completeExample = example{
+		Name: "a word", Status: 200, Body: `{"sql":"SELECT distinct_"}`,
+		Answer: `{"suggestions":[{"text":"distinct_id","kind":"column","from":7,"to":16}]}`,
+	}
 )

@@ -170,6 +170,7 @@ var wishes = map[string]struct{ path, body string }{
 	"POST /v1/events/batch":             {"/v1/events/batch", `[{"name":"A","environment":"production"}]`},
 	"POST /v1/query":                    {"/v1/query", `{"sql":"SELECT 1","environment":"production"}`},
 	"POST /v1/query/validate":           {"/v1/query/validate", `{"sql":"SELECT 1","environment":"production"}`},
+	"POST /v1/query/autocomplete":       {"/v1/query/autocomplete", `{"sql":"SELECT ev","environment":"production"}`},
 	"GET /v1/query/schema":              {"/v1/query/schema?environment=production", ""},
 	"POST /v1/queries":                  {"/v1/queries", `{"sql":"SELECT 1","environment":"production"}`},
 	"GET /v1/queries":                   {"/v1/queries", ""},

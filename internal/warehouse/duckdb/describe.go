@@ -10,6 +10,9 @@ import (
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb/native"
 )
 
+// Functions lists the functions that statements may call.
+func Functions() []string { return guard.Functions() }
+
 // describe says what a question would be answered. The statement is prepared where it would run, and nothing is read
 // but what the engine knows of its tables' sizes.
 func (i *instance) describe(ctx context.Context, q *question, analysis *guard.Analysis) (query.Description, error) {

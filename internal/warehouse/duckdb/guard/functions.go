@@ -3,6 +3,8 @@ package guard
 import (
 	_ "embed"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -51,6 +53,18 @@ func readFunctions(table string) (*functions, error) {
 		}
 	}
 	return f, nil
+}
+
+// Functions lists the functions that a statement may call by name, in order.
+func Functions() []string {
+	f, err := readFunctions(functionTable)
+	if err != nil {
+		return nil // New says what is wrong with the table
+	}
+	names := slices.Sorted(maps.Keys(f.allowed))
+	return slices.DeleteFunc(names, func(name string) bool {
+		return strings.ContainsFunc(name, func(r rune) bool { return r != '_' && !('a' <= r && r <= 'z') && !('0' <= r && r <= '9') })
+	})
 }
 
 // put adds a name to a map that must not have it.
