@@ -171,7 +171,8 @@ var catalogue = [...]Row{
 	{EnvironmentNotFound, 422, "The environment does not exist",
 		"The project has no environment of that name. New projects have production, staging and development."},
 	{ResultTooLarge, 422, "The result is over its ceiling",
-		"The query produced more rows or bytes than the ceiling named in the detail. Aggregate, filter or use LIMIT."},
+		"The query produced more rows or bytes than the ceiling that the member 'ceiling' names. Aggregate, filter or use LIMIT; whoever runs the " +
+			"server can raise the setting of that name."},
 	{QueryTooHeavy, 422, "The query needs more memory than there is",
 		"The query alone brought the query process to its memory limit. It was stopped; ingestion was not affected. Read less at a time: filter " +
 			"by timestamp, aggregate earlier, avoid building large lists and strings."},
