@@ -104,7 +104,7 @@ func (r Run) over(answer *Answer, err error, credits int64, now time.Time) Run {
 	r.Elapsed, r.Credits = max(now.Sub(r.StartedAt), 0).Truncate(time.Microsecond), credits
 	switch code := problem.Of(err); code {
 	case "":
-		r.Status, r.Rows, r.Bytes = Succeeded, answer.Rows, answer.Size
+		r.Status, r.Rows, r.Bytes, r.Cached = Succeeded, answer.Rows, answer.Size, answer.Cached
 	case problem.QueryCancelled:
 		r.Status, r.Code = Cancelled, code
 	default:
