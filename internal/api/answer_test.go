@@ -211,6 +211,7 @@ func TestRevokedWhileWaitingForTheSame(t *testing.T) {
 		engine := gated{open: make(chan struct{}), runs: new(atomic.Int32)}
 		a, err := api.New(api.Config{
 			Gate: world.Gate, Live: new(event.Live), Query: query.New(query.Config{Engine: engine, Now: world.Clock.Now, Time: time.Hour, TempDir: t.TempDir()}),
+			Runs:     query.NewRuns(query.RunsConfig{Now: world.Clock.Now, Log: slog.New(slog.DiscardHandler)}),
 			Registry: prometheus.NewRegistry(), Now: world.Clock.Now, NewID: func() string { return "req_1" }, Log: slog.New(slog.DiscardHandler), Stopping: t.Context(),
 		})
 		if err != nil {

@@ -105,11 +105,27 @@ func named(id string) query.Asked {
 }
 
 // later is a job, and what it was charged.
-func later(id string, settled *[]int64) query.Job {
-	return query.Job{Asked: named(id), Still: func() error { return nil }, Settle: func(n int64) error {
-		*settled = append(*settled, n)
-		return nil
-	}}
+func later(id string, settled *charges) query.Job {
+	return query.Job{Asked: named(id), Still: func() error { return nil }, Settle: settled.add}
+}
+
+// charges are credits that were settled.
+type charges struct {
+	mu   sync.Mutex
+	list []int64
+}
+
+func (c *charges) add(credits int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.list = append(c.list, credits)
+	return nil
+}
+
+func (c *charges) all() []int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.list)
 }
 
 // Promise: what becomes of a question is in the history a moment later, and the store's troubles are not the asker's.
@@ -124,7 +140,9 @@ func TestRunsAreKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = a.Close()
+		store.mu.Lock()
 		store.fail = errors.New("the store is away")
+		store.mu.Unlock()
 		if _, err := r.Ask(t.Context(), service(t, &engine{err: problem.New(problem.InvalidSQL, "no")}), p, named("qry_2")); problem.Of(err) != problem.InvalidSQL {
 			t.Error(err)
 		}
@@ -174,14 +192,14 @@ func TestResultsWait(t *testing.T) {
 		p, store, s := permit(t), newShelf(), service(t, numbers(3))
 		r, end := running(t, time.Now, store, nil)
 		defer end()
-		var settled []int64
+		var settled charges
 		if _, err := r.Submit(s, p, later("qry_1", &settled)); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
 		run, _, _ := r.Find(t.Context(), "prj_1", "qry_1")
-		if run.Status != query.Succeeded || !run.Background || !slices.Equal(settled, []int64{5}) || r.ResultUntil("qry_1").IsZero() {
-			t.Fatalf("%+v, settled %v", run, settled)
+		if run.Status != query.Succeeded || !run.Background || !slices.Equal(settled.all(), []int64{5}) || r.ResultUntil("qry_1").IsZero() {
+			t.Fatalf("%+v, settled %v", run, settled.all())
 		}
 		for range 2 {
 			result, err := r.Result(s, p, run)
@@ -212,7 +230,7 @@ func TestResultsMakeRoom(t *testing.T) {
 		p, s := permit(t), service(t, numbers(1))
 		r, end := running(t, time.Now, newShelf(), func(cfg *query.RunsConfig) { cfg.Results = 2 })
 		defer end()
-		var settled []int64
+		var settled charges
 		for n := range 4 {
 			if _, err := r.Submit(s, p, later(fmt.Sprint("qry_", n), &settled)); err != nil {
 				t.Fatal(err)
@@ -264,7 +282,7 @@ func TestBackgroundRunsEnd(t *testing.T) {
 				var forbidden error
 				p, store, s := permit(t), newShelf(), service(t, &stalled{})
 				r, end := running(t, time.Now, store, func(cfg *query.RunsConfig) { cfg.Stopping = stopping })
-				var settled []int64
+				var settled charges
 				job := later("qry_1", &settled)
 				job.Still = func() error {
 					mu.Lock()
@@ -285,8 +303,8 @@ func TestBackgroundRunsEnd(t *testing.T) {
 				})
 				<-time.After(time.Second)
 				run, _, _ = r.Find(t.Context(), "prj_1", "qry_1")
-				if run.Status != c.status || run.Code != c.code || len(settled) != 1 {
-					t.Errorf("%+v, settled %v", run, settled)
+				if run.Status != c.status || run.Code != c.code || len(settled.all()) != 1 {
+					t.Errorf("%+v, settled %v", run, settled.all())
 				}
 				if _, err := r.Result(s, p, run); problem.Of(err) != c.code {
 					t.Errorf("afterwards: %v", err)
