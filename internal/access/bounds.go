@@ -232,9 +232,10 @@ func (b *Bounds) Exceeds(outer *Bounds) string {
 // both restrict, it is b's: no narrower than the two together. The limits are outer's, since what is done is charged there.
 func (b *Bounds) Under(outer *Bounds) Bounds {
 	in := *b
+	mine, theirs := b.Observe&Observable, outer.Observe&Observable
 	for i := range restrictionNames {
 		r := Restriction(1 << i)
-		if restricts(outer, r) && !outer.Observe.Has(r) && (!restricts(b, r) || b.Observe.Has(r) || r == ByTime && wideTime(b, outer)) {
+		if restricts(outer, r) && !theirs.Has(r) && (!restricts(b, r) || mine.Has(r) || r == ByTime && wideTime(b, outer)) {
 			in.take(r, outer)
 		}
 	}
@@ -257,6 +258,8 @@ func (b *Bounds) take(r Restriction, from *Bounds) {
 		b.Datasets = from.Datasets
 	case BySignature:
 		b.Signature = from.Signature
+	case ByView:
+		b.View = from.View
 	default:
 		b.ExpiresAt = from.ExpiresAt
 	}

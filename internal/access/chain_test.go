@@ -168,3 +168,29 @@ func TestExplainNamesTheKeyThatSaidNo(t *testing.T) {
 		}
 	}
 }
+
+// Promise: what a client leaves open counts as its key's when it is decided who may hand on what: bounds under others never
+// reach further than those, where the two restrict different things, and take over that one thing alone.
+func TestBoundsUnderOthers(t *testing.T) {
+	t.Parallel()
+	met := tally{}
+	rapid.Check(t, func(t *rapid.T) {
+		d := drawFrom(t)
+		inner, outer := d.bounds(), d.bounds()
+		under := inner.Under(&outer)
+		if field := under.Exceeds(&outer); field != "" && inner.Exceeds(&outer) == "" {
+			t.Fatalf("%s reaches further than before", field)
+		}
+		var open access.Bounds
+		if in := open.Under(&outer); in.Exceeds(&outer) != "" {
+			t.Fatalf("what is open reaches further: %s", in.Exceeds(&outer))
+		}
+		met[map[bool]string{true: "within", false: "beyond"}[under.Exceeds(&outer) == ""]]++
+	})
+	met.check(t, "within", "beyond")
+	end := noon
+	outer := access.Bounds{View: &access.View{}}
+	if in := (&access.Bounds{ExpiresAt: end}).Under(&outer); in.View != outer.View || !in.ExpiresAt.Equal(end) {
+		t.Errorf("a view under which the end is %s", in.ExpiresAt)
+	}
+}
