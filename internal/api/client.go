@@ -92,9 +92,7 @@ func (m clientMembers) of(rq *request) (id, secret string, err error) {
 	}
 	if kind == "application/json" {
 		var object map[string]any
-		if json.Unmarshal(raw, &object) != nil {
-			return "", "", nil
-		}
+		_ = json.Unmarshal(raw, &object) // what is no object has no members
 		id, _ = object[m.id].(string)
 		secret, _ = object[m.secret].(string)
 		return id, secret, nil
