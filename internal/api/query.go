@@ -19,12 +19,16 @@ import (
 // QueryAnswer describes the JSON form of an answer, which package query writes.
 type QueryAnswer struct {
 	Columns   []query.Column `json:"columns"`
-	Rows      [][]any        `json:"rows" doc:"One array for each row, a value for each column."`
+	Rows      [][]any        `json:"rows,omitempty" doc:"One array for each row, a value for each column. Not in the format objects."`
+	Data      []jsonObject   `json:"data,omitempty" doc:"In the format objects: one object for each row."`
 	RowCount  int64          `json:"row_count"`
 	ElapsedMS float64        `json:"elapsed_ms" doc:"What it took to make the answer."`
 	Cached    *bool          `json:"cached,omitempty" doc:"Whether it was made for a question that was asked before. Only with cache_minutes, as the next."`
 	ExpiresAt *time.Time     `json:"expires_at,omitempty" doc:"From then on it is made anew."`
 }
+
+// jsonObject is an object of any members.
+type jsonObject map[string]any
 
 // EventPage is one page of a list of events.
 type EventPage struct {
@@ -65,7 +69,7 @@ func mountQuery(a *API) {
 			Text: "One read-only SELECT over `events` and `persons` of one environment. `events` has event_id, event, timestamp, received_at, " +
 				"distinct_id, anonymous_id, device_id, session_id, properties (JSON), key_id and source.",
 			In: reflect.TypeFor[askInput](), Out: reflect.TypeFor[QueryAnswer](),
-			Types: []string{"application/x-ndjson", "text/csv", "application/vnd.apache.parquet"}, Kept: true, Runs: true,
+			Types: []string{"application/x-ndjson", "text/csv", "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream"}, Kept: true, Runs: true,
 			Statuses: map[int]reflect.Type{http.StatusNotModified: reflect.TypeFor[nothing]()},
 			Problems: []problem.Code{
 				problem.InvalidSQL, problem.SQLNotAllowed, problem.ResultTooLarge, problem.QueryTooHeavy, problem.QueryQueueFull, problem.QueryTimeout,

@@ -51,7 +51,7 @@ func TestFailedAnswersHoldNoFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := query.New(query.Config{Engine: numbers(101), Now: fixedNow, Rows: 100, SpoolMemory: 1, TempDir: dir})
-	for _, f := range []query.Format{query.JSON, query.NDJSON, query.CSV, query.Parquet} {
+	for _, f := range []query.Format{query.JSON, query.NDJSON, query.CSV, query.Parquet, query.Objects, query.Arrow} {
 		if _, err := s.Ask(t.Context(), permit(t), query.Question{SQL: "SELECT 1", Format: f}); problem.Of(err) != problem.ResultTooLarge {
 			t.Fatal(err)
 		}

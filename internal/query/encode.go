@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/weir-analytics/weir/internal/problem"
 )
 
 // encoder writes an answer row by row.
@@ -30,8 +33,29 @@ func newEncoder(f Format, w io.Writer, columns []Column, spreadsheet bool) (enco
 		return newCSV(w, columns, spreadsheet)
 	case Parquet:
 		return newParquet(w, columns)
+	case Objects:
+		return newObjects(w, columns)
+	case Arrow:
+		return newArrow(w, columns)
 	}
 	return nil, fmt.Errorf("no encoder for the format %q", f)
+}
+
+// maxColumns is how many columns an answer may have in a format in which each costs memory of its own.
+const maxColumns = 1000
+
+func checkColumns(f Format, columns []Column) error {
+	if len(columns) > maxColumns {
+		return problem.Invalid("format", "an answer as %s has at most %d columns, this one would have %d", f, maxColumns, len(columns))
+	}
+	return nil
+}
+
+// misfit is a value that the format's type for its column cannot hold, such as a date after the year 9999.
+func misfit(f Format, c Column, cause error) error {
+	p := problem.Wrap(cause, problem.InvalidField, "A value of the column %q is not one that %s's type for %s holds here. "+
+		"Cast the column to VARCHAR, or ask for another format.", c.Name, f, c.Type)
+	return p.At("format", string(f)+" cannot hold a value of this answer")
 }
 
 // names gives every column a name of its own: the first n keeps it, the second is n_2, the third n_3, passing over what
@@ -175,10 +199,19 @@ func newNDJSON(w io.Writer, columns []Column) (*ndjsonEncoder, error) {
 }
 
 func (e *ndjsonEncoder) row(row jsontext.Value) error {
+	e.line = e.line[:0]
+	if err := e.object(row); err != nil {
+		return err
+	}
+	_, err := e.w.Write(append(e.line, '\n'))
+	return err
+}
+
+// object appends a row as an object to the line.
+func (e *ndjsonEncoder) object(row jsontext.Value) error {
 	if err := e.cells.open(row); err != nil {
 		return err
 	}
-	e.line = e.line[:0]
 	for _, key := range e.keys {
 		v, err := e.cells.next()
 		if err != nil {
@@ -192,15 +225,55 @@ func (e *ndjsonEncoder) row(row jsontext.Value) error {
 		}
 		e.line = append(append(e.line, key...), v...)
 	}
-	e.line = append(e.line, '}', '\n')
-	if err := e.cells.close(); err != nil {
+	e.line = append(e.line, '}')
+	return e.cells.close()
+}
+
+func (*ndjsonEncoder) end(int64, time.Duration) error { return nil }
+
+// objectsEncoder writes {"columns":[…],"data":[…],"row_count":n,"elapsed_ms":n}, with an object for each row. The columns
+// are called as the members of these are.
+type objectsEncoder struct {
+	*ndjsonEncoder
+
+	first bool
+}
+
+func newObjects(w io.Writer, columns []Column) (*objectsEncoder, error) {
+	lines, err := newNDJSON(w, columns)
+	if err != nil {
+		return nil, err
+	}
+	columns = slices.Clone(columns)
+	for i, name := range names(columns) {
+		columns[i].Name = name
+	}
+	header, err := json.Marshal(columns)
+	if err != nil {
+		return nil, fmt.Errorf("columns: %w", err)
+	}
+	_, err = fmt.Fprintf(w, `{"columns":%s,"data":[`, header)
+	return &objectsEncoder{lines, true}, err
+}
+
+func (e *objectsEncoder) row(row jsontext.Value) error {
+	e.line = e.line[:0]
+	if !e.first {
+		e.line = append(e.line, ',')
+	}
+	e.first = false
+	e.line = append(e.line, '\n')
+	if err := e.object(row); err != nil {
 		return err
 	}
 	_, err := e.w.Write(e.line)
 	return err
 }
 
-func (*ndjsonEncoder) end(int64, time.Duration) error { return nil }
+func (e *objectsEncoder) end(rows int64, elapsed time.Duration) error {
+	_, err := e.w.Write(tail(&Answer{Rows: rows, Elapsed: elapsed}))
+	return err
+}
 
 // csvEncoder writes RFC 4180: lines end in CR LF, and a field is quoted when it holds a quote, a comma or a line end. A
 // null is an empty field and an empty text is "", which readers that care can tell apart. A null that is alone on its

@@ -54,10 +54,14 @@ func TestGolden(t *testing.T) {
 	for name, q := range map[string]query.Question{
 		"answer.json": {Format: query.JSON}, "answer.ndjson": {Format: query.NDJSON}, "answer.csv": {Format: query.CSV},
 		"spreadsheet.csv": {Format: query.CSV, Spreadsheet: true}, "answer.parquet.txt": {Format: query.Parquet},
+		"objects.json": {Format: query.Objects}, "answer.arrow.txt": {Format: query.Arrow},
 	} {
 		got := ask(t, everything(), q)
 		if q.Format == query.Parquet {
 			got = describeParquet(t, got)
+		}
+		if q.Format == query.Arrow {
+			got = describeArrow(t, got)
 		}
 		path := filepath.Join("testdata", name+".golden")
 		if *update {
@@ -79,8 +83,9 @@ func TestGolden(t *testing.T) {
 func TestNoRows(t *testing.T) {
 	t.Parallel()
 	for f, want := range map[query.Format]string{
-		query.JSON:   `{"columns":[{"name":"n","type":"BIGINT"}],"rows":[` + "\n" + `],"row_count":0,"elapsed_ms":0}` + "\n",
-		query.NDJSON: "", query.CSV: "n\r\n",
+		query.JSON:    `{"columns":[{"name":"n","type":"BIGINT"}],"rows":[` + "\n" + `],"row_count":0,"elapsed_ms":0}` + "\n",
+		query.Objects: `{"columns":[{"name":"n","type":"BIGINT"}],"data":[` + "\n" + `],"row_count":0,"elapsed_ms":0}` + "\n",
+		query.NDJSON:  "", query.CSV: "n\r\n",
 	} {
 		if got := ask(t, numbers(0), query.Question{Format: f}); got != want {
 			t.Errorf("%s: %q, want %q", f, got, want)
@@ -121,23 +126,25 @@ func TestSpreadsheet(t *testing.T) {
 	}
 }
 
-// Promise: what a Parquet type cannot hold is said, with the way out, and never stored as something else.
-func TestValuesThatDoNotFitParquet(t *testing.T) {
+// Promise: what a type of Parquet or Arrow cannot hold is said, with the way out, and never stored as something else.
+func TestValuesThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ typ, value string }{
 		{"DATE", `"10000-01-01"`}, {"TIMESTAMP", `"infinity"`}, {"TINYINT", `128`}, {"UTINYINT", `256`}, {"UBIGINT", `-1`}, {"BIGINT", `1.5`},
 		{"BOOLEAN", `"yes"`}, {"DECIMAL(4,2)", `100.00`}, {"DECIMAL(4,2)", `1.005`}, {"DECIMAL(4,2)", `1e1`}, {"DECIMAL(4,2)", `1e999999999`}, {"DECIMAL(38,0)", `"--1"`},
 		{"HUGEINT", `170141183460469231731687303715884105727`}, {"DOUBLE", `1e999`}, {"FLOAT", `1e39`},
 	} {
-		e := &engine{columns: []query.Column{{Name: "v", Type: c.typ}}, rows: []string{"[" + c.value + "]"}}
-		a, err := service(t, e).Ask(t.Context(), permit(t), query.Question{SQL: "SELECT 1", Format: query.Parquet})
-		if a != nil {
-			t.Errorf("%s %s was stored", c.typ, c.value)
-			continue
-		}
-		wantField(t, err, "format")
-		if !strings.Contains(problem.From(err).Detail, `"v"`) {
-			t.Errorf("%s %s: the column is not named: %v", c.typ, c.value, err)
+		for _, f := range []query.Format{query.Parquet, query.Arrow} {
+			e := &engine{columns: []query.Column{{Name: "v", Type: c.typ}}, rows: []string{"[" + c.value + "]"}}
+			a, err := service(t, e).Ask(t.Context(), permit(t), query.Question{SQL: "SELECT 1", Format: f})
+			if a != nil {
+				t.Errorf("%s: %s %s was stored", f, c.typ, c.value)
+				continue
+			}
+			wantField(t, err, "format")
+			if !strings.Contains(problem.From(err).Detail, `"v"`) || !strings.Contains(problem.From(err).Detail, string(f)) {
+				t.Errorf("%s: %s %s: the column is not named: %v", f, c.typ, c.value, err)
+			}
 		}
 	}
 }
@@ -208,6 +215,8 @@ func TestEveryFormatIsExact(t *testing.T) {
 		names := checkNDJSON(r, t, e, cells)
 		checkCSV(r, t, e, names, cells)
 		checkParquet(r, t, e, names, cells)
+		checkArrow(r, t, e, names, cells)
+		checkObjects(r, t, e, names, cells)
 	})
 }
 

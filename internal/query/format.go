@@ -18,6 +18,8 @@ const (
 	NDJSON  Format = "ndjson"  // an object for each row, each on its own line
 	CSV     Format = "csv"     // RFC 4180 in UTF-8, with a header line
 	Parquet Format = "parquet" // one file, each column in the nearest type that holds it exactly
+	Objects Format = "objects" // one document as JSON, but with an object for each row
+	Arrow   Format = "arrow"   // an Arrow IPC stream, with types as in Parquet
 )
 
 var formats = [...]struct {
@@ -29,6 +31,8 @@ var formats = [...]struct {
 	{NDJSON, "application/x-ndjson", ""},
 	{CSV, "text/csv", "; charset=utf-8; header=present"},
 	{Parquet, "application/vnd.apache.parquet", ""},
+	{Arrow, "application/vnd.apache.arrow.stream", ""},
+	{Objects, "application/json", ""}, // only by its name: by the media type it is JSON
 }
 
 // ParseFormat reads a format's name. Problems: invalid_field.
@@ -41,7 +45,7 @@ func ParseFormat(name string) (Format, error) {
 			return f.format, nil
 		}
 	}
-	return "", problem.Invalid("format", "must be json, ndjson, csv or parquet")
+	return "", problem.Invalid("format", "must be json, objects, ndjson, csv, parquet or arrow")
 }
 
 // ContentType is the media type of an answer in the format.
@@ -55,7 +59,7 @@ func (f Format) ContentType() string {
 }
 
 // tailed reports whether an answer in the format ends with what is said of it, and so not the same whenever it is given.
-func (f Format) tailed() bool { return f == JSON }
+func (f Format) tailed() bool { return f == JSON || f == Objects }
 
 // FormatFromAccept chooses a format by an Accept header: the one with the highest quality, then the one that is named
 // most precisely, then the first. A header that names none of them is disregarded, as RFC 9110 section 12.5.1 permits,

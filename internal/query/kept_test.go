@@ -72,9 +72,15 @@ func only(tb testing.TB, f query.Format, answer string) string {
 		}
 		return row.N
 	}
-	var doc struct{ Rows [][]string }
-	if err := json.Unmarshal([]byte(answer), &doc); err != nil || len(doc.Rows) != 1 {
+	var doc struct {
+		Rows [][]string
+		Data []struct{ N string }
+	}
+	if err := json.Unmarshal([]byte(answer), &doc); err != nil || len(doc.Rows)+len(doc.Data) != 1 {
 		tb.Fatal(answer, err)
+	}
+	if len(doc.Data) > 0 {
+		return doc.Data[0].N
 	}
 	return doc.Rows[0][0]
 }
@@ -127,7 +133,7 @@ func TestNoAnswerIsSharedWithAnother(t *testing.T) {
 		at := fmt.Sprint(named, count)
 		q := query.Question{
 			SQL: rapid.SampledFrom([]string{"SELECT 1", "SELECT 11", "SELECT  1", " SELECT 1\n", "select 1"}).Draw(r, "sql"), TTL: time.Hour,
-			Format: rapid.SampledFrom([]query.Format{"", query.JSON, query.NDJSON, query.CSV}).Draw(r, "format"), Spreadsheet: rapid.Bool().Draw(r, "spreadsheet"),
+			Format: rapid.SampledFrom([]query.Format{"", query.JSON, query.NDJSON, query.CSV, query.Objects}).Draw(r, "format"), Spreadsheet: rapid.Bool().Draw(r, "spreadsheet"),
 		}
 		st := query.Statement{SQL: q.SQL, Scope: who.scope}
 		values := make([]string, count)

@@ -11,16 +11,10 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/parquet-go/parquet-go"
-
-	"github.com/weir-analytics/weir/internal/problem"
 )
 
-// The bounds of a Parquet answer. A row group is held in memory until it is as large as groupBytes; each column costs
-// some memory of its own.
-const (
-	maxParquetColumns = 1000
-	groupBytes        = 8 << 20
-)
+// groupBytes is the size of a row group, which is held in memory until it is complete.
+const groupBytes = 8 << 20
 
 // parquetEncoder writes one Parquet file. All columns are optional, since any expression may be null.
 type parquetEncoder struct {
@@ -40,8 +34,8 @@ type parquetKind struct {
 }
 
 func newParquet(w io.Writer, columns []Column) (*parquetEncoder, error) {
-	if len(columns) > maxParquetColumns {
-		return nil, problem.Invalid("format", "a parquet answer has at most %d columns, this one would have %d", maxParquetColumns, len(columns))
+	if err := checkColumns(Parquet, columns); err != nil {
+		return nil, err
 	}
 	e := &parquetEncoder{columns: columns, cells: newCells(), values: make(parquet.Row, len(columns))}
 	root := orderedGroup{Group: parquet.Group{}}
@@ -73,7 +67,7 @@ func (e *parquetEncoder) row(row jsontext.Value) error {
 		}
 		value, err := e.kinds[i].read(&e.scratch, v)
 		if err != nil {
-			return e.misfit(i, err)
+			return misfit(Parquet, e.columns[i], err)
 		}
 		e.values[i] = value.Level(0, 1, i)
 	}
@@ -99,14 +93,6 @@ func (e *parquetEncoder) endGroup(size int64) error {
 }
 
 func (e *parquetEncoder) end(int64, time.Duration) error { return e.w.Close() }
-
-// misfit is a value that the type of its column cannot hold in a Parquet file, such as a date after the year 9999.
-func (e *parquetEncoder) misfit(i int, cause error) error {
-	c := e.columns[i]
-	p := problem.Wrap(cause, problem.InvalidField, "A value of the column %q is not one that parquet's type for %s holds here. "+
-		"Cast the column to VARCHAR, or ask for another format.", c.Name, c.Type)
-	return p.At("format", "parquet cannot hold a value of this answer")
-}
 
 // orderedGroup is the columns in the answer's order; a parquet.Group alone puts them in the order of their names.
 type orderedGroup struct {

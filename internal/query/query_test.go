@@ -253,7 +253,7 @@ func TestEngineErrors(t *testing.T) {
 func TestBrokenRowsGiveNoAnswer(t *testing.T) {
 	t.Parallel()
 	for _, row := range []string{`[]`, `[1,2]`, `{}`, `[1`, `["a]`, ``, `[tru]`} {
-		for _, f := range []query.Format{query.NDJSON, query.CSV, query.Parquet} {
+		for _, f := range []query.Format{query.NDJSON, query.CSV, query.Parquet, query.Objects, query.Arrow} {
 			e := &engine{columns: numbers(0).columns, rows: []string{row}}
 			a, err := service(t, e).Ask(t.Context(), permit(t), query.Question{SQL: "SELECT 1", Format: f})
 			if a != nil || problem.Of(err) != problem.Internal {

@@ -36,7 +36,7 @@ type Question struct {
 	SQL         string         `json:"sql" doc:"One read-only SELECT, at most 64 KiB." example:"SELECT event, count(*) AS n FROM events WHERE distinct_id = $1 GROUP BY event"`
 	Environment string         `json:"environment,omitempty" doc:"The environment to read; by default the first one the key may use." example:"production"`
 	Parameters  jsontext.Value `json:"parameters,omitempty" doc:"An array for $1, $2, … or an object for $name, of nulls, booleans, numbers and strings."`
-	Format      Format         `json:"format,omitempty" enum:"json,ndjson,csv,parquet" doc:"How the answer is written; json by default."`
+	Format      Format         `json:"format,omitempty" enum:"json,objects,ndjson,csv,parquet,arrow" doc:"How the answer is written; json by default."`
 	Spreadsheet bool           `json:"spreadsheet,omitempty" doc:"For csv: put an apostrophe before text that a spreadsheet would run as a formula."`
 
 	CacheMinutes int `json:"cache_minutes,omitempty" minimum:"5" maximum:"1440" doc:"Keep the answer so long, and take one that was kept for the same question and is no older. Without it the question runs."`

@@ -145,12 +145,13 @@ func FuzzParameters(f *testing.F) {
 	})
 }
 
-// Promise: the four formats have names and media types; another name is refused with the four in the answer.
+// Promise: the formats have names and media types; another name is refused with them all in the answer.
 func TestFormats(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
 		"": "application/json", "json": "application/json", "ndjson": "application/x-ndjson",
 		"csv": "text/csv; charset=utf-8; header=present", "parquet": "application/vnd.apache.parquet",
+		"objects": "application/json", "arrow": "application/vnd.apache.arrow.stream",
 	} {
 		f, err := query.ParseFormat(name)
 		if err != nil || f.ContentType() != want {
@@ -160,7 +161,7 @@ func TestFormats(t *testing.T) {
 	for _, name := range []string{"JSON", "xml", "csv "} {
 		_, err := query.ParseFormat(name)
 		wantField(t, err, "format")
-		for _, f := range []string{"json", "ndjson", "csv", "parquet"} {
+		for _, f := range []string{"json", "objects", "ndjson", "csv", "parquet", "arrow"} {
 			if !strings.Contains(problem.From(err).Detail, f) {
 				t.Errorf("the answer to %q does not name %s", name, f)
 			}
@@ -178,6 +179,7 @@ func TestAcceptHeaders(t *testing.T) {
 		"application/json;q=0.5, text/csv;q=0.9": query.CSV, "application/json;q=0, */*;q=0.1": query.NDJSON,
 		"text/csv;q=0": query.JSON, "text/csv;q=2": query.JSON, "text/csv;q=x, application/x-ndjson;q=0.001": query.NDJSON,
 		"text/csv, application/json": query.JSON, ",;,/,text/csv": query.CSV, "application/json;q=0": query.JSON,
+		"application/vnd.apache.arrow.stream": query.Arrow, "application/json;q=0.5, application/vnd.apache.arrow.stream;q=0.6": query.Arrow,
 	} {
 		if got := query.FormatFromAccept(accept); got != want {
 			t.Errorf("Accept %q: got %s, want %s", accept, got, want)
