@@ -1,6 +1,6 @@
 // Package query owns questions: taking a statement, finding what it reads, running it inside what the permit reaches,
-// under ceilings of time, rows and bytes, and writing the answer as JSON, NDJSON, CSV, Parquet or Arrow; and keeping it for who asks
-// the same again.
+// under ceilings of time, rows and bytes, writing the answer as JSON, NDJSON, CSV, Parquet or Arrow, and keeping it for
+// who asks the same again.
 //
 // It declares the Engine it stands on. It does not own who may ask (access, gate), nor how a statement is parsed: the
 // engine that will run it does that, so that no second grammar can disagree with it.

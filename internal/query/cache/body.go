@@ -83,9 +83,6 @@ func emptyFolder(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := os.Chmod(dir, 0o700); err != nil {
-		return err
-	}
 	files, err := os.ReadDir(dir)
 	faults := []error{err}
 	for _, file := range files {

@@ -58,6 +58,9 @@ func (m *maker) make(ctx context.Context) (about cache.About, _ *cache.Body, err
 	return about, cache.InFile(f, int64(len(m.text)), true), err
 }
 
+// then is a clock that stands still.
+func then() time.Time { return time.Date(2026, 11, 22, 6, 0, 0, 0, time.UTC) }
+
 func key(text string) cache.Key { return sha256.Sum256([]byte(text)) }
 
 var group = cache.Group{Project: "prj_1", Environment: "production"}
@@ -65,7 +68,7 @@ var group = cache.Group{Project: "prj_1", Environment: "production"}
 func open(tb testing.TB, cfg cache.Config) *cache.Cache {
 	tb.Helper()
 	if cfg.Now == nil {
-		cfg.Now = func() time.Time { return time.Date(2026, 11, 22, 6, 0, 0, 0, time.UTC) }
+		cfg.Now = then
 	}
 	c, err := cache.Open(cfg)
 	if err != nil {
@@ -261,7 +264,7 @@ func TestNobodyWaits(t *testing.T) {
 func TestErrorsAreNotKept(t *testing.T) {
 	t.Parallel()
 	c := open(t, cache.Config{Memory: 1 << 20})
-	m := &maker{now: time.Now, text: "a", err: errors.New("broken")}
+	m := &maker{now: then, text: "a", err: errors.New("broken")}
 	want := cache.Want{Key: key("k"), Group: group, TTL: time.Minute}
 	if _, err := c.Answer(t.Context(), want, m.make); !errors.Is(err, m.err) {
 		t.Errorf("got %v", err)
@@ -330,7 +333,7 @@ func TestDamagedFiles(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		c := open(t, cache.Config{Memory: 0, Disk: 1 << 20, Dir: dir})
-		m := &maker{c: c, now: time.Now, text: "answer", file: true}
+		m := &maker{c: c, now: then, text: "answer", file: true}
 		want := cache.Want{Key: key("k"), Group: group, TTL: time.Hour}
 		for i, harmed := range []bool{false, true, false} {
 			made, err := c.Answer(t.Context(), want, m.make)
@@ -355,14 +358,14 @@ func TestDamagedFiles(t *testing.T) {
 func TestFolder(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "cache")
-	if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(filepath.Join(dir, "kept-1"), nil, 0o600), os.WriteFile(filepath.Join(dir, "mine"), nil, 0o600)); err != nil {
+	if err := errors.Join(open(t, cache.Config{Dir: dir}).Close(), os.WriteFile(filepath.Join(dir, "kept-1"), nil, 0o600), os.WriteFile(filepath.Join(dir, "mine"), nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	c := open(t, cache.Config{Disk: 1 << 20, Dir: dir})
 	if left := files(t, dir); len(left) != 1 || left[0].Name() != "mine" || os.Remove(filepath.Join(dir, "mine")) != nil {
 		t.Errorf("left: %v", left)
 	}
-	m := &maker{c: c, now: time.Now, text: "a"}
+	m := &maker{c: c, now: then, text: "a"}
 	for _, k := range []string{"moved", "direct"} {
 		made, err := c.Answer(t.Context(), cache.Want{Key: key(k), Group: group, TTL: time.Hour}, m.make)
 		read(t, made, err)
@@ -373,7 +376,7 @@ func TestFolder(t *testing.T) {
 			t.Errorf("%s: %v, %v", path, info.Mode(), err)
 		}
 	}
-	if _, err := cache.Open(cache.Config{Disk: 1, Dir: filepath.Join(dir, files(t, dir)[0].Name(), "x"), Now: time.Now}); err == nil {
+	if _, err := cache.Open(cache.Config{Disk: 1, Dir: filepath.Join(dir, files(t, dir)[0].Name(), "x"), Now: then}); err == nil {
 		t.Error("a folder below a file")
 	}
 }
@@ -424,7 +427,7 @@ func TestManyAtOnce(t *testing.T) {
 		all.Go(func() {
 			for i := range 200 {
 				text := strings.Repeat(fmt.Sprintf("%02d", (i+worker)%9), 500+i%3)
-				m := &maker{c: c, now: func() time.Time { return time.Date(2026, 11, 22, 6, 0, 0, 0, time.UTC) }, text: text, file: i%5 == 0}
+				m := &maker{c: c, now: then, text: text, file: i%5 == 0}
 				made, err := c.Answer(t.Context(), cache.Want{Key: key(text), Group: group, TTL: time.Hour}, m.make)
 				if read(t, made, err) != text {
 					t.Error("another answer")
