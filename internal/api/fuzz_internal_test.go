@@ -162,3 +162,35 @@ func FuzzLibrary(f *testing.F) {
 		}
 	})
 }
+
+// Promise: an Accept-Encoding gets one of the two encodings or none, and never one that it refuses by its name.
+func FuzzEncoding(f *testing.F) {
+	for _, seed := range []string{"", "*", "gzip", "zstd;q=0, gzip;q=0.5", "identity;q=0", "gzip;q=1.001", "x-gzip", ";q=", ",,", "br, *;q=0.1", "zstd;Q=1"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		switch got := encodingFor([]string{header}); {
+		case got != "" && got != "gzip" && got != "zstd":
+			t.Fatalf("%q gets %q", header, got)
+		case got != "" && !strings.Contains(strings.ToLower(header), got) && !strings.Contains(header, "*"):
+			t.Fatalf("%q gets %q, which it does not name", header, got)
+		case got != "" && encodingFor([]string{header, got + ";q=0"}) == got && got != "gzip":
+			t.Fatalf("%q gets %q although it is refused after that", header, got)
+		}
+	})
+}
+
+// Promise: an If-None-Match names a tag only if the tag stands there in quotation marks, or any would do.
+func FuzzNamed(f *testing.F) {
+	for _, seed := range []string{"", "*", `"tag"`, `W/"tag"`, `"other", W/"tag"`, "tag", `W/tag`, `"tag`, `w/"tag"`, ` * `} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		if named([]string{header}, "tag") && !strings.Contains(header, `"tag"`) && !strings.Contains(header, "*") {
+			t.Fatalf("%q names the tag", header)
+		}
+		if !named([]string{header, `W/"tag"`}, "tag") {
+			t.Fatal("the tag on another line is not seen")
+		}
+	})
+}
