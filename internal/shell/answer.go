@@ -72,7 +72,15 @@ func (a *answer) readRows(d *jsontext.Decoder) error {
 		}
 		a.rows = append(a.rows, row)
 	}
-	_, err := d.ReadToken()
+	return ends(d)
+}
+
+// ends reads the end of an array.
+func ends(d *jsontext.Decoder) error {
+	t, err := d.ReadToken()
+	if err == nil && t.Kind() != ']' {
+		err = errForm
+	}
 	return err
 }
 
@@ -96,8 +104,7 @@ func readRow(d *jsontext.Decoder, columns []Column) ([]cell, error) {
 		}
 		row = append(row, c)
 	}
-	_, err := d.ReadToken()
-	return row, err
+	return row, ends(d)
 }
 
 // footer says how many rows there are, and how many of them are shown.

@@ -79,7 +79,7 @@ func TestScreenIsHarmless(t *testing.T) {
 // Promise: an answer that is cut short, or is none, is an error and not a table.
 func TestBrokenAnswers(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"", "[]", oneRow[:60], `{"columns":[{"name":"n"}],"rows":[[]]}`, `{"columns":[],"rows":[[1]]}`, `{"columns":1}`, `{"rows":1}`} {
+	for _, text := range []string{"", "[]", oneRow[:60], `{"columns":[{"name":"n"}],"rows":[[]]}`, `{"columns":[],"rows":[[1]]}`, `{"columns":1}`, `{"rows":1}`, `{"columns":[],"rows":[{}]}`, `{"columns":[{"name":"n"}],"rows":[[1,2]]}`} {
 		if a, err := readAnswer(strings.NewReader(text)); err == nil {
 			t.Errorf("%q is %v", text, a)
 		}
