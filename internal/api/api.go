@@ -114,6 +114,7 @@ func New(cfg Config) (*API, error) {
 	mountUserFlux(a)
 	mountRuns(a)
 	mountComplete(a)
+	mountGrafana(a)
 	mountKeys(a)
 	mountKeyLife(a)
 	mountPolicy(a)
@@ -157,6 +158,9 @@ func (a *API) open() {
 			panic("api: two rows for " + r.method + " " + r.path)
 		}
 		s.rows[r.method] = r
+		if r.slash {
+			a.mux.Handle(r.path+"/{$}", s)
+		}
 	}
 	for _, s := range sites {
 		methods, cross := []string{http.MethodOptions}, []string{}

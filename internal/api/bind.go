@@ -20,14 +20,15 @@ import (
 
 // bound makes the Read of an endpoint whose input is described by struct tags: path:"id" and query:"limit" for
 // parameters, and a field named Body for a JSON body. What the tags say (doc, minimum, enum, …) is in the OpenAPI
-// document and is checked here, from the same schema. Every fault is reported at once.
+// document and is checked here, from the same schema. Every fault is reported at once. A Body that is optional may be
+// left out; one that is loose has members that nobody here knows, and they are passed over.
 func bound[I any](a *API) func(*request) (I, error) {
 	in := reflect.TypeFor[I]()
 	params := paramsOf(a.registry, in)
 	var body *huma.Schema
-	optional := false
+	optional, loose := false, false
 	if field, ok := in.FieldByName("Body"); ok {
-		body, optional = a.registry.Schema(field.Type, true, in.Name()), field.Tag.Get("optional") != ""
+		body, optional, loose = a.registry.Schema(field.Type, true, in.Name()), field.Tag.Get("optional") != "", field.Tag.Get("loose") != ""
 	}
 	return func(rq *request) (I, error) {
 		var out I
@@ -46,7 +47,7 @@ func bound[I any](a *API) func(*request) (I, error) {
 			p.read(rq, a.registry, value, faults)
 		}
 		if body != nil {
-			if err := rq.readBody(body, optional, value.FieldByName("Body").Addr().Interface(), faults); err != nil {
+			if err := rq.readBody(body, optional, loose, value.FieldByName("Body").Addr().Interface(), faults); err != nil {
 				return out, err
 			}
 		}
@@ -140,7 +141,7 @@ func (p *param) text(rq *request) (string, bool) {
 }
 
 // readBody reads a JSON body into a value and checks it against its schema. One that is optional may be left out.
-func (rq *request) readBody(schema *huma.Schema, optional bool, into any, faults *huma.ValidateResult) error {
+func (rq *request) readBody(schema *huma.Schema, optional, loosely bool, into any, faults *huma.ValidateResult) error {
 	text, err := rq.body(managementSize, "application/json")
 	if err != nil || optional && len(text) == 0 {
 		return err
@@ -154,7 +155,7 @@ func (rq *request) readBody(schema *huma.Schema, optional bool, into any, faults
 	if len(faults.Errors) > 0 {
 		return nil
 	}
-	if err := json.Unmarshal(text, into, json.RejectUnknownMembers(true)); err != nil {
+	if err := json.Unmarshal(text, into, json.RejectUnknownMembers(!loosely)); err != nil {
 		var semantic *json.SemanticError
 		if errors.As(err, &semantic) && semantic.Err != nil {
 			name := strings.ReplaceAll(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/", ".")

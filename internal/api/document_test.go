@@ -117,7 +117,7 @@ func TestEveryExampleIsTrue(t *testing.T) {
 		w.site.call(t, "POST", "/track?sync=true", strings.NewReader(`{"event":"Button Clicked","distinct_id":"u_1"}`), "X-API-Key", key)
 		for _, e := range op.Examples {
 			sent++
-			answer, body := w.site.call(t, op.Method, op.Path, bytes.NewReader(e.Body), "X-API-Key", key, "Content-Type", "application/json")
+			answer, body := w.site.call(t, op.Method, strings.ReplaceAll(op.Path, "{environment}", "production"), bytes.NewReader(e.Body), "X-API-Key", key, "Content-Type", "application/json")
 			if e.Status == 0 || answer.StatusCode != e.Status {
 				t.Errorf("%s %s, example %q: answered %d, the document shows %d", op.Method, op.Path, e.Name, answer.StatusCode, e.Status)
 				continue
@@ -263,9 +263,17 @@ func TestCeilingsOfQuestions(t *testing.T) {
 			s := w.variant(t, func(cfg *api.Config) {
 				cfg.Query = query.New(query.Config{Engine: c.engine, Now: w.clock.Now, TempDir: w.dir, Time: c.time, Rows: c.rows, Bytes: c.bytes})
 			}, nil)
-			answer, body := s.call(t, "POST", "/v1/query", strings.NewReader(`{"sql":"`+c.sql+`"}`), "X-API-Key", key)
-			if codeOf(body) != c.code || answer.StatusCode != c.code.Row().Status || answer.Header.Get("Retry-After") != c.retry || !strings.Contains(body, c.details) {
-				t.Errorf("answered %d, Retry-After %q: %s", answer.StatusCode, answer.Header.Get("Retry-After"), body)
+			const shown = `"range":{"from":"2026-01-31T00:00:00Z","to":"2026-02-01T00:00:00Z"}}`
+			for path, question := range map[string]string{
+				"/v1/query":                          `{"sql":"` + c.sql + `"}`,
+				"/v1/grafana/production/query":       `{"targets":[{"payload":{"sql":"` + c.sql + `"}}],` + shown,
+				"/v1/grafana/production/variable":    `{"payload":{"target":"` + c.sql + `"},` + shown,
+				"/v1/grafana/production/annotations": `{"annotation":{"query":"` + c.sql + `"},` + shown,
+			} {
+				answer, body := s.call(t, "POST", path, strings.NewReader(question), "X-API-Key", key)
+				if codeOf(body) != c.code || answer.StatusCode != c.code.Row().Status || answer.Header.Get("Retry-After") != c.retry || !strings.Contains(body, c.details) {
+					t.Errorf("%s answered %d, Retry-After %q: %s", path, answer.StatusCode, answer.Header.Get("Retry-After"), body)
+				}
 			}
 		})
 	}

@@ -30,6 +30,7 @@ type endpoint[I, O any] struct {
 	Later  bool                                             // the credits of what Do has begun are settled when that is over, and not here
 	Long   bool                                             // the answer may take long: whether it is still allowed is asked again
 	Body   body                                             // how problems are shaped
+	Slash  bool                                             // the address with a slash at its end is the same one
 	Doc    doc
 
 	Credential func(*request) (gate.Credential, error) // nil: credentialOf; else where this row's credential stands
@@ -62,6 +63,7 @@ type row struct {
 	doc          doc
 	costs        bool // credits
 	takes        bool // a body
+	slash        bool // may stand at the end
 	serve        func(*request) error
 }
 
@@ -81,7 +83,7 @@ func mount[I, O any](a *API, e endpoint[I, O]) {
 	e.Doc.fill(new(I), new(O))
 	a.add(row{
 		method: e.Method, path: e.Path, action: e.Action, cross: e.Cross, body: e.Body, status: status, doc: e.Doc, costs: e.Cost > 0,
-		takes: e.Doc.takes(),
+		takes: e.Doc.takes(), slash: e.Slash,
 		serve: func(rq *request) error {
 			in, permit, attempt, err := admit(a, rq, &e)
 			if err != nil {

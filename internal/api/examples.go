@@ -65,6 +65,13 @@ var (
 			`"detail":"Under this policy the key that asks for it could not ask again (networks_required). Send 'confirm_lockout': true if that is meant.",` +
 			`"code":"lockout","request_id":"req_2W3FQ6DZL4XKYB5RA7TS","errors":[{"field":"confirm_lockout","detail":"must be true to do this"}]}`,
 	}
+	grafanaExample = example{
+		Name: "panel", Status: 200,
+		Body: `{"panelId":1,"range":{"from":"2026-01-01T00:00:00.000Z","to":"2999-12-31T00:00:00.000Z","raw":{"from":"now-6h","to":"now"}},"intervalMs":30000,` +
+			`"maxDataPoints":550,"targets":[{"refId":"A","target":"sql","payload":{"sql":"SELECT date_trunc('day', timestamp) AS time, event, count(*) AS n ` +
+			`FROM events WHERE timestamp BETWEEN $from AND $to GROUP BY ALL"}}],"adhocFilters":[]}`,
+		Answer: `[{"target":"Button Clicked","datapoints":[[1,1769817600000]]}]`,
+	}
 	queryExample = example{
 		Name: "count", Status: 200,
 		Body:   `{"sql":"SELECT event, count(*) AS n FROM events WHERE distinct_id = $1 GROUP BY event ORDER BY event","environment":"production","parameters":["u_1"]}`,

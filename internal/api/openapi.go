@@ -68,6 +68,7 @@ var tags = [...]huma.Tag{
 	{Name: "Ingestion", Description: "Send events, and say who did what. A public key with `events:write` or `users:write` is enough."},
 	{Name: "Query", Description: "Read what was sent, with SQL or as a list. Needs a secret key."},
 	{Name: "Metrics", Description: "Questions with a name: save them, and run them with variables. Needs a secret key."},
+	{Name: "Grafana", Description: "What the JSON data sources of Grafana ask for. Needs a secret key."},
 	{Name: "Keys", Description: "Create, list, change and revoke API keys."},
 	{Name: "Project", Description: "What a project decides for all its keys."},
 	{Name: "Ledger", Description: "See what was denied and why, how much was used and by whom, and who changed what."},
@@ -127,6 +128,9 @@ func (a *API) describe(d *huma.OpenAPI, r *row) {
 	if scope := r.action.Scope(); scope != 0 {
 		op.Extensions["x-weir-scopes"] = scope.Names()
 		op.Description = strings.TrimSpace(op.Description + "\n\nNeeds the scope `" + scope.String() + "`.")
+	}
+	if r.slash {
+		op.Extensions["x-weir-slash"] = true // the address with a slash at its end is the same one
 	}
 	a.describeInput(op, r)
 	a.describeAnswers(op, r)

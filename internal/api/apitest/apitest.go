@@ -58,6 +58,7 @@ type Example struct {
 
 type operation struct {
 	Operation
+	slash      bool // the address with a slash at its end is the same one
 	parameters []parameter
 	body       map[string]*jsonschema.Schema // by content type; nil: no body
 	required   bool                          // the body
@@ -89,6 +90,7 @@ type (
 	operationText struct {
 		ID          string      `json:"operationId"`
 		Action      string      `json:"x-weir-action"`
+		Slash       bool        `json:"x-weir-slash"`
 		Parameters  []parameter `json:"parameters"`
 		RequestBody struct {
 			Required bool             `json:"required"`
@@ -152,7 +154,7 @@ func load(compiler *jsonschema.Compiler, path, method string, raw json.RawMessag
 	}
 	at := documentURL + "#/paths/" + escape(path) + "/" + method
 	op := &operation{
-		Operation:  Operation{ID: text.ID, Method: strings.ToUpper(method), Path: path, Action: text.Action},
+		Operation: Operation{ID: text.ID, Method: strings.ToUpper(method), Path: path, Action: text.Action}, slash: text.Slash,
 		parameters: text.Parameters, required: text.RequestBody.Required, answers: map[string]answer{},
 	}
 	var err error
@@ -281,7 +283,11 @@ func (c *Contract) find(r *http.Request) *operation {
 	}
 	var best *operation
 	for _, op := range c.operations {
-		if op.Method == method && matches(op.Path, r.URL.EscapedPath()) && (best == nil || strings.Contains(best.Path, "{")) {
+		path := r.URL.EscapedPath()
+		if op.slash {
+			path = strings.TrimSuffix(path, "/")
+		}
+		if op.Method == method && matches(op.Path, path) && (best == nil || strings.Contains(best.Path, "{")) {
 			best = op
 		}
 	}
