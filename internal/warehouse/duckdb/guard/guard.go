@@ -52,6 +52,13 @@ type Analysis struct {
 	Facts  query.Facts
 	Reads  map[string]int // how often each of the tables is named
 	Bounds []Bounds
+
+	Properties []Property // in the order of the text
+
+	guard *Guard
+	text  string
+	root  *value
+	stars []star
 }
 
 // New opens the locked, empty in-memory instance that parses. Close releases it.
@@ -92,20 +99,29 @@ func (g *Guard) AnalyzeIn(ctx context.Context, text string, scope view.Scope) (A
 	if err := checkText(text); err != nil {
 		return Analysis{}, err
 	}
+	root, err := g.parseTree(ctx, text)
+	if err != nil {
+		return Analysis{}, err
+	}
+	return g.walk(text, root, scope)
+}
+
+// parseTree is the tree that the engine's parser makes of a text.
+func (g *Guard) parseTree(ctx context.Context, text string) (*value, error) {
 	var serialized string
 	if err := g.parse.QueryRowContext(ctx, text).Scan(&serialized); err != nil {
 		var fault *duckdb.Error
 		if errors.As(err, &fault) && fault.Type == duckdb.ErrorTypeOutOfMemory {
-			return Analysis{}, tooManyParts()
+			return nil, tooManyParts()
 		}
-		return Analysis{}, fmt.Errorf("parse a statement: %w", err)
+		return nil, fmt.Errorf("parse a statement: %w", err)
 	}
 	root, err := readTree(serialized)
 	if err != nil {
-		return Analysis{}, err
+		return nil, err
 	}
 	if root.get("error").kind != 'f' {
-		return Analysis{}, parserProblem(text, root)
+		return nil, parserProblem(text, root)
 	}
-	return g.walk(text, root, scope)
+	return root, nil
 }

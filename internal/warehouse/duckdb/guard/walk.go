@@ -56,8 +56,10 @@ func (g *Guard) walk(text string, root *value, scope view.Scope) (Analysis, erro
 	if err := g.grammar.root(w, root, nil); err != nil {
 		return Analysis{}, err
 	}
+	properties, stars := properties(text, &statements[0])
 	return Analysis{
 		Facts: query.Facts{Tables: w.tablesRead(), Parameters: parameters(&statements[0])}, Reads: w.reads, Bounds: w.bounds(&statements[0]),
+		Properties: properties, guard: g, text: text, root: root, stars: stars,
 	}, nil
 }
 
