@@ -60,7 +60,7 @@ func BenchmarkLoad(b *testing.B) {
 		b.ReportMetric(float64(n*batch)/b.Elapsed().Seconds(), "events/s")
 	})
 	b.Run("BareAppender", func(b *testing.B) {
-		instance, err := openInstance(b.Context(), b.TempDir()+"/bare.duckdb", shop, native.Options{Memory: 512 << 20, Threads: 2})
+		instance, err := openInstance(b.Context(), b.TempDir()+"/bare.duckdb", shop, native.Options{Memory: 512 << 20, Threads: 2}, nil)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -201,7 +201,7 @@ func BenchmarkScope(b *testing.B) {
 
 // filled is an instance with so many batches of events.
 func filled(b *testing.B, batches int) *instance {
-	instance, err := openInstance(b.Context(), b.TempDir()+"/filled.duckdb", shop, native.Options{Memory: 1 << 30, Threads: 2, TempDir: b.TempDir(), TempLimit: 1 << 30})
+	instance, err := openInstance(b.Context(), b.TempDir()+"/filled.duckdb", shop, native.Options{Memory: 1 << 30, Threads: 2, TempDir: b.TempDir(), TempLimit: 1 << 30}, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

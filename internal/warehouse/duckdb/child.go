@@ -40,11 +40,14 @@ type settings struct {
 	memory    int64
 	threads   int
 	openFiles int
+	columns   int   // of properties, in each file
+	rows      int64 // that a file must have for them
 }
 
 func (s *settings) args() []string {
 	return []string{
 		"-dir", s.dir, "-memory", strconv.FormatInt(s.memory, 10), "-threads", strconv.Itoa(s.threads), "-open-files", strconv.Itoa(s.openFiles),
+		"-columns", strconv.Itoa(s.columns), "-rows", strconv.FormatInt(s.rows, 10),
 	}
 }
 
@@ -55,10 +58,12 @@ func (s *settings) parse(args []string) error {
 	flags.Int64Var(&s.memory, "memory", 0, "")
 	flags.IntVar(&s.threads, "threads", 0, "")
 	flags.IntVar(&s.openFiles, "open-files", 0, "")
+	flags.IntVar(&s.columns, "columns", 0, "")
+	flags.Int64Var(&s.rows, "rows", 0, "")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if s.dir == "" || s.memory <= 0 || s.threads <= 0 || s.openFiles <= 0 || flags.NArg() > 0 {
+	if s.dir == "" || s.memory <= 0 || s.threads <= 0 || s.openFiles <= 0 || s.columns < 0 || flags.NArg() > 0 {
 		return errors.New("the query process is started by its server only")
 	}
 	return nil
@@ -70,8 +75,11 @@ type child struct {
 	guard *guard.Guard
 	walls *walls
 	log   *slog.Logger
-	life  context.Context // of questions: done when the process is asked to stop
-	stop  context.CancelFunc
+
+	promote *promotion
+
+	life context.Context // of questions: done when the process is asked to stop
+	stop context.CancelFunc
 
 	mu      sync.Mutex
 	running map[string]*job // by question id
@@ -109,11 +117,12 @@ func ServeChild(ctx context.Context, args []string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	promote := &promotion{most: s.columns, asks: enoughAsks, rows: s.rows, pause: betweenSlices, log: log}
 	c := &child{
 		shelf: newShelf(s.dir, s.openFiles, s.memory/engineShare, native.Options{
 			Memory: s.memory / engineShare, Threads: s.threads, TempDir: temp, TempLimit: s.memory,
-		}),
-		guard: g, walls: walls, log: log, running: map[string]*job{},
+		}, promote),
+		promote: promote, guard: g, walls: walls, log: log, running: map[string]*job{},
 	}
 	return c.serve(ctx)
 }
@@ -184,7 +193,9 @@ func (c *child) load(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		c.fail(w, err)
+		return
 	}
+	_ = json.MarshalWrite(w, stowed{Columns: c.promote.columns.Load(), Filling: c.promote.spent.Load()})
 }
 
 func (c *child) loaded(w http.ResponseWriter, r *http.Request) {

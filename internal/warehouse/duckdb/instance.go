@@ -32,6 +32,10 @@ func migrations() []string {
 			FROM store.event WHERE kind = 1;
 		CREATE VIEW main.persons AS
 			SELECT distinct_id, anonymous_id, traits, first_seen_at, updated_at FROM store.person;`,
+		// The columns themselves are added when properties are asked for (promote.go). A program that knows version 1 only
+		// would append to the table without them, and so refuses the file.
+		`CREATE TABLE store.promoted(name VARCHAR NOT NULL, path VARCHAR NOT NULL, kind VARCHAR NOT NULL, until BIGINT NOT NULL, done BIGINT NOT NULL);
+		CREATE TABLE store.misfit(name VARCHAR NOT NULL);`,
 	}
 }
 
@@ -40,6 +44,8 @@ type instance struct {
 	space event.Space
 	db    *native.DB
 
+	promoter *promoter // nil: properties stay what they are
+
 	mu     sync.Mutex   // held by the one who writes
 	writer *native.Conn // nil before the first load and after a failed one
 	seen   *seen        // nil when writer is
@@ -47,7 +53,7 @@ type instance struct {
 
 // openInstance opens a space's file, and makes it or brings it up to date when it must; with an empty path, it makes an
 // empty space in memory.
-func openInstance(ctx context.Context, path string, space event.Space, o native.Options) (*instance, error) {
+func openInstance(ctx context.Context, path string, space event.Space, o native.Options, p *promotion) (*instance, error) {
 	o.TempDir = filepath.Join(o.TempDir, "-"+space.Project, space.Environment) // of its own, also for the empty space
 	if err := os.MkdirAll(o.TempDir, 0o700); err != nil {
 		return nil, err
@@ -56,8 +62,8 @@ func openInstance(ctx context.Context, path string, space event.Space, o native.
 	if err != nil {
 		return nil, err
 	}
-	i := &instance{space: space, db: db}
-	if err := i.prepare(ctx); err != nil {
+	i := &instance{space: space, db: db, promoter: newPromoter(p)}
+	if err := errors.Join(i.prepare(ctx), i.resume(ctx)); err != nil {
 		i.close()
 		return nil, fmt.Errorf("space %s/%s: %w", space.Project, space.Environment, err)
 	}
@@ -175,6 +181,9 @@ func (i *instance) memory() int64 {
 
 // close writes a checkpoint and closes the file. Nobody may use the instance any more.
 func (i *instance) close() {
+	if i.promoter != nil {
+		i.promoter.end()
+	}
 	i.dropWriter()
 	i.db.Close()
 }

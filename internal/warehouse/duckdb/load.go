@@ -2,6 +2,7 @@ package duckdb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,13 +27,11 @@ func (i *instance) load(ctx context.Context, records []event.Record) error {
 			return fmt.Errorf("reading the ids of the last days: %w", err)
 		}
 	}
-	err := i.writer.Exec(ctx, "BEGIN")
-	var kept []stored
-	if err == nil {
-		kept, err = i.write(ctx, records)
-	}
-	if err == nil {
-		err = i.writer.Exec(context.WithoutCancel(ctx), "COMMIT")
+	kept, err := i.store(ctx, records)
+	if errors.Is(err, errUnreadable) { // the columns are given up: records are stored whatever the engine thinks of them
+		if err = i.demote(ctx); err == nil {
+			kept, err = i.store(ctx, records)
+		}
 	}
 	if err != nil {
 		i.dropWriter()
@@ -45,6 +44,21 @@ func (i *instance) load(ctx context.Context, records []event.Record) error {
 	}
 	i.seen.forget()
 	return nil
+}
+
+// store is one transaction of a load.
+func (i *instance) store(ctx context.Context, records []event.Record) (kept []stored, err error) {
+	err = i.writer.Exec(ctx, "BEGIN")
+	if err == nil {
+		kept, err = i.write(ctx, records)
+	}
+	if err == nil {
+		err = i.writer.Exec(context.WithoutCancel(ctx), "COMMIT")
+	}
+	if errors.Is(err, errUnreadable) {
+		err = errors.Join(err, i.writer.Exec(context.WithoutCancel(ctx), "ROLLBACK"))
+	}
+	return kept, err
 }
 
 // makeWriter opens the connection that writes, and reads which ids came in the last days.
@@ -86,6 +100,9 @@ func (i *instance) write(ctx context.Context, records []event.Record) ([]stored,
 	}
 	if err := appendEvents(i.writer, kept); err != nil {
 		return nil, fmt.Errorf("appending events: %w", err)
+	}
+	if err := i.fillColumns(ctx, state.position); err != nil {
+		return nil, fmt.Errorf("filling columns: %w", err)
 	}
 	events := make([]*event.Event, len(kept))
 	for n := range kept {
@@ -190,9 +207,17 @@ func (i *instance) remember(ctx context.Context) error {
 		})
 }
 
-// appendEvents writes the records to the table of events, its columns in the table's order.
+// eventColumns are the columns of the table of events that appendEvents writes: not those of properties.
+func eventColumns() []string {
+	return []string{
+		"position", "kind", "own_id", "event_id", "event", "timestamp", "received_at", "distinct_id", "anonymous_id", "device_id", "session_id",
+		"new_user_id", "properties", "key_id", "source",
+	}
+}
+
+// appendEvents writes the records to the table of events, in the order of eventColumns.
 func appendEvents(conn *native.Conn, records []stored) error {
-	rows, err := conn.Append("store", "event")
+	rows, err := conn.Append("store", "event", eventColumns()...)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package duckdb
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -82,6 +83,8 @@ type oracle struct {
 	words  grammar
 	clean  bool // no row that is seen makes a cast fail
 
+	columns bool // properties of the whole have columns
+
 	threads int
 }
 
@@ -112,7 +115,7 @@ func (o *oracle) must(err error) {
 func (o *oracle) open(dir string) {
 	o.must(os.MkdirAll(dir, 0o700))
 	var err error
-	o.whole, err = openInstance(context.Background(), filepath.Join(dir, "whole.duckdb"), shop, o.options(dir))
+	o.whole, err = openInstance(context.Background(), filepath.Join(dir, "whole.duckdb"), shop, o.options(dir), &promotion{most: 100, log: slog.New(slog.DiscardHandler)})
 	o.must(err)
 }
 
@@ -159,8 +162,17 @@ func (o *oracle) fill(n int) {
 			})
 		}
 	}
-	if len(records) > 0 {
-		o.must(o.whole.load(context.Background(), records))
+	cut := 0
+	if o.columns = rapid.Bool().Draw(o.t, "columns"); o.columns {
+		cut = rapid.IntRange(0, len(records)).Draw(o.t, "before the columns")
+	}
+	for _, part := range [][]event.Record{records[:cut], records[cut:]} {
+		if len(part) > 0 {
+			o.must(o.whole.load(context.Background(), part))
+		}
+		if o.columns {
+			o.must(o.promoteSome())
+		}
 	}
 	if rapid.Bool().Draw(o.t, "checkpoint") {
 		conn, err := o.whole.db.Connect()
@@ -333,7 +345,9 @@ func (o *oracle) try(counts *oracleCounts) {
 			o.fail(sql, "ended in %v; over the copy, in %v", err, wantErr)
 		}
 		counts.again++
-		got, err = o.ask(o.whole, sql, o.scope)
+		if got, err = o.ask(o.whole, sql, o.scope); o.columns { // columns are cheap, and so asked first
+			got, err = o.askWritten(sql, o.scope)
+		}
 		want, wantErr = o.askCopy(sql, false)
 	}
 	if err != nil {

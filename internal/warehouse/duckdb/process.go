@@ -51,7 +51,7 @@ func launch(cfg *Config, socket string) (*process, error) {
 		return nil, err
 	}
 	defer file.Close()
-	s := settings{dir: cfg.Dir, memory: cfg.Memory, threads: cfg.Threads, openFiles: cfg.OpenFiles}
+	s := settings{dir: cfg.Dir, memory: cfg.Memory, threads: cfg.Threads, openFiles: cfg.OpenFiles, columns: max(cfg.PromotedColumns, 0), rows: cfg.promotedRows}
 	p := &process{log: cfg.Log, socket: socket, memory: cfg.Memory, born: cfg.Now(), dead: make(chan struct{})}
 	p.command = exec.Command(cfg.Command[0], append(cfg.Command[1:len(cfg.Command):len(cfg.Command)], s.args()...)...)
 	p.command.Env = environment()

@@ -488,3 +488,64 @@ func TestWalls(t *testing.T) {
 		t.Fatalf("behind the walls, a process %s", can)
 	}
 }
+
+// Promise: killing the query process while properties become columns leaves files in which every column says what its
+// property says, at every moment and for every event.
+func TestKilledWhileFilling(t *testing.T) {
+	t.Parallel()
+	w := open(t, func(c *Config) { c.promotedRows = 1 })
+	const kills, each, properties = 5, 500, 12
+	over := make(chan struct{})
+	var killer, asker sync.WaitGroup
+	killer.Go(func() {
+		defer close(over)
+		for pid := 0; w.Stats().Restarts < kills; {
+			awaitNext(t, w, pid)
+			pid = w.Stats().PID
+			<-time.After(time.Duration(100+rand.IntN(400)) * time.Millisecond)
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
+	unlike := func(n int) string {
+		return fmt.Sprintf("SELECT count(*) FROM events WHERE (properties->>'p%[1]d')::BIGINT IS DISTINCT FROM (json_extract(properties, '$.p%[1]d'))::BIGINT", n)
+	}
+	asker.Go(func() {
+		for n := 0; !isClosed(over); n++ {
+			got, err := answerTo(t, w, shop, unlike(n/8%properties))
+			if err == nil && (len(got) != 1 || got[0] != "[0]") {
+				t.Errorf("a column is not its property: %v", got)
+			}
+		}
+	})
+	last := 0
+	for !isClosed(over) {
+		records := make([]event.Record, each)
+		for i := range records {
+			last++
+			e := own(last, shop, "e", strconv.Itoa(last))
+			text := "{"
+			for p := range properties {
+				text += fmt.Sprintf(`"p%d":%d,`, p, last*p)
+			}
+			decoded, _ := event.DecodeEvent(e.Data)
+			decoded.Properties = []byte(text + `"end":true}`)
+			records[i] = event.Record{Position: e.Position, Data: event.AppendEvent(nil, &decoded)}
+		}
+		if err := loadAgain(t.Context(), w, shop, records); err != nil {
+			t.Fatal(err)
+		}
+	}
+	killer.Wait()
+	asker.Wait()
+	for p := range enoughAsks * properties {
+		if got, err := answerTo(t, w, shop, unlike(p%properties)); err != nil || len(got) != 1 || got[0] != "[0]" {
+			t.Fatalf("p%d after %d kills and %d records: %v, %v", p, w.Stats().Restarts, last, got, err)
+		}
+	}
+	for w.Stats().Columns < properties || w.Stats().Filling == 0 {
+		last++
+		if err := loadAgain(t.Context(), w, shop, []event.Record{own(last, shop, "e", "last"+strconv.Itoa(last))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -43,7 +43,7 @@ func source(table string) (relation, condition string) {
 
 // narrow makes the relations of a question's scope on a connection. The function gives back what they need, when the
 // statement is over.
-func (i *instance) narrow(ctx context.Context, conn *native.Conn, q *question, analysis *guard.Analysis) (back func(), err error) {
+func (i *instance) narrow(ctx context.Context, conn *native.Conn, q *question, analysis *guard.Analysis, used []column) (back func(), err error) {
 	var all []func()
 	back = func() {
 		for _, f := range all {
@@ -59,9 +59,9 @@ func (i *instance) narrow(ctx context.Context, conn *native.Conn, q *question, a
 		return number
 	}
 	for _, table := range view.Schema(view.Scope{}) {
-		err := makeRelation(ctx, conn, q, analysis.Bounds, table, lend)
+		err := makeRelation(ctx, conn, q, analysis.Bounds, table, used, lend)
 		if native.IsKind(err, native.Statement) { // the bounds may be at fault, and they are the statement's: it is to fail for itself
-			err = makeRelation(ctx, conn, q, nil, table, lend)
+			err = makeRelation(ctx, conn, q, nil, table, used, lend)
 		}
 		if err != nil {
 			back()
@@ -72,9 +72,9 @@ func (i *instance) narrow(ctx context.Context, conn *native.Conn, q *question, a
 }
 
 func makeRelation(
-	ctx context.Context, conn *native.Conn, q *question, bounds []guard.Bounds, table view.Table, lend func(native.Rewriter) int64,
+	ctx context.Context, conn *native.Conn, q *question, bounds []guard.Bounds, table view.Table, used []column, lend func(native.Rewriter) int64,
 ) error {
-	sql, err := relation(q, bounds, table, lend)
+	sql, err := relation(q, bounds, table, used, lend)
 	if err != nil {
 		return err
 	}
@@ -94,10 +94,10 @@ func relationFault(table string, err error) error {
 
 // relation is the statement that makes a table's relation. A table that is not in the scope gets one without rows or
 // columns of its own, so that its name leads nowhere else.
-func relation(q *question, bounds []guard.Bounds, table view.Table, lend func(native.Rewriter) int64) (string, error) {
+func relation(q *question, bounds []guard.Bounds, table view.Table, used []column, lend func(native.Rewriter) int64) (string, error) {
 	narrow, visible := q.Scope.Table(table.Name)
 	if !visible {
-		return "CREATE TEMP VIEW " + name(table.Name) + ` AS SELECT NULL AS "none" WHERE false`, nil
+		return "CREATE OR REPLACE TEMP VIEW " + name(table.Name) + ` AS SELECT NULL AS "none" WHERE false`, nil
 	}
 	columns, shown, err := columnsOf(q.Scope, narrow, table, lend)
 	if err != nil {
@@ -115,13 +115,23 @@ func relation(q *question, bounds []guard.Bounds, table view.Table, lend func(na
 		}
 		where = append(where, "("+sql+")")
 	}
-	sql := "CREATE TEMP VIEW " + name(table.Name) + " AS SELECT " + strings.Join(shown, ", ") + " FROM "
-	if len(where) == 0 { // no row is hidden
-		return sql + relation, nil
+	if table.Name != promotedTable {
+		used = nil
 	}
-	where = append(prune(q, bounds, table, asStored(columns, shown)), where...)
+	plain := asStored(columns, shown)
+	for _, c := range used {
+		shown = append(shown, name(c.mark()))
+	}
+	sql := "CREATE OR REPLACE TEMP VIEW " + name(table.Name) + " AS SELECT " + strings.Join(shown, ", ") + " FROM "
+	if len(where) == 0 { // no row is hidden
+		return sql + relation, nil // it has no columns: those are of a table with a condition of its own
+	}
+	where = append(prune(q, bounds, table, plain), where...)
 	for i, column := range columns {
 		columns[i] = "TRY(" + column + ") AS " + column
+	}
+	for _, c := range used {
+		columns = append(columns, "TRY("+c.name+") AS "+name(c.mark()))
 	}
 	return sql + "(SELECT " + strings.Join(columns, ", ") + " FROM " + relation + " WHERE " + strings.Join(where, " AND ") +
 		") TABLESAMPLE SYSTEM (100 PERCENT)", nil
@@ -139,21 +149,9 @@ func asStored(columns, shown []string) (plain []string) {
 
 // columnsOf are the columns that are shown, and the expressions that show them.
 func columnsOf(scope view.Scope, narrow view.TableScope, table view.Table, lend func(native.Rewriter) int64) (columns, shown []string, err error) {
-	masks := map[string]*mask{}
-	for _, masked := range []struct {
-		names []string
-		set   func(*mask)
-	}{{narrow.Hidden, func(m *mask) { m.hide = true }}, {narrow.Hashed, func(m *mask) { m.hash = true }}} {
-		for _, name := range masked.names {
-			column, path, err := view.Masked(name)
-			if err != nil {
-				return nil, nil, err
-			}
-			if masks[column] == nil {
-				masks[column] = &mask{}
-			}
-			masked.set(masks[column].at(path))
-		}
+	masks, err := masksOf(narrow)
+	if err != nil {
+		return nil, nil, err
 	}
 	for _, c := range table.Columns {
 		m := masks[c.Name]
@@ -173,6 +171,27 @@ func columnsOf(scope view.Scope, narrow view.TableScope, table view.Table, lend 
 		}
 	}
 	return columns, shown, nil
+}
+
+// masksOf are the masks of a table's columns, by their names.
+func masksOf(narrow view.TableScope) (map[string]*mask, error) {
+	masks := map[string]*mask{}
+	for _, masked := range []struct {
+		names []string
+		set   func(*mask)
+	}{{narrow.Hidden, func(m *mask) { m.hide = true }}, {narrow.Hashed, func(m *mask) { m.hash = true }}} {
+		for _, name := range masked.names {
+			column, path, err := view.Masked(name)
+			if err != nil {
+				return nil, err
+			}
+			if masks[column] == nil {
+				masks[column] = &mask{}
+			}
+			masked.set(masks[column].at(path))
+		}
+	}
+	return masks, nil
 }
 
 func rewritten(function string, number int64, column string) string {

@@ -33,7 +33,7 @@ func newSight(t testing.TB, events ...string) *sight {
 	}
 	t.Cleanup(func() { _ = g.Close() })
 	dir := t.TempDir()
-	i, err := openInstance(t.Context(), filepath.Join(dir, "sight.duckdb"), shop, native.Options{Memory: 256 << 20, Threads: 1, TempDir: dir, TempLimit: 1 << 30})
+	i, err := openInstance(t.Context(), filepath.Join(dir, "sight.duckdb"), shop, native.Options{Memory: 256 << 20, Threads: 1, TempDir: dir, TempLimit: 1 << 30}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func (s *sight) plan(sql string, scope view.Scope) string {
 		s.t.Fatal(err)
 	}
 	defer conn.Close()
-	back, err := s.instance.narrow(s.t.Context(), conn, &question{SQL: sql, Scope: scope}, &analysis)
+	back, err := s.instance.narrow(s.t.Context(), conn, &question{SQL: sql, Scope: scope}, &analysis, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestRelationsHoldWithoutTheGuard(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	back, err := s.instance.narrow(t.Context(), conn, &question{Scope: visible("a")}, &guard.Analysis{})
+	back, err := s.instance.narrow(t.Context(), conn, &question{Scope: visible("a")}, &guard.Analysis{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,19 +28,25 @@ type lines interface {
 	pause() error // the next row may take a while: let the reader have what there is
 }
 
-// run runs a question, whose statement the guard has passed, in a read-only transaction of its own.
-func (i *instance) run(ctx context.Context, q *question, analysis *guard.Analysis, out lines) error {
+// runWritten runs a question as it is written.
+func (i *instance) runWritten(ctx context.Context, q *question, analysis *guard.Analysis, out lines) error {
 	return i.prepared(ctx, q, analysis, func(stmt *native.Stmt, _ *native.Conn) error {
-		if err := bind(stmt, q); err != nil {
-			return err
-		}
-		rows, err := stmt.Query(ctx)
-		if err != nil {
-			return statementProblem(err, q.SQL)
-		}
-		defer rows.Close()
-		return copyRows(ctx, rows, q, out)
+		return answerWith(ctx, stmt, q, q.SQL, nil, out)
 	})
+}
+
+// answerWith runs a prepared statement, whose text is given, for a question. Its columns are called by the names given,
+// when there are any.
+func answerWith(ctx context.Context, stmt *native.Stmt, q *question, sql string, names []native.Column, out lines) error {
+	if err := bind(stmt, q); err != nil {
+		return err
+	}
+	rows, err := stmt.Query(ctx)
+	if err != nil {
+		return statementProblem(err, sql)
+	}
+	defer rows.Close()
+	return copyRows(ctx, rows, q, sql, names, out)
 }
 
 // prepared prepares a question's statement over what its scope lets it see, in a read-only transaction, for a function
@@ -55,7 +61,7 @@ func (i *instance) prepared(ctx context.Context, q *question, analysis *guard.An
 		return err
 	}
 	if !q.Scope.Whole() {
-		back, err := i.narrow(ctx, conn, q, analysis)
+		back, err := i.narrow(ctx, conn, q, analysis, nil)
 		defer back()
 		if err != nil {
 			return statementProblem(err, "")
@@ -74,14 +80,17 @@ func (i *instance) prepared(ctx context.Context, q *question, analysis *guard.An
 
 // copyRows writes the rows out, under the question's ceilings. The columns go out when the first rows are there, so that
 // a statement that fails before them answers nothing but its problem.
-func copyRows(ctx context.Context, rows *native.Result, q *question, out lines) error {
+func copyRows(ctx context.Context, rows *native.Result, q *question, sql string, names []native.Column, out lines) error {
 	n, err := rows.Next(ctx)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return statementProblem(err, q.SQL)
+		return statementProblem(err, sql)
 	}
 	columns := make([]query.Column, len(rows.Columns()))
 	for i, c := range rows.Columns() {
 		columns[i] = query.Column{Name: c.Name, Type: c.Type}
+		if names != nil {
+			columns[i].Name = names[i].Name
+		}
 	}
 	if err := out.columns(columns); err != nil {
 		return err
@@ -104,7 +113,7 @@ func copyRows(ctx context.Context, rows *native.Result, q *question, out lines) 
 		n, err = rows.Next(ctx)
 	}
 	if !errors.Is(err, io.EOF) {
-		return statementProblem(err, q.SQL)
+		return statementProblem(err, sql)
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func corpus(t testing.TB) (all []string) {
 func shadowed(t testing.TB, word string) *instance {
 	t.Helper()
 	dir := t.TempDir()
-	i, err := openInstance(t.Context(), filepath.Join(dir, "shadowed.duckdb"), shop, native.Options{Memory: 256 << 20, Threads: 1, TempDir: dir, TempLimit: 1 << 28})
+	i, err := openInstance(t.Context(), filepath.Join(dir, "shadowed.duckdb"), shop, native.Options{Memory: 256 << 20, Threads: 1, TempDir: dir, TempLimit: 1 << 28}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 type shelf struct {
 	dir     string
 	options native.Options
+	promote *promotion
 	most    int   // instances kept open
 	budget  int64 // bytes the open ones may hold when they are idle
 
@@ -38,8 +39,8 @@ type place struct {
 	gone     chan struct{}
 }
 
-func newShelf(dir string, most int, budget int64, o native.Options) *shelf {
-	return &shelf{dir: dir, options: o, most: most, budget: budget, open: map[event.Space]*place{}}
+func newShelf(dir string, most int, budget int64, o native.Options, p *promotion) *shelf {
+	return &shelf{dir: dir, options: o, promote: p, most: most, budget: budget, open: map[event.Space]*place{}}
 }
 
 // read gives the instance of a space, to be handed back with the function. A space without a file is empty.
@@ -54,7 +55,7 @@ func (s *shelf) read(ctx context.Context, space event.Space) (*instance, func(),
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.empty == nil {
-		if s.empty, err = openInstance(ctx, "", event.Space{}, s.options); err != nil {
+		if s.empty, err = openInstance(ctx, "", event.Space{}, s.options, nil); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -102,7 +103,7 @@ func (s *shelf) fill(p *place, space event.Space) {
 	path := filePath(s.dir, space)
 	p.err = os.MkdirAll(filepath.Dir(path), 0o700)
 	if p.err == nil {
-		p.instance, p.err = openInstance(context.Background(), path, space, s.options)
+		p.instance, p.err = openInstance(context.Background(), path, space, s.options, s.promote)
 	}
 	if p.err == nil {
 		p.err = errors.Join(syncFolder(filepath.Dir(path)), syncFolder(s.dir))

@@ -35,17 +35,21 @@ import (
 
 // Config is what a Warehouse is made of. Zero values of the numbers mean their defaults.
 type Config struct {
-	Dir           string           // the folder of the files: Dir/<project>/<environment>.duckdb
-	Command       []string         // starts the query process: a program and the arguments that make it call ServeChild
-	Memory        int64            // bytes by which the query process may grow; default half of the system's, at least 1 GiB
-	Threads       int              // of each open file, some 8 MiB of Memory each; default the number of processors, at most 4
-	MaxConcurrent int              // queries running at a time; default twice the processors
-	MaxPerProject int              // of them, of one project; default MaxConcurrent
-	MaxPerKey     int              // of them, of one key; default MaxPerProject
-	MaxQueue      int              // queries waiting; default 16 times MaxConcurrent
-	OpenFiles     int              // files kept open; default 16
-	Now           func() time.Time // the clock
-	Log           *slog.Logger
+	Dir           string   // the folder of the files: Dir/<project>/<environment>.duckdb
+	Command       []string // starts the query process: a program and the arguments that make it call ServeChild
+	Memory        int64    // bytes by which the query process may grow; default half of the system's, at least 1 GiB
+	Threads       int      // of each open file, some 8 MiB of Memory each; default the number of processors, at most 4
+	MaxConcurrent int      // queries running at a time; default twice the processors
+	MaxPerProject int      // of them, of one project; default MaxConcurrent
+	MaxPerKey     int      // of them, of one key; default MaxPerProject
+	MaxQueue      int      // queries waiting; default 16 times MaxConcurrent
+	OpenFiles     int      // files kept open; default 16
+
+	PromotedColumns int // properties of a file that may become columns; default 32, negative: none
+	promotedRows    int64
+
+	Now func() time.Time // the clock
+	Log *slog.Logger
 }
 
 func (c *Config) defaults() {
@@ -60,10 +64,14 @@ func (c *Config) defaults() {
 		{&c.MaxConcurrent, 2 * runtime.NumCPU()},
 		{&c.MaxQueue, 16 * max(c.MaxConcurrent, 2*runtime.NumCPU())},
 		{&c.OpenFiles, 16},
+		{&c.PromotedColumns, standardColumns},
 	} {
 		if *d.field == 0 {
 			*d.field = d.value
 		}
+	}
+	if c.promotedRows == 0 {
+		c.promotedRows = enoughRows
 	}
 	if c.MaxPerProject == 0 {
 		c.MaxPerProject = c.MaxConcurrent
@@ -99,6 +107,8 @@ type Warehouse struct {
 	restarts int
 	quick    int    // deaths in a row, each soon after the start
 	last     string // how the last process ended
+	stowed   stowed // as the last load said
+	filling  int64  // nanoseconds, of processes that ended
 }
 
 // Stats are figures of the moment.
@@ -107,6 +117,9 @@ type Stats struct {
 	Restarts int // of the query process, since Open
 	Running  int // queries
 	Waiting  int // queries
+	Columns  int // of properties, in the open files, as of the last load
+
+	Filling time.Duration // of such columns, in the background
 }
 
 // Open starts the query process and returns when it is ready. The caller sees to it that nobody else has the folder.
@@ -222,6 +235,8 @@ func (w *Warehouse) died(how string, lived time.Duration) time.Duration {
 	w.cfg.Log.Warn("the query process ended and is started again", "how", how, "lived", lived)
 	w.restarts++
 	w.last = how
+	w.filling += w.stowed.Filling
+	w.stowed = stowed{}
 	if lived > shortLife {
 		w.quick = 0
 	}
@@ -280,7 +295,9 @@ func (w *Warehouse) Stats() Stats {
 	running, waiting := w.queue.counts()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := Stats{Restarts: w.restarts, Running: running, Waiting: waiting}
+	s := Stats{
+		Restarts: w.restarts, Running: running, Waiting: waiting, Columns: int(w.stowed.Columns), Filling: time.Duration(w.filling + w.stowed.Filling),
+	}
 	if w.current != nil {
 		s.PID = w.current.command.Process.Pid
 	}
@@ -326,13 +343,17 @@ func (w *Warehouse) loadPiece(ctx context.Context, space event.Space, records []
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, loadLimit, errLoadLimit)
 	defer cancel()
-	err = p.call(ctx, pathLoad+spaceQuery(space), encodeRecords(records), nil)
+	var says stowed
+	err = p.call(ctx, pathLoad+spaceQuery(space), encodeRecords(records), &says)
 	if err != nil && context.Cause(ctx) == errLoadLimit { //nolint:errorlint // it is the value itself
 		p.kill("a load took too long")
 	}
 	if err != nil {
 		return fmt.Errorf("duckdb: loading %s/%s: %w", space.Project, space.Environment, err)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stowed = says
 	return nil
 }
 

@@ -42,6 +42,12 @@ type alive struct {
 	Walls string `json:"walls"`
 }
 
+// stowed is the answer to a load: what columns of properties the open files have, and what filling them has taken.
+type stowed struct {
+	Columns int64 `json:"columns"`
+	Filling int64 `json:"filling"` // nanoseconds
+}
+
 // loaded is the answer about a space's position.
 type loaded struct {
 	Position event.Position `json:"position"`

@@ -18,13 +18,21 @@ type Appender struct {
 	row, cap int
 }
 
-// Append starts writing to a table. The appender must be closed, and before its connection.
-func (c *Conn) Append(schema, table string) (*Appender, error) {
+// Append starts writing to a table: to the columns named, the others being null, or to all of them in their order. The
+// appender must be closed, and before its connection.
+func (c *Conn) Append(schema, table string, columns ...string) (*Appender, error) {
 	a := &Appender{cap: int(b.VectorSize())}
 	if b.AppenderCreate(c.conn, schema, table, &a.appender) == b.StateError {
 		err := a.fault()
 		b.AppenderDestroy(&a.appender)
 		return nil, err
+	}
+	for _, column := range columns {
+		if b.AppenderAddColumn(a.appender, column) == b.StateError {
+			err := a.fault()
+			b.AppenderDestroy(&a.appender)
+			return nil, err
+		}
 	}
 	types := make([]b.LogicalType, b.AppenderColumnCount(a.appender))
 	for i := range types {
