@@ -46,6 +46,7 @@ type config struct {
 
 	WarehouseMemory  int64
 	WarehouseThreads int
+	PromotedColumns  int
 	QueryTime        time.Duration
 	QueryRows        int64
 	QueryBytes       int64
@@ -139,6 +140,8 @@ func settings() []setting {
 			func(c *config, v string) (err error) { c.WarehouseMemory, err = sizeOf(v); return err }},
 		{"warehouse-threads", "0", "threads of the query process; 0: as many as processors",
 			func(c *config, v string) (err error) { c.WarehouseThreads, err = countOf(v, 0, 1024); return err }},
+		{"warehouse-promoted-columns", "32", "properties of an environment that may become columns of their own when they are asked for often; 0: none",
+			func(c *config, v string) (err error) { c.PromotedColumns, err = countOf(v, 0, 256); return err }},
 		{"query-time", "30s", "the longest a query may take",
 			func(c *config, v string) (err error) {
 				c.QueryTime, err = timeOf(v, time.Millisecond, time.Hour)

@@ -121,7 +121,8 @@ func openWarehouse(ctx context.Context, cfg config, w world, log *slog.Logger) (
 		}
 		opened, err := duckdb.Open(ctx, duckdb.Config{
 			Dir: pathOr(path, cfg.Data, "warehouse"), Command: []string{self, warehouseName}, Memory: cfg.WarehouseMemory, Threads: cfg.WarehouseThreads,
-			MaxConcurrent: cfg.QueryConcurrency, MaxPerProject: cfg.QueryPerProject, MaxPerKey: cfg.QueryPerKey, MaxQueue: cfg.QueryQueue, Now: w.now, Log: log,
+			MaxConcurrent: cfg.QueryConcurrency, MaxPerProject: cfg.QueryPerProject, MaxPerKey: cfg.QueryPerKey, MaxQueue: cfg.QueryQueue,
+			PromotedColumns: someOrNone(cfg.PromotedColumns), Now: w.now, Log: log,
 		})
 		if err != nil {
 			return nil, err
@@ -130,6 +131,14 @@ func openWarehouse(ctx context.Context, cfg config, w world, log *slog.Logger) (
 	default:
 		return nil, fmt.Errorf("no warehouse is called %q", scheme)
 	}
+}
+
+// someOrNone is a number as the warehouse takes it: to it, zero is its own standard, and less is none.
+func someOrNone(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
 }
 
 // serveWarehouse is the warehouse's process: this binary, started again by openWarehouse.
@@ -154,6 +163,7 @@ func warehouseFigures(opened warehouse) figures {
 	s := d.Stats()
 	return figures{
 		"warehouse_restarts_total": float64(s.Restarts), "queries_running": float64(s.Running), "queries_waiting": float64(s.Waiting),
+		"promoted_columns": float64(s.Columns), "promoted_columns_fill_seconds_total": s.Filling.Seconds(),
 	}
 }
 
