@@ -1,5 +1,7 @@
 package access
 
+import "time"
+
 // rule is one line of the policy. A rule that comes of a restriction names it: where the key only observes that
 // restriction, a no is noted and the next rule is asked.
 type rule struct {
@@ -7,6 +9,7 @@ type rule struct {
 	of    Restriction
 	judge func(*Key, *Attempt) Reason
 	above func(*Key, *Attempt) Reason // the same of every key that the key comes of; nil: that is not asked
+	alone bool                        // it is about the credential alone, whoever sends it and for what
 }
 
 // targetRule is a line of the policy about each thing that a request touches. Where it is above, it is asked of every key
@@ -28,15 +31,15 @@ var (
 
 	// earlyRules need nothing of the body.
 	earlyRules = [...]rule{
-		{name: "key is not revoked", judge: notRevoked, above: notRevoked},
-		{name: "key is not disabled", judge: notDisabled, above: notDisabled},
-		{name: "secret has not been replaced", judge: notReplaced},
-		{name: "key is valid by now", of: ByTime, judge: validByNow, above: validByNow},
-		{name: "key has not expired", of: ByTime, judge: notExpired, above: notExpired},
-		{name: "secret is no older than the project allows", judge: notTooOld, above: presentNotTooOld},
-		{name: "key is of a known kind", judge: kindKnown},
-		{name: "token is no older than the last narrowing", judge: tokenUpToDate},
-		{name: "key is not in quarantine", judge: notQuarantined, above: notQuarantined},
+		{name: "key is not revoked", judge: notRevoked, above: notRevoked, alone: true},
+		{name: "key is not disabled", judge: notDisabled, above: notDisabled, alone: true},
+		{name: "secret has not been replaced", judge: notReplaced, alone: true},
+		{name: "key is valid by now", of: ByTime, judge: validByNow, above: validByNow, alone: true},
+		{name: "key has not expired", of: ByTime, judge: notExpired, above: notExpired, alone: true},
+		{name: "secret is no older than the project allows", judge: notTooOld, above: presentNotTooOld, alone: true},
+		{name: "key is of a known kind", judge: kindKnown, alone: true},
+		{name: "token is no older than the last narrowing", judge: tokenUpToDate, alone: true},
+		{name: "key is not in quarantine", judge: notQuarantined, above: notQuarantined, alone: true},
 		{name: "secret key is not in a URL", judge: secretNotInURL},
 		{name: "credential in a body is a client's", judge: clientInBody},
 		{name: "secret key is not in a browser", judge: secretNotInBrowser},
@@ -94,6 +97,19 @@ func Screen(key *Key, attempt *Attempt) Decision {
 		d.Observed = nil
 	}
 	return d
+}
+
+// Stands is the part of Screen that is about the credential alone: whether it, and all that it comes of, is good at a time,
+// whoever may send it. until and minted are of the secret that was shown, as in Circumstances.
+func Stands(key *Key, at, until, minted time.Time) Reason {
+	d := Decision{Reason: Allowed}
+	attempt := Attempt{At: at, Circumstances: Circumstances{SecretUntil: until, SecretMinted: minted}}
+	for i := range earlyRules {
+		if earlyRules[i].alone && !d.ask(earlyRules[i:i+1], key, &attempt) {
+			break
+		}
+	}
+	return d.Reason
 }
 
 // ScreenCarriage is the part of Screen that needs no key: it answers the same whether the credential is good or not.

@@ -184,12 +184,14 @@ const (
 	badChecksum  = "mistyped"
 	unknownKey   = "unknown_key"
 	unknownToken = "unknown_token"
+	badAssertion = "bad_assertion"
+	badProof     = "bad_proof"
 )
 
 // Identify finds who holds the credential and refuses what can be refused before the body is read. An unknown key
 // costs the same as a known one, and the answer to it is the same as to a revoked or expired one.
 func (g *Gate) Identify(ctx context.Context, c Credential, action access.Action) (Caller, error) {
-	if c.Key.Empty() {
+	if c.Key.Empty() && !c.asserted() {
 		return Caller{}, g.stranger(c, action, "", noCredential, problem.New(problem.MissingCredential,
 			"This address needs an API key: send it as 'X-API-Key: KEY' or 'Authorization: Bearer KEY'."))
 	}
@@ -215,18 +217,27 @@ func (g *Gate) Identify(ctx context.Context, c Credential, action access.Action)
 	return caller, nil
 }
 
-// Refuse records a credential that cannot be told from the request: it holds two, or something that is none. What is
-// answered is p, with the name of the decision.
+// Refuse records a credential that cannot be told from the request: it holds two, or something that is none, or what it was
+// signed with is wrong. What is answered is p, with the name of the decision.
 func (g *Gate) Refuse(c Credential, action access.Action, p *problem.Error) error {
 	reason := badForm
-	if p.Code == problem.TwoCredentials {
+	switch p.Code {
+	case problem.TwoCredentials:
 		reason = twoKeys
+	case problem.InvalidClient:
+		reason = badAssertion
+	case problem.InvalidDPoPProof:
+		reason = badProof
+	default:
 	}
 	return g.stranger(c, action, "", reason, p)
 }
 
 // find looks the caller's credential up. The reason is empty when there is such a key, and the caller is whole.
 func (g *Gate) find(caller *Caller) (reason string) {
+	if caller.credential.asserted() {
+		return g.findAsserted(caller)
+	}
 	parsed, err := access.ParseKey(caller.credential.Key.Reveal())
 	switch {
 	case errors.Is(err, access.ErrKeyChecksum):
@@ -246,7 +257,7 @@ func (g *Gate) find(caller *Caller) (reason string) {
 			caller.shown(f)
 		}
 	}
-	if !found || !same {
+	if !found || !same || !caller.credential.Of.Empty() && !g.comesOf(entry.Key, caller.credential.Of) {
 		return unknownKey
 	}
 	return ""
@@ -296,7 +307,7 @@ func (c *Caller) claims() string {
 // hold is its own affair.
 func (g *Gate) expose(ctx context.Context, caller *Caller) {
 	key, c, now := caller.entry.Key, &caller.credential, g.now()
-	if key.Kind != access.Secret && key.Kind != access.Client || !c.SecretUntil.IsZero() && !now.Before(c.SecretUntil) {
+	if c.asserted() || key.Kind != access.Secret && key.Kind != access.Client || !c.SecretUntil.IsZero() && !now.Before(c.SecretUntil) {
 		return
 	}
 	for _, seen := range [...]struct {
@@ -458,7 +469,7 @@ func (g *Gate) stranger(c Credential, action access.Action, keyID, reason string
 func (g *Gate) tooMany(c Credential, err error) error {
 	p := problem.From(err)
 	switch p.Code {
-	case problem.MissingCredential, problem.MalformedKey, problem.KeyNotAccepted, problem.TokenNotAccepted:
+	case problem.MissingCredential, problem.MalformedKey, problem.KeyNotAccepted, problem.TokenNotAccepted, problem.InvalidClient:
 	default:
 		return err
 	}

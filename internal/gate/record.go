@@ -12,7 +12,9 @@ type Credential struct {
 	Key access.Text
 	access.Circumstances
 	Client    Client
-	Proof     string // the thumbprint of the key that signed a DPoP proof of the request (RFC 9449); empty: none did
+	Proof     string        // the thumbprint of the key that signed a DPoP proof of the request (RFC 9449); empty: none did
+	Asserted  access.Lookup // the client that proved itself by signing (RFC 7523), and sent no secret; zero: none did
+	Of        access.Text   // what the sender says that the client comes of, as the id of that key or the key itself; empty: nothing
 	RequestID string
 }
 

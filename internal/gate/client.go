@@ -1,0 +1,57 @@
+package gate
+
+import (
+	"github.com/weir-analytics/weir/internal/access"
+)
+
+func (c *Credential) asserted() bool { return c.Asserted != access.Lookup{} }
+
+// findAsserted looks up a client that has proved itself by signing. It acts as one that showed its present secret.
+func (g *Gate) findAsserted(caller *Caller) (reason string) {
+	caller.lookup = caller.credential.Asserted
+	entry, found := g.keys.Lookup(caller.lookup)
+	if !found || entry.Key.Kind != access.Client {
+		return unknownKey
+	}
+	caller.entry, caller.generation = entry, entry.Generation
+	return ""
+}
+
+// comesOf reports whether a key comes of the one that a sender named, by its id or by a secret of it that is still good.
+func (g *Gate) comesOf(key *access.Key, said access.Text) bool {
+	text := said.Reveal()
+	if key.Parent == nil || text == key.Parent.ID {
+		return key.Parent != nil
+	}
+	parsed, err := access.ParseKey(text)
+	if err != nil || parsed.Lookup.ID() != key.Parent.ID {
+		return false
+	}
+	entry, found := g.keys.Lookup(parsed.Lookup)
+	good := entry.Digest.Equal(parsed.Digest)
+	for i := range entry.Former {
+		good = good || entry.Former[i].Digest.Equal(parsed.Digest) && g.now().Before(entry.Former[i].Until)
+	}
+	return found && good
+}
+
+// Standing gives a token of the permit's client, and only of it, if it would be accepted now of whoever may send it: it is
+// genuine, and its client and their key stand behind it. What depends on the sender is not asked. It records nothing: the
+// question itself has been.
+func (g *Gate) Standing(p Permit, text access.Text) (Token, bool) {
+	p.must()
+	if g.tokens == nil {
+		return Token{}, false
+	}
+	now := g.now()
+	t, found := g.tokens.Open(text.Reveal(), now)
+	if !found || t.Client != p.caller.lookup {
+		return Token{}, false
+	}
+	caller := Caller{credential: Credential{Key: text, Proof: t.Thumbprint}}
+	if g.findToken(&caller) != "" {
+		return Token{}, false
+	}
+	until, minted := caller.credential.SecretUntil, caller.credential.SecretMinted
+	return t, access.Stands(caller.entry.Key, now, until, minted) == access.Allowed
+}
