@@ -39,7 +39,7 @@ type Request struct {
 	Scopes     access.Scopes // none: all that the client and its key both have
 	Bounds     access.Bounds // what to narrow it to: environments, networks, domains, events, datasets, view; the rest must be zero
 	Variables  Variables     // values for those of the client's and the key's views
-	Lifetime   time.Duration // 0: DefaultLifetime
+	Lifetime   time.Duration // 0: the issuer's
 	Embedded   bool          // it is for a page
 	Thumbprint string        // of the key it is to be bound to (DPoP); empty: none
 	Resource   string        // what it is for (RFC 8707); empty: the usual
@@ -104,7 +104,7 @@ func (i *Issuer) draft(r Request, now time.Time) (t Token, audience string, err 
 	}
 	lifetime := r.Lifetime
 	if lifetime == 0 {
-		lifetime = DefaultLifetime
+		lifetime = i.cfg.Lifetime
 	}
 	switch {
 	case !slices.Contains(i.cfg.Resources, audience):
@@ -167,7 +167,8 @@ func (r *Request) narrow() error {
 }
 
 // view is what the token sees: nil when it is as the client and its key see. With variables it is all that they see, with
-// the values in their place, so that it needs no other; what it is narrowed to besides must narrow that.
+// the values in their place, so that it needs no other; what it is narrowed to besides must narrow that. Every variable needs
+// a value, or the token could read nothing.
 func (r *Request) view() (*access.View, error) {
 	seen := r.Client.Own.Bounds.View.And(r.Client.Key.Bounds.View)
 	if len(r.Variables) > 0 {
@@ -175,6 +176,10 @@ func (r *Request) view() (*access.View, error) {
 		if seen, err = view.Bind(seen, r.Variables); err != nil {
 			return nil, problem.Wrap(err, problem.InvalidRequest, "The variables do not fit: %s", problem.From(err).Detail).At("variables", "do not fit the view")
 		}
+	}
+	if seen != nil && len(seen.Unbound) > 0 {
+		missing := strings.Join(seen.Unbound, ", ")
+		return nil, problem.New(problem.InvalidRequest, "What the client, or its key, sees depends on variables that need a value: %s.", missing).At("variables", "must have a value for "+missing)
 	}
 	narrowed := r.Bounds.View
 	switch {

@@ -98,6 +98,7 @@ type Config struct {
 	Log    *slog.Logger     // nil: nothing is logged
 	// Resources are what tokens may be for, as the parameter resource of RFC 8707 names it, the usual one first; empty: URL.
 	Resources []string
+	Lifetime  time.Duration // of a token whose request names none, from MinLifetime to MaxLifetime; 0: DefaultLifetime
 	KeyLife   time.Duration // how long a key signs; 0: 30 days
 	Publish   time.Duration // how long a key is published before it signs; 0: 24 hours
 }
@@ -170,6 +171,12 @@ func (c *Config) complete() error {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Lifetime == 0 {
+		c.Lifetime = DefaultLifetime
+	}
+	if c.Lifetime < MinLifetime || c.Lifetime > MaxLifetime {
+		return errors.New("token: the lifetime of tokens is out of range")
 	}
 	if c.KeyLife == 0 {
 		c.KeyLife = DefaultKeyLife
