@@ -73,6 +73,7 @@ const (
 	WrongCredential       Code = "wrong_credential"
 	InvalidClient         Code = "invalid_client"
 	InvalidGrant          Code = "invalid_grant"
+	UnsupportedGrantType  Code = "unsupported_grant_type"
 	InvalidScope          Code = "invalid_scope"
 	InvalidTarget         Code = "invalid_target"
 	InvalidDPoPProof      Code = "invalid_dpop_proof"
@@ -190,6 +191,8 @@ var catalogue = [...]Row{
 
 	{InvalidGrant, 400, "What was shown does not give a token",
 		"The client is who it says, but what it has does not give an access token any more: it, or its key, has expired (RFC 6749 section 5.2). Ask for a new client."},
+	{UnsupportedGrantType, 400, "There is no such way to a token here",
+		"The parameter grant_type must be client_credentials (RFC 6749 section 4.4): a client asks for a token in its own name."},
 	{InvalidScope, 400, "The token would be wider than its client",
 		"An access token reaches no further than the client it is for and the client's key, in scopes and in what it is narrowed to (RFC 6749 section 5.2). The " +
 			"detail names what sticks out. Leave it out to get what there is."},
