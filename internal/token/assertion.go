@@ -78,8 +78,8 @@ func ReadAssertion(text string) (*Assertion, error) {
 	switch {
 	case a.claims.Subject == "" || a.claims.Issuer != a.claims.Subject:
 		return nil, badAssertion(errors.New("iss and sub must both be the client's id"))
-	case h.Algorithm != string(jose.EdDSA):
-		return nil, badAssertion(errors.New("alg must be EdDSA"))
+	case h.Algorithm != string(jose.EdDSA) && h.Algorithm != fullySpecified:
+		return nil, badAssertion(errors.New("alg must be EdDSA or Ed25519"))
 	}
 	a.ClientID, a.signed, a.algorithm = a.claims.Subject, c, h.Algorithm
 	return a, nil
@@ -94,7 +94,7 @@ func badAssertion(err error) error {
 // client.
 func (a *Assertion) Verify(keys []ed25519.PublicKey, audiences []string, now time.Time) (Once, error) {
 	if !slices.ContainsFunc(keys, func(key ed25519.PublicKey) bool {
-		payload, err := a.signed.verify(jose.EdDSA, key)
+		payload, err := a.signed.verifyForeign(a.algorithm, key)
 		return err == nil && string(payload) == string(a.signed.payload)
 	}) {
 		return Once{}, badAssertion(errors.New("it is not signed with a key that is registered for the client"))

@@ -37,7 +37,7 @@ func TestAssertionsAreChecked(t *testing.T) {
 	good := sign(key, header, claims)
 	for text, detail := range map[string]string{
 		good: "", "": "three parts", good + "\n": "three parts", sign(other, header, claims): "", sign(strange, header, claims): "not signed",
-		h("EdDSA", "none"): "alg", h("EdDSA", "HS256"): "alg", h("EdDSA", "Ed25519"): "alg", h("{", `{"alg":"EdDSA",`): "header", h("{", `{"crit":["exp"],`): "crit", h("{", `{"b64":false,`): "b64",
+		h("EdDSA", "none"): "alg", h("EdDSA", "HS256"): "alg", h("EdDSA", "Ed25519"): "", h("EdDSA", "Ed448"): "alg", h("{", `{"alg":"EdDSA",`): "header", h("{", `{"crit":["exp"],`): "crit", h("{", `{"b64":false,`): "b64",
 		h(`,"typ":"JWT"`, ""): "", h("JWT", "client-authentication+jwt"): "", h("{", `{"x5u":"https://rival.example.com",`): "",
 		c(`"sub":"key_Client000001"`, `"sub":"key_Client000002"`): "iss and sub", c(`"iss":"key_Client000001",`, ""): "iss and sub",
 		c(`"aud":"https://weir.example.com"`, `"aud":"https://weir.example.com/v1/oauth/token"`): "", c(`"aud":"https://weir.example.com"`, `"aud":["https://a","https://weir.example.com"]`): "",

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -46,6 +47,23 @@ func (c compact) verify(algorithm jose.SignatureAlgorithm, key any) ([]byte, err
 		return nil, err
 	}
 	return signed.Verify(key)
+}
+
+// fullySpecified is what RFC 9864 calls EdDSA with Ed25519.
+const fullySpecified = "Ed25519"
+
+// verifyForeign is verify for what others sign, who may call the algorithm by its newer name.
+func (c compact) verifyForeign(algorithm string, key any) ([]byte, error) {
+	if algorithm != fullySpecified {
+		return c.verify(jose.SignatureAlgorithm(algorithm), key)
+	}
+	public, ok := key.(ed25519.PublicKey)
+	dot := strings.LastIndexByte(c.text, '.')
+	signature, err := strict().DecodeString(c.text[dot+1:])
+	if err != nil || !ok || len(public) != ed25519.PublicKeySize || !ed25519.Verify(public, []byte(c.text[:dot]), signature) {
+		return nil, errors.New("the signature is wrong")
+	}
+	return c.payload, nil
 }
 
 // readJSON reads one JSON object without duplicate members and with no more members than into has.

@@ -69,7 +69,7 @@ func readProof(text string, want Wanted, now time.Time) (Proof, error) {
 	if err != nil {
 		return Proof{}, err
 	}
-	payload, err := c.verify(jose.SignatureAlgorithm(h.Algorithm), key)
+	payload, err := c.verifyForeign(h.Algorithm, key)
 	if err != nil || !bytes.Equal(payload, c.payload) {
 		return Proof{}, errors.New("it is not signed with the key in its jwk")
 	}
@@ -96,7 +96,7 @@ func proofKey(h foreignHeader) (any, error) {
 	}
 	switch key := jwk.Key.(type) {
 	case ed25519.PublicKey:
-		if h.Algorithm == string(jose.EdDSA) && len(key) == ed25519.PublicKeySize {
+		if (h.Algorithm == string(jose.EdDSA) || h.Algorithm == fullySpecified) && len(key) == ed25519.PublicKeySize {
 			return key, nil
 		}
 	case *ecdsa.PublicKey:
@@ -104,7 +104,7 @@ func proofKey(h foreignHeader) (any, error) {
 			return key, nil
 		}
 	}
-	return nil, errors.New("alg must be EdDSA with a key of Ed25519, or ES256 with a key of P-256")
+	return nil, errors.New("alg must be EdDSA or Ed25519 with a key of Ed25519, or ES256 with a key of P-256")
 }
 
 func (c *proofClaims) check(want Wanted, now time.Time) (Once, error) {

@@ -90,7 +90,7 @@ func TestProofsAreChecked(t *testing.T) {
 	for proof, detail := range map[string]string{
 		good: "", "": "three parts", good + "." + good: "three parts", good + ", " + good: "three parts", good + "=": "base64url", strings.Repeat("a", 9000): "longer",
 		h("dpop+jwt", "JWT"): "typ must be dpop+jwt", h("dpop+jwt", "DPOP+JWT"): "typ", h(`"typ":"dpop+jwt",`, ""): "typ", h("EdDSA", "none"): "alg must be", h("EdDSA", "HS256"): "alg must be",
-		h("EdDSA", "ES256"): "alg must be", h("EdDSA", "Ed25519"): "alg must be", h(`"alg":"EdDSA",`, ""): "alg must be", h(jwk, "null"): "jwk", h(`,"jwk":`+jwk, ""): "jwk must be a public key",
+		h("EdDSA", "ES256"): "alg must be", h("EdDSA", "Ed25519"): "", h("EdDSA", "Ed448"): "alg must be", h("EdDSA", "Ed25519")[:len(h("EdDSA", "Ed25519"))-4] + "AAAA": "not signed", h(`"alg":"EdDSA",`, ""): "alg must be", h(jwk, "null"): "jwk", h(`,"jwk":`+jwk, ""): "jwk must be a public key",
 		h(jwk, strange): "not signed with the key", h(jwk, `{"kty":"oct","k":"AAAA"}`): "private key", h(jwk, strings.Replace(jwk, "}", `,"d":"AAAA"}`, 1)): "jwk",
 		h(jwk, `{"kty":"RSA","n":"AQAB","e":"AQAB"}`): "alg must be", h("{", `{"crit":["x"],"x":1,`): "crit", h("{", `{"b64":false,`): "b64", h("{", `{"typ":"dpop+jwt",`): "header",
 		h(header, "[]"): "header", h("{", `{"kid":"theirs","x":[1],`): "",

@@ -58,8 +58,8 @@ type ServerDocument struct {
 func authMethods() []string {
 	return []string{"client_secret_basic", "client_secret_post", "private_key_jwt"}
 }
-func authAlgorithms() []string  { return []string{string(jose.EdDSA)} }
-func proofAlgorithms() []string { return []string{string(jose.EdDSA), string(jose.ES256)} }
+func authAlgorithms() []string  { return []string{string(jose.EdDSA), fullySpecified} }
+func proofAlgorithms() []string { return append(authAlgorithms(), string(jose.ES256)) }
 
 // Server makes the document of the authorization server.
 func (i *Issuer) Server(e Endpoints) ServerDocument {
