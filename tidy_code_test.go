@@ -378,6 +378,8 @@ var revealers = map[string]string{
 	"internal/vault/key.go":       "reads a master key's text, to derive what it is used by",
 	"internal/keyring/rotate.go":  "makes signing secrets, and seals them",
 	"internal/api/keys.go":        "shows a new key once, in the answer that creates it",
+	"internal/gate/client.go":     "compares the key that a client is said to come of",
+	"internal/api/oauth.go":       "shows a new access token once, in the answer that makes it",
 	"internal/api/signed.go":      "checks a signature that names the key, and says which key is to sign",
 	"cmd/weir/masterkey.go":       "prints a new master key once",
 	"cmd/weir/control.go":         "asks the server in the data folder as its operator",

@@ -19,6 +19,7 @@ import (
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/proxy"
+	"github.com/weir-analytics/weir/internal/token"
 )
 
 // config is the server's configuration. Its zero values are never used: every setting has a default.
@@ -39,6 +40,8 @@ type config struct {
 	MasterKeyCommand []string    // empty: none
 	MasterKey        access.Text // from the environment; empty: none
 	Declared         []keyring.Record
+
+	TokenLifetime time.Duration
 
 	Store     string // URL; the scheme chooses the engine
 	Journal   string
@@ -126,6 +129,11 @@ func settings() []setting {
 			func(c *config, v string) error { c.MasterKeyFile = v; return nil }},
 		{"master-key-command", "", "command that prints the master key, its words separated by spaces; goes before the file",
 			func(c *config, v string) error { c.MasterKeyCommand = strings.Fields(v); return nil }},
+		{"token-lifetime", "15m", "how long an access token lives whose request does not say, from 1m to 1h",
+			func(c *config, v string) (err error) {
+				c.TokenLifetime, err = timeOf(v, token.MinLifetime, token.MaxLifetime)
+				return err
+			}},
 		{"log-level", "info", "what to log: debug, info, warn or error",
 			func(c *config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) }},
 		{"log-format", "json", "how to log: json or text",
@@ -307,6 +315,19 @@ func plainText(v any) (string, bool) {
 		return strings.Join(texts, ","), true
 	}
 	return "", false
+}
+
+// issuerURL is what access tokens are from and for: the public address, or without one that of the listener, as this
+// machine sees it.
+func issuerURL(cfg config) string {
+	if cfg.PublicURL != "" {
+		return cfg.PublicURL
+	}
+	host, port, _ := net.SplitHostPort(cfg.Listen)
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
 }
 
 func notEmpty(v string) error {

@@ -16,6 +16,7 @@ import (
 	"github.com/weir-analytics/weir/internal/limit"
 	"github.com/weir-analytics/weir/internal/org"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/token"
 )
 
 // control is the part of the server that is about who may do what: it is all that the command line on a stopped server
@@ -23,6 +24,7 @@ import (
 type control struct {
 	store        controlStore
 	keys         *keyring.Ring
+	tokens       *token.Issuer
 	ledger       *ledger.Ledger
 	audit        *audit.Log
 	limits       *limit.Limiter
@@ -71,6 +73,10 @@ func openControl(ctx context.Context, cfg config, w world, log *slog.Logger) (c 
 	if err != nil {
 		return nil, err
 	}
+	issuer := token.Config{Now: w.now, URL: issuerURL(cfg), Vault: sealed, Log: log, Lifetime: cfg.TokenLifetime}
+	if c.tokens, err = token.Open(ctx, c.store.Tokens(), issuer); err != nil {
+		return nil, err
+	}
 	if c.ledger, err = ledger.New(c.store, ledger.Config{Now: w.now, Log: log, Writer: newID()}); err != nil {
 		return nil, err
 	}
@@ -78,7 +84,7 @@ func openControl(ctx context.Context, cfg config, w world, log *slog.Logger) (c 
 		return nil, err
 	}
 	c.audit = audit.New(c.store, newAuditID)
-	c.gate = gate.New(c.keys, nil, c.limits, c.ledger, w.now, newDecisionID)
+	c.gate = gate.New(c.keys, c.tokens, c.limits, c.ledger, w.now, newDecisionID)
 	return c, c.firstStart(ctx, w)
 }
 
@@ -112,7 +118,7 @@ func (c *control) client(ctx context.Context, w world) (*keysClient, error) {
 		return nil, err
 	}
 	face, err := api.New(api.Config{
-		Gate: c.gate, Keys: c.keys, Ledger: c.ledger, Counts: c.limits, Audit: c.audit, Registry: discardMetrics(), Now: w.now, NewID: newID, Log: slog.New(slog.DiscardHandler),
+		Gate: c.gate, Keys: c.keys, Tokens: c.tokens, Ledger: c.ledger, Counts: c.limits, Audit: c.audit, Registry: discardMetrics(), Now: w.now, NewID: newID, Log: slog.New(slog.DiscardHandler),
 		Version: version, Stopping: ctx,
 	})
 	if err != nil {

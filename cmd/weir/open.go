@@ -41,6 +41,7 @@ type controlStore interface {
 	saved.Store
 	records
 	Counters() store.Counters
+	Tokens() store.Tokens
 	Close() error
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/weir-analytics/weir/internal/query"
 	"github.com/weir-analytics/weir/internal/query/saved"
 	"github.com/weir-analytics/weir/internal/signature"
+	"github.com/weir-analytics/weir/internal/token"
 )
 
 // Part is one part of the server and whether it is ready to serve.
@@ -45,6 +46,7 @@ type Config struct {
 	// Functions are those that may be called in SQL, for suggestions.
 	Functions []string
 	Keys      *keyring.Ring
+	Tokens    *token.Issuer
 	Ledger    *ledger.Ledger
 	Counts    Counts
 	Audit     *audit.Log
@@ -81,6 +83,7 @@ type API struct {
 	bodies      bodies
 	packers     packers
 	meter       *meter
+	replays     *token.Replays // assertions and proofs that were used
 	problemBase string
 	openapi     []byte
 }
@@ -101,6 +104,9 @@ func New(cfg Config) (*API, error) {
 	}
 	a.registry.RegisterTypeAlias(reflect.TypeFor[jsontext.Value](), reflect.TypeFor[anyJSON]())
 	a.registry.RegisterTypeAlias(reflect.TypeFor[keyring.View](), reflect.TypeFor[viewJSON]())
+	if cfg.Now != nil {
+		a.replays = token.NewReplays(cfg.Now())
+	}
 	if len(cfg.Hosts) > 0 {
 		a.hosts = map[string]bool{}
 		for _, host := range cfg.Hosts {
@@ -122,6 +128,8 @@ func New(cfg Config) (*API, error) {
 	mountAudit(a)
 	mountExplain(a)
 	mountUsed(a)
+	mountOAuth(a)
+	mountUserFluxToken(a)
 	mountServer(a)
 	a.open()
 	document := a.document()

@@ -15,10 +15,17 @@ import (
 )
 
 // clientMembers are the members of a form, or of a JSON object, in which a client's id and secret may stand.
-type clientMembers struct{ id, secret string }
+type clientMembers struct {
+	id, secret string
+	assertion  string // what a client signs in the place of a secret (RFC 7521 section 4.2); empty: there is none
+	of         string // what the sender says that the client comes of; empty: nobody says it
+}
+
+// saidClient is what stands there.
+type saidClient struct{ id, secret, assertion, kind, of string }
 
 // oauthClient is how RFC 6749 section 2.3.1 names them.
-var oauthClient = clientMembers{id: "client_id", secret: "client_secret"}
+var oauthClient = clientMembers{id: "client_id", secret: "client_secret", assertion: "client_assertion"}
 
 // clientSize bounds a body that may have a credential in it.
 var clientSize = size{sent: 64 << 10, unpacked: 64 << 10}
@@ -45,16 +52,19 @@ func readClient(rq *request, members clientMembers) (gate.Credential, error) {
 	if err != nil {
 		return c, err
 	}
-	named, secret, err := members.of(rq)
+	said, err := members.in(rq)
 	switch {
 	case err != nil:
 		return c, err
-	case key != "" && secret != "":
-		return c, problem.New(problem.TwoCredentials, "The request carries a credential in its head and another in its body. Send one.")
-	case secret != "":
-		c.Via, key = access.InBody, secret
+	case key != "" && said.secret+said.assertion != "" || said.secret != "" && said.assertion != "":
+		return c, problem.New(problem.TwoCredentials, "The request carries two credentials, in its head or its body. Send one.")
+	case said.assertion != "":
+		return rq.asserted(c, said)
+	case said.secret != "":
+		c.Via, key = access.InBody, said.secret
 	}
-	for _, name := range [...]string{id, named} {
+	c.Of = access.SecretText(said.of)
+	for _, name := range [...]string{id, said.id} {
 		if parsed, err := access.ParseKey(key); err == nil && name != "" && parsed.Lookup.ID() != name {
 			return c, problem.New(problem.MalformedKey, "The client's id is not that of the secret that was sent with it.")
 		}
@@ -80,28 +90,36 @@ func basic(text string) (id, secret string, err error) {
 	return id, secret, nil
 }
 
-// of finds the members in the body of a request. What cannot be read has none: whoever reads the body says what is wrong.
-func (m clientMembers) of(rq *request) (id, secret string, err error) {
+// in finds the members in the body of a request. What cannot be read has none: whoever reads the body says what is wrong.
+func (m clientMembers) in(rq *request) (said saidClient, err error) {
 	kind, _, _ := mime.ParseMediaType(rq.r.Header.Get("Content-Type"))
-	if rq.r.ContentLength == 0 || kind != "application/x-www-form-urlencoded" && kind != "application/json" {
-		return "", "", nil
+	if rq.r.ContentLength == 0 || kind != formType && kind != "application/json" {
+		return said, nil
 	}
 	raw, err := rq.early(clientSize)
 	if err != nil {
-		return "", "", err
+		return said, err
 	}
 	if kind == "application/json" {
 		var object map[string]any
 		_ = json.Unmarshal(raw, &object) // what is no object has no members
-		id, _ = object[m.id].(string)
-		secret, _ = object[m.secret].(string)
-		return id, secret, nil
+		member := func(name string) string {
+			text, _ := object[name].(string)
+			return text
+		}
+		return saidClient{id: member(m.id), secret: member(m.secret), of: member(m.of)}, nil
 	}
 	form, _ := url.ParseQuery(string(raw)) // what can be read of it; whoever reads the body says the rest
-	if len(form[m.id]) > 1 || len(form[m.secret]) > 1 {
-		return "", "", problem.New(problem.InvalidRequest, "The body names the client, or its secret, more than once.")
+	for _, name := range [...]string{m.id, m.secret, m.assertion} {
+		if len(form[name]) > 1 {
+			return said, problem.New(problem.InvalidRequest, "The body names the client, or what it proves itself with, more than once.")
+		}
 	}
-	return form.Get(m.id), form.Get(m.secret), nil
+	said = saidClient{id: form.Get(m.id), secret: form.Get(m.secret)}
+	if m.assertion != "" {
+		said.assertion, said.kind = form.Get(m.assertion), form.Get(m.assertion+"_type")
+	}
+	return said, nil
 }
 
 // early reads the body, as it was sent, before it is known whose it is. It can be read again.

@@ -25,15 +25,35 @@ func isKeyParameter(name string) bool { return slices.Contains(keyParameters[:],
 // there, wherever else it stands. What came in cleartext is the gate's to refuse, whatever else is wrong with it: the
 // answer does not depend on it.
 func credentialOf(rq *request) (gate.Credential, error) {
-	c, key, err := readCredential(rq, bearer)
+	bound := false
+	c, key, err := readCredential(rq, func(value string) (string, error) {
+		scheme, token, _ := strings.Cut(strings.TrimSpace(value), " ")
+		if !strings.EqualFold(scheme, "DPoP") {
+			return bearer(value)
+		}
+		bound = true
+		return strings.TrimSpace(token), nil
+	})
 	c.Key = access.SecretText(key)
+	if err == nil && bound {
+		c.Proof, err = rq.proof(key)
+	}
 	return inClear(c, err)
+}
+
+// unreadable reports whether a problem is of a credential that cannot be told from the request.
+func unreadable(code problem.Code) bool {
+	switch code {
+	case problem.TwoCredentials, problem.MalformedKey, problem.InvalidClient, problem.InvalidDPoPProof:
+		return true
+	}
+	return false
 }
 
 // inClear answers a credential in cleartext as one that cannot be read, whatever is wrong with it.
 func inClear(c gate.Credential, err error) (gate.Credential, error) {
-	if code := problem.Of(err); c.Cleartext && (code == problem.TwoCredentials || code == problem.MalformedKey) {
-		c.Key, err = access.SecretText("unreadable"), nil
+	if c.Cleartext && unreadable(problem.Of(err)) {
+		c.Key, c.Asserted, err = access.SecretText("unreadable"), access.Lookup{}, nil
 	}
 	return c, err
 }

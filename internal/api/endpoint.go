@@ -51,6 +51,7 @@ type body uint8
 const (
 	plainProblem     body = iota
 	ingestionProblem      // with the members that ingestion clients read (contracts A3)
+	oauthProblem          // as RFC 6749 section 5.2 has it
 )
 
 // row is what the frame and the document need to know of any endpoint.
@@ -198,7 +199,7 @@ func (a *API) identify(rq *request, action access.Action, find func(*request) (g
 		find = credentialOf
 	}
 	credential, err := find(rq)
-	if p, ok := errors.AsType[*problem.Error](err); ok && (p.Code == problem.TwoCredentials || p.Code == problem.MalformedKey) {
+	if p, ok := errors.AsType[*problem.Error](err); ok && unreadable(p.Code) {
 		return gate.Caller{}, false, a.cfg.Gate.Refuse(credential, action, p)
 	}
 	if err != nil {
@@ -212,6 +213,9 @@ func (a *API) identify(rq *request, action access.Action, find func(*request) (g
 		return gate.Caller{}, false, err
 	}
 	rq.line.keyID = caller.KeyID()
+	if err := rq.useOnce(caller.KeyID()); err != nil {
+		return gate.Caller{}, false, a.cfg.Gate.Refuse(credential, action, err)
+	}
 	if until := caller.SecretUntil(); !until.IsZero() {
 		header := rq.reply.Header()
 		header.Set("Deprecation", "@"+strconv.FormatInt(caller.Replaced().Unix(), 10)) // RFC 9745

@@ -28,6 +28,7 @@ type controlStore interface {
 	org.Store
 	ledger.Store
 	Counters() store.Counters
+	Tokens() store.Tokens
 	audit.Store
 	saved.Store
 	query.RunStore

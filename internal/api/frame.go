@@ -39,6 +39,8 @@ type request struct {
 	values  map[string][]string // the query, parsed once
 
 	watched watched // of an answer that takes long
+	once    []once  // what was shown that is good once
+	bound   bool    // the token is bound to a key, or is to be
 
 	agentText  string // what wholeAgent found
 	agentKnown bool

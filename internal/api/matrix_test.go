@@ -18,9 +18,9 @@ import (
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/api"
-	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/signature"
+	"github.com/weir-analytics/weir/internal/token"
 )
 
 // sending is how a request is sent: with which key, where to, and with what around it.
@@ -29,6 +29,7 @@ type sending struct {
 	of      *project // whose key it is meant to be about; nil: the matrix's own
 	site    *site    // nil: the world's own
 	query   string   // the parameter that has the key; empty: it is in a header
+	parent  string   // of a client, the id of the key that it comes of
 	headers []string
 	sign    func(t *testing.T, q *http.Request, body []byte)
 }
@@ -98,11 +99,11 @@ var credentials = map[string]func(*matrix, api.Route) sending{
 	"token":       func(m *matrix, _ api.Route) sending { return m.token(m.client("of every scope"), nil) },
 	"token-other": func(*matrix, api.Route) sending { return text("eyJhbGciOiJFZERTQSJ9.e30.c2ln") },
 	"token-dead":  func(m *matrix, _ api.Route) sending { return m.token(m.client("revoked"), nil) },
-	"token-fewer": func(m *matrix, r api.Route) sending {
-		return m.token(m.client("of every scope"), func(t *gate.Token) { t.Scopes = access.AllScopes &^ r.Action.Scope() })
+	"token-fewer": func(m *matrix, route api.Route) sending {
+		return m.token(m.client("of every scope"), func(r *token.Request) { r.Scopes = access.AllScopes &^ route.Action.Scope() })
 	},
 	"token-caged": func(m *matrix, _ api.Route) sending {
-		return m.token(m.client("of every scope"), func(t *gate.Token) { t.Bounds.Environments = []string{"staging"} })
+		return m.token(m.client("of every scope"), func(r *token.Request) { r.Bounds.Environments = []string{"staging"} })
 	},
 	"token-query": func(m *matrix, _ api.Route) sending {
 		s := m.token(m.client("of every scope"), nil)
@@ -115,7 +116,7 @@ var credentials = map[string]func(*matrix, api.Route) sending{
 		return s
 	},
 	"embedded": func(m *matrix, _ api.Route) sending {
-		s := m.token(m.clientOf(m.shows, "of every scope"), func(t *gate.Token) { t.Embedded = true })
+		s := m.token(m.clientOf(m.shows, "of every scope"), func(r *token.Request) { r.Embedded = true })
 		s.of, s.headers = m.shows, []string{"Sec-Fetch-Site", "none"}
 		return s
 	},
@@ -218,6 +219,13 @@ var wishes = map[string]struct{ path, body string }{
 	"GET /v1/limits":                                        {"/v1/limits", ""},
 	"GET /v1/whoami":                                        {"/v1/whoami", ""},
 	"DELETE /v1/whoami":                                     {"/v1/whoami", ""},
+	"POST /v1/oauth/token":                                  {"/v1/oauth/token", "grant_type=client_credentials"},
+	"POST /v1/oauth/revoke":                                 {"/v1/oauth/revoke", "token=none"},
+	"POST /v1/oauth/introspect":                             {"/v1/oauth/introspect", "token=none"},
+	"POST /metrics/auth/token":                              {"/metrics/auth/token", `{"clientSecret":"SECRET","environmentApiKey":"PARENT"}`},
+	"GET /v1/oauth/jwks":                                    {"/v1/oauth/jwks", ""},
+	"GET /.well-known/oauth-authorization-server":           {"/.well-known/oauth-authorization-server", ""},
+	"GET /.well-known/oauth-protected-resource":             {"/.well-known/oauth-protected-resource", ""},
 	"GET /healthz":                                          {"/healthz", ""},
 	"GET /readyz":                                           {"/readyz", ""},
 	"GET /openapi.json":                                     {"/openapi.json", ""},
@@ -298,12 +306,13 @@ func (m *matrix) clientOf(p *project, name string) sending {
 		parent, _ := p.w.ring.Peek(p.id, m.key(p, "secret live all").id)
 		m.made[name] = p.make(keyring.New{Kind: access.Client, Parent: parent})
 	}
-	return sending{key: m.made[name]}
+	client, _ := p.w.ring.Peek(p.id, m.made[name].id)
+	return sending{key: m.made[name], parent: client.Parent.ID}
 }
 
 // token is a token of a client, as it is now; of one that is called revoked, from before it was.
-func (m *matrix) token(client sending, edit func(*gate.Token)) sending {
-	text := m.own.w.tokens.of(m.own.w.ring, client.key.id, m.own.w.clock.Now(), edit)
+func (m *matrix) token(client sending, edit func(*token.Request)) sending {
+	text := m.own.w.token(m.own.t, client.key.id, edit)
 	if client.key.id == m.made[m.own.id+" client revoked"].id {
 		m.own.end(client.key, "revoked")
 	}
@@ -359,8 +368,12 @@ func TestEveryRouteForEveryCredential(t *testing.T) {
 					m.forget()
 				}
 				given++
-				if got := m.verdict(t, route, wish.path, wish.body, credentials[column](m, route)); got != verdicts[row[i]] {
-					t.Errorf("%s with a credential that is %s: %q, want %q", name, column, got, verdicts[row[i]])
+				want := verdicts[row[i]]
+				if route.Action.ForClients() {
+					want = inOAuth(want)
+				}
+				if got := m.verdict(t, route, wish.path, wish.body, credentials[column](m, route)); got != want {
+					t.Errorf("%s with a credential that is %s: %q, want %q", name, column, got, want)
 				}
 			}
 		}
@@ -369,6 +382,14 @@ func TestEveryRouteForEveryCredential(t *testing.T) {
 		}
 	}
 	t.Logf("%d verdicts", given)
+}
+
+// inOAuth is a verdict with the status that OAuth has for it.
+func inOAuth(verdict string) string {
+	if verdict == "403 wrong_credential" {
+		return "401 wrong_credential"
+	}
+	return strings.Replace(verdict, "403 ", "400 ", 1)
 }
 
 // verdict sends a wish and gives what came of it: empty for yes, or the status and code of the problem.
@@ -386,6 +407,10 @@ func (m *matrix) verdict(t *testing.T, route api.Route, path, body string, s sen
 		path, body = strings.ReplaceAll(path, "SUBJECT", id), strings.ReplaceAll(body, "SUBJECT", id)
 	}
 	body = strings.ReplaceAll(body, "SCOPE", route.Action.Scope().String())
+	body = strings.ReplaceAll(body, "SECRET", s.key.text)
+	if s.parent != "" {
+		body = strings.ReplaceAll(body, "PARENT", s.parent)
+	}
 	at := s.site
 	if at == nil {
 		at = m.own.w.site
@@ -402,6 +427,9 @@ func (m *matrix) verdict(t *testing.T, route api.Route, path, body string, s sen
 		q.URL.RawQuery = values.Encode()
 	} else if s.key.text != "" {
 		q.Header.Set("X-API-Key", s.key.text)
+	}
+	if body != "" && body[0] != '{' && body[0] != '[' {
+		q.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	for i := 0; i < len(s.headers); i += 2 {
 		q.Header.Set(s.headers[i], s.headers[i+1])

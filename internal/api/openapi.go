@@ -25,6 +25,7 @@ type doc struct {
 	In       reflect.Type         // struct with path, query and Body; nil: the row's input
 	Out      reflect.Type         // the answer; nil: the row's
 	Takes    []string             // content types of the request beside JSON
+	Form     bool                 // the request is a form, and not JSON
 	Types    []string             // content types of a success beside JSON, or instead of it when Out is not set
 	Problems []problem.Code       // beyond those that the frame can answer on any row
 	Status   int                  // of a success of an open row; 0: 200
@@ -70,6 +71,7 @@ var tags = [...]huma.Tag{
 	{Name: "Metrics", Description: "Questions with a name: save them, and run them with variables. Needs a secret key."},
 	{Name: "Grafana", Description: "What the JSON data sources of Grafana ask for. Needs a secret key."},
 	{Name: "Keys", Description: "Create, list, change and revoke API keys."},
+	{Name: "Tokens", Description: "Exchange the secret of a client for short-lived access tokens (OAuth 2.0), and see and end them."},
 	{Name: "Project", Description: "What a project decides for all its keys."},
 	{Name: "Ledger", Description: "See what was denied and why, how much was used and by whom, and who changed what."},
 	{Name: "Server", Description: "Whether the server is well, and its documentation."},
@@ -191,6 +193,9 @@ func (a *API) describeInput(op *huma.Operation, r *row) {
 		media.Examples[e.Name] = &huma.Example{Value: json.RawMessage(e.Body)}
 	}
 	op.RequestBody = &huma.RequestBody{Required: field.Tag.Get("optional") == "", Content: map[string]*huma.MediaType{"application/json": media}}
+	if r.doc.Form {
+		op.RequestBody.Content = map[string]*huma.MediaType{formType: media}
+	}
 	for _, name := range r.doc.Takes {
 		op.RequestBody.Content[name] = &huma.MediaType{Schema: media.Schema}
 	}
@@ -241,12 +246,15 @@ func answersShown(r *row, status int) map[string]*huma.Example {
 func (a *API) describeProblems(op *huma.Operation, r *row) {
 	byStatus := map[int][]problem.Row{}
 	for _, code := range a.problemsOf(r) {
-		row := code.Row()
-		byStatus[row.Status] = append(byStatus[row.Status], row)
+		status := statusFor(r, code)
+		byStatus[status] = append(byStatus[status], code.Row())
 	}
 	schema := a.registry.Schema(reflect.TypeFor[Problem](), true, "")
 	if r.body == ingestionProblem {
 		schema = a.registry.Schema(reflect.TypeFor[ingestionBody](), true, "")
+	}
+	if isOAuth(r) {
+		schema = a.registry.Schema(reflect.TypeFor[oauthBody](), true, "")
 	}
 	for _, status := range slices.Sorted(maps.Keys(byStatus)) {
 		var lines []string
@@ -255,12 +263,12 @@ func (a *API) describeProblems(op *huma.Operation, r *row) {
 		}
 		media := &huma.MediaType{Schema: schema, Examples: answersShown(r, status)}
 		op.Responses[strconv.Itoa(status)] = &huma.Response{
-			Description: strings.Join(lines, "\n"), Content: map[string]*huma.MediaType{problemType: media}, Headers: headersOf(r, status),
+			Description: strings.Join(lines, "\n"), Content: map[string]*huma.MediaType{contentOf(r): media}, Headers: headersOf(r, status),
 		}
 	}
 	op.Responses["default"] = &huma.Response{
 		Description: "Any other problem: the request came too slowly (408) or under a host name that is not the server's (421), or the server is at fault (5xx).",
-		Content:     map[string]*huma.MediaType{problemType: {Schema: schema}}, Headers: headersOf(r, http.StatusServiceUnavailable),
+		Content:     map[string]*huma.MediaType{contentOf(r): {Schema: schema}}, Headers: headersOf(r, http.StatusServiceUnavailable),
 	}
 }
 
@@ -270,7 +278,10 @@ func (a *API) problemsOf(r *row) []problem.Code {
 	if r.action != access.Anyone {
 		codes = append(codes, problem.TwoCredentials, problem.MissingCredential, problem.MalformedKey, problem.KeyNotAccepted, problem.TokenNotAccepted, problem.SecretKeyInURL, problem.InvalidRequest, problem.InvalidField,
 			problem.SignatureRequired, problem.SignatureInvalid, problem.CleartextCredential, problem.WrongCredential, problem.SecretKeyInBrowser, problem.KeyQuarantined, problem.NetworkNotAllowed,
-			problem.DomainNotAllowed, problem.ProjectCeiling, problem.RateLimited, problem.TooManyFailures)
+			problem.DomainNotAllowed, problem.ProjectCeiling, problem.RateLimited, problem.TooManyFailures, problem.InvalidDPoPProof)
+	}
+	if r.action.ForClients() {
+		codes = append(codes, problem.InvalidClient)
 	}
 	if r.costs {
 		codes = append(codes, problem.CreditsExhausted)

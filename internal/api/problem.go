@@ -70,8 +70,9 @@ func (a *API) writeProblem(rq *request, err error) {
 		return
 	}
 	header := rq.reply.Header()
-	header.Set("Content-Type", problemType)
-	if challenge := challengeFor(p); challenge != "" {
+	status := statusFor(rq.row, p.Code)
+	header.Set("Content-Type", contentOf(rq.row))
+	if challenge := rq.challenge(p); challenge != "" {
 		header.Set("WWW-Authenticate", challenge)
 	}
 	if p.Code == problem.SignatureRequired || p.Code == problem.SignatureInvalid {
@@ -81,7 +82,7 @@ func (a *API) writeProblem(rq *request, err error) {
 		uncross(header)
 	}
 	body := Problem{
-		Type: p.Code.Type(a.problemBase), Title: p.Code.Row().Title, Status: p.Status(), Detail: p.Detail, Code: string(p.Code),
+		Type: p.Code.Type(a.problemBase), Title: p.Code.Row().Title, Status: status, Detail: p.Detail, Code: string(p.Code),
 		RequestID: rq.id, Errors: p.Fields, Scope: p.Scope, DecisionID: p.DecisionID, Violated: p.Violated,
 	}
 	body.add(p)
@@ -94,11 +95,14 @@ func (a *API) writeProblem(rq *request, err error) {
 		code := ingestionCode(p.Code)
 		out = ingestionBody{Problem: body, ErrorCode: code, Error: code, Message: p.Detail}
 	}
+	if isOAuth(rq.row) {
+		out = oauthBody{Problem: body, Error: oauthError(p.Code), Description: describable(p.Detail)}
+	}
 	text, err := json.Marshal(out, jsontext.AllowInvalidUTF8(true)) // a detail may repeat a name from the request
 	if err != nil {
 		panic(err) // a Problem always marshals
 	}
-	rq.reply.WriteHeader(p.Status())
+	rq.reply.WriteHeader(status)
 	// A detail repeats names from the request, and somebody may have put a key in the place of one.
 	_, _ = rq.reply.Write(append(access.HideKeys(text), '\n'))
 }
@@ -117,21 +121,29 @@ func (a *API) classify(rq *request, err error) *problem.Error {
 	return problem.From(err)
 }
 
-// challengeFor is the WWW-Authenticate header that a 401 must have (RFC 6750 section 3): without a key it names no
-// error, with a bad one it says invalid_token, and a missing scope is named.
-func challengeFor(p *problem.Error) string {
-	const realm = `Bearer realm="weir"`
+// challenge is the WWW-Authenticate header that a 401 must have (RFC 6750 section 3): without a key it names no error, with a
+// bad one it says invalid_token, and a missing scope is named.
+func (rq *request) challenge(p *problem.Error) string {
 	switch {
-	case p.Code == problem.MissingCredential:
-		return realm
 	case p.Code == problem.SignatureRequired || p.Code == problem.SignatureInvalid:
 		return `Signature realm="weir"`
+	case isOAuth(rq.row):
+		if statusFor(rq.row, p.Code) == http.StatusUnauthorized {
+			return `Basic realm="weir"`
+		}
+		return ""
+	}
+	switch {
+	case p.Code == problem.MissingCredential:
+		return rq.tokenChallenge("")
+	case p.Code == problem.InvalidDPoPProof:
+		return rq.tokenChallenge(`, error="invalid_dpop_proof"`)
 	case p.Status() == http.StatusUnauthorized:
-		return realm + `, error="invalid_token"`
+		return rq.tokenChallenge(`, error="invalid_token"`)
 	case p.Code == problem.TwoCredentials:
-		return realm + `, error="invalid_request"`
+		return rq.tokenChallenge(`, error="invalid_request"`)
 	case p.Code == problem.MissingScope:
-		return realm + `, error="insufficient_scope", scope="` + p.Scope + `"`
+		return rq.tokenChallenge(`, error="insufficient_scope", scope="` + p.Scope + `"`)
 	}
 	return ""
 }

@@ -95,6 +95,13 @@ func (p *project) make(n keyring.New) madeKey {
 	return made
 }
 
+// client makes a client of a key, with all that the key has.
+func (p *project) client(of madeKey) madeKey {
+	p.t.Helper()
+	parent, _ := p.w.ring.Peek(p.id, of.id)
+	return p.make(keyring.New{Kind: access.Client, Parent: parent})
+}
+
 // end lets happen to a key what its description says.
 func (p *project) end(made madeKey, end string) {
 	p.t.Helper()

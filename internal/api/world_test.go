@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -38,6 +39,7 @@ import (
 	"github.com/weir-analytics/weir/internal/query"
 	"github.com/weir-analytics/weir/internal/query/saved"
 	"github.com/weir-analytics/weir/internal/signature"
+	"github.com/weir-analytics/weir/internal/token"
 	"github.com/weir-analytics/weir/internal/vault"
 )
 
@@ -67,7 +69,7 @@ type world struct {
 	metrics      *prometheus.Registry
 	contract     *apitest.Contract
 	secrets      *secrets
-	tokens       tokens
+	issuer       *token.Issuer
 	site         *site // asked directly
 	proxied      *site // asked by a proxy that is trusted, and says in X-Forwarded-For and X-Forwarded-Proto for whom
 	forwarded    *site // the same with Forwarded
@@ -126,13 +128,16 @@ func (w *world) openControl(ctx context.Context, adjust ...func(*keyring.Config)
 	if w.ring, err = keyring.Open(ctx, w.store, cfg); err != nil {
 		return err
 	}
+	if w.issuer, err = token.Open(ctx, w.store.Tokens(), token.Config{Now: w.clock.Now, URL: issuerURL, Vault: cfg.Vault, Log: w.log}); err != nil {
+		return err
+	}
 	if w.ledger, err = ledger.New(w.store, ledger.Config{Now: w.clock.Now, Log: w.log, Writer: rand.Text()}); err != nil {
 		return err
 	}
 	if w.limits, err = openLimits(ctx, w.store.Counters(), w.clock.Now, w.log); err != nil {
 		return err
 	}
-	w.gate = gate.New(w.ring, &w.tokens, w.limits, w.ledger, w.clock.Now, newDecision)
+	w.gate = gate.New(w.ring, w.issuer, w.limits, w.ledger, w.clock.Now, newDecision)
 	return nil
 }
 
@@ -156,6 +161,9 @@ func (w *world) start(ctx context.Context) {
 	w.running.Go(func() { w.limits.Run(ctx) })
 }
 
+// issuerURL is what tokens are from, and where clients see the server.
+const issuerURL = "https://weir.example.com"
+
 func newDecision() string { return "dec_" + rand.Text()[:20] }
 
 func newAudit() string { return "aud_" + rand.Text()[:20] }
@@ -164,7 +172,7 @@ func newAudit() string { return "aud_" + rand.Text()[:20] }
 func (w *world) config() api.Config {
 	questions := query.New(query.Config{Engine: w.warehouse, Now: w.clock.Now, TempDir: w.dir, Scope: query.Seen(w.vault.Derive)})
 	return api.Config{
-		Gate: w.gate, Keys: w.ring, Ledger: w.ledger, Counts: w.limits, Audit: audit.New(w.store, newAudit), Live: w.live,
+		Gate: w.gate, Keys: w.ring, Tokens: w.issuer, Ledger: w.ledger, Counts: w.limits, Audit: audit.New(w.store, newAudit), Live: w.live,
 		Events: event.New(event.Config{Journal: w.journal, Loader: w.loader, Live: w.live, Random: rand.Reader, SyncLimit: time.Minute}),
 		Query:  questions, Metrics: saved.New(saved.Config{Store: w.store, Query: questions, Now: w.clock.Now, NewID: newAudit}), Runs: w.runs,
 		Parts: []api.Part{
@@ -345,9 +353,13 @@ func (s *secrets) addSigning(secret signature.Secret) signature.Secret {
 	return secret
 }
 
-// learn takes note of the keys that the API makes itself.
+// learn takes note of the keys and tokens that the API makes itself.
 func (s *secrets) learn(e apitest.Exchange) {
-	if e.Status < 300 && strings.HasPrefix(e.Request.URL.Path, "/v1/keys") {
+	if e.Status >= 300 {
+		return
+	}
+	switch path := e.Request.URL.Path; {
+	case strings.HasPrefix(path, "/v1/keys"):
 		for _, text := range wholeKey.FindAllString(string(e.Answered), -1) {
 			s.add(access.SecretText(text))
 		}
@@ -356,12 +368,26 @@ func (s *secrets) learn(e apitest.Exchange) {
 				s.addSigning(secret)
 			}
 		}
+	case strings.HasSuffix(path, "/token"):
+		var made struct {
+			Text string `json:"access_token"`
+		}
+		if err := json.Unmarshal(e.Answered, &made); err == nil && made.Text != "" {
+			s.addToken(made.Text)
+		}
 	}
+}
+
+// addToken takes note of an access token: its signature must be nowhere.
+func (s *secrets) addToken(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.signing = append(s.signing, text[strings.LastIndexByte(text, '.')+1:])
 }
 
 var signingSecret = regexp.MustCompile(`ss_[0-9A-Za-z_-]{43}`)
 
-var wholeKey = regexp.MustCompile(`(pk|sk)_(live|test)_[0-9A-Za-z]{45}`)
+var wholeKey = regexp.MustCompile(`(pk|sk|cs)_(live|test)_[0-9A-Za-z]{45}`)
 
 // look searches the bodies and headers of refusals for keys.
 func (s *secrets) look(e apitest.Exchange) {
