@@ -46,8 +46,9 @@ func unreadable(code problem.Code) bool {
 	switch code {
 	case problem.TwoCredentials, problem.MalformedKey, problem.InvalidClient, problem.InvalidDPoPProof:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // inClear answers a credential in cleartext as one that cannot be read, whatever is wrong with it.

@@ -53,6 +53,7 @@ func oauthError(code problem.Code) string {
 		return string(code)
 	case problem.WrongCredential:
 		return "invalid_client"
+	default:
 	}
 	switch status := code.Row().Status; {
 	case status == http.StatusUnauthorized:

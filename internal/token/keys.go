@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -167,7 +168,11 @@ func (i *Issuer) rotate(ctx context.Context) error {
 			return fmt.Errorf("token: store a signing key: %w", err)
 		}
 		i.keys.Store(i.open(append(list, key)))
-		i.cfg.Log.Info("there is a new signing key for access tokens", "kid", key.ID, "from", key.From)
+		level := slog.LevelInfo
+		if len(list) == 0 {
+			level = slog.LevelDebug // that there is a first one is no news
+		}
+		i.cfg.Log.Log(ctx, level, "there is a new signing key for access tokens", "kid", key.ID, "from", key.From)
 		return nil
 	}
 	return errors.New("token: others make signing keys all the time")
