@@ -307,3 +307,26 @@ func cloneAttempt(a *access.Attempt) *access.Attempt {
 	}
 	return &attempt
 }
+
+// Promise: a credential does not stand when Screen refuses it for what it is alone, and stands wherever Screen lets it in.
+func TestStandsAgreesWithScreen(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawPair(t)
+		if sometimes(t, "chain") {
+			p = drawChain(t)
+		}
+		a := p.attempt
+		stands := access.Stands(p.key, a.At, a.SecretUntil, a.SecretMinted)
+		switch screened := access.Screen(p.key, a).Reason; screened {
+		case access.Allowed:
+			if stands != access.Allowed {
+				t.Fatalf("it is let in, and does not stand: %s", stands)
+			}
+		case access.KeyRevoked, access.KeyDisabled, access.SecretReplaced, access.KeyNotYetValid, access.KeyExpired, access.SecretTooOld, access.TokenOutdated, access.KeyQuarantined:
+			if stands != screened {
+				t.Fatalf("it is refused with %s, and stands with %s", screened, stands)
+			}
+		}
+	})
+}
