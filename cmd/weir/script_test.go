@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -36,13 +37,35 @@ func TestScripts(t *testing.T) {
 			}
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv(asProgram, "1")
-			port, err := freePort()
-			env.Setenv("LISTEN", "127.0.0.1:"+port)
-			env.Setenv("URL", "http://127.0.0.1:"+port)
-			return err
+			for _, name := range []string{"LISTEN", "BESIDE", "THIRD"} {
+				port, err := freePort()
+				if err != nil {
+					return err
+				}
+				env.Setenv(name, "127.0.0.1:"+port)
+			}
+			env.Setenv("URL", "http://"+env.Getenv("LISTEN"))
+			return setBuilding(env)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"http": scriptHTTP, "ready": scriptReady, "field": scriptField, "flip": scriptFlip, "appendto": scriptAppend},
 	})
+}
+
+// setBuilding lets a script build what is in the repository, at $REPO.
+func setBuilding(env *testscript.Env) error {
+	repo, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		return err
+	}
+	env.Setenv("REPO", repo)
+	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOFLAGS"} {
+		value, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			return err
+		}
+		env.Setenv(name, strings.TrimSpace(string(value)))
+	}
+	return nil
 }
 
 func freePort() (string, error) {
@@ -54,12 +77,16 @@ func freePort() (string, error) {
 	return port, l.Close()
 }
 
-// scriptReady waits until the server at $URL is ready: ready.
-func scriptReady(ts *testscript.TestScript, _ bool, _ []string) {
+// scriptReady waits until the server at $URL is ready, or another there answers at a path: ready [PATH].
+func scriptReady(ts *testscript.TestScript, _ bool, args []string) {
+	path := "/readyz"
+	if len(args) > 0 {
+		path = args[0]
+	}
 	every, limit := time.NewTicker(25*time.Millisecond), time.After(time.Minute)
 	defer every.Stop()
 	for {
-		answer, err := http.Get(ts.Getenv("URL") + "/readyz")
+		answer, err := http.Get(ts.Getenv("URL") + path)
 		if err == nil {
 			_ = answer.Body.Close()
 			if answer.StatusCode == http.StatusOK {

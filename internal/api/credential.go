@@ -168,7 +168,7 @@ func cross(h http.Header, r *http.Request) {
 var (
 	varyOrigin      = []string{"Origin"}
 	withCredentials = []string{"true"}
-	exposed         = []string{"X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"}
+	exposed         = []string{"Age, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"}
 	noReferrer      = []string{"no-referrer"}
 )
 
