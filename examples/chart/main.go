@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -94,18 +95,35 @@ func (c *chart) file(kind string, body []byte) http.HandlerFunc {
 
 // start tells the page what it shows. A page that asks by itself gets a token made for it.
 func (c *chart) start(w http.ResponseWriter, r *http.Request) {
-	begin := map[string]any{"metric": c.metric, "weir": c.weir, "variables": c.variables, "token": ""}
+	begin := beginning{Metric: c.metric, Weir: c.weir, Variables: c.variables}
 	if c.embed {
 		token, _, err := c.exchange(r.Context(), url.Values{"embedded": {"true"}, "lifetime": {"300"}})
 		if err != nil {
 			fail(w, err)
 			return
 		}
-		begin["token"] = token
+		begin.Token = token
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	reply(w, http.StatusOK, begin)
+}
+
+// beginning is what the page is told; Token is empty where the back end asks.
+type beginning struct {
+	Metric    string          `json:"metric"`
+	Weir      string          `json:"weir"`
+	Variables json.RawMessage `json:"variables"`
+	Token     string          `json:"token"`
+}
+
+func reply(w http.ResponseWriter, status int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		status, text = http.StatusInternalServerError, []byte("{}")
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(begin)
+	w.WriteHeader(status)
+	_, _ = w.Write(text)
 }
 
 // data runs the metric and hands on the answer.
@@ -115,7 +133,14 @@ func (c *chart) data(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	body, _ := json.Marshal(map[string]any{"variables": c.variables, "environment": c.environment}) // c.variables is valid JSON
+	body, err := json.Marshal(struct {
+		Variables   json.RawMessage `json:"variables"`
+		Environment string          `json:"environment"`
+	}{c.variables, c.environment})
+	if err != nil {
+		fail(w, err)
+		return
+	}
 	q, err := http.NewRequestWithContext(r.Context(), http.MethodPost, c.weir+"/v1/metrics/"+url.PathEscape(c.metric)+"/query", bytes.NewReader(body))
 	if err != nil {
 		fail(w, err)
@@ -137,9 +162,9 @@ func (c *chart) data(w http.ResponseWriter, r *http.Request) {
 }
 
 func fail(w http.ResponseWriter, err error) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusBadGateway)
-	_ = json.NewEncoder(w).Encode(map[string]string{"detail": err.Error()})
+	reply(w, http.StatusBadGateway, struct {
+		Detail string `json:"detail"`
+	}{err.Error()})
 }
 
 // current is a token that is good for some while yet.
@@ -159,9 +184,7 @@ func (c *chart) current(ctx context.Context) (string, error) {
 // exchange gives the client's secret for a token: the client credentials grant of RFC 6749, section 4.4.
 func (c *chart) exchange(ctx context.Context, more url.Values) (token string, lifetime time.Duration, err error) {
 	form := url.Values{"grant_type": {"client_credentials"}, "scope": {"metrics:run"}, "environment": {c.environment}}
-	for name, values := range more {
-		form[name] = values
-	}
+	maps.Copy(form, more)
 	q, err := http.NewRequestWithContext(ctx, http.MethodPost, c.weir+"/v1/oauth/token", strings.NewReader(form.Encode()))
 	if err != nil {
 		return "", 0, err
