@@ -48,7 +48,7 @@ func headerRows() []headerRow {
 		{"Weir-Warning", "What is amiss with the request, although it was taken: a secret key in the query string.", success, nil},
 		{"ETag", "The version, for If-Match; of an answer that may be kept, what it says, for If-None-Match.", kept, versioned},
 		{"Age", "For how many seconds the answer has been kept (RFC 9111).", kept, nil},
-		{"Weir-Query-Id", "The name of the run, in the list of queries.", func(r *row, status int) bool { return r.doc.Runs && status < http.StatusMultipleChoices }, nil},
+		{queryIDHeader, "The name of the run, in the list of queries.", func(r *row, status int) bool { return r.doc.Runs && status < http.StatusMultipleChoices }, nil},
 		{"WWW-Authenticate", "How to ask (RFC 6750).", is(http.StatusUnauthorized, http.StatusForbidden, http.StatusBadRequest), is(http.StatusUnauthorized)},
 		{"Accept-Signature", "What a signature must cover (RFC 9421 section 5).", is(http.StatusUnauthorized), nil},
 		{"Want-Content-Digest", "The digests that are taken (RFC 9530).", func(r *row, status int) bool { return r.takes && status == http.StatusBadRequest }, nil},

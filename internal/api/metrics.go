@@ -275,38 +275,41 @@ func mountMetricChanges(a *API) {
 // runProblems are what running a statement can come to.
 var runProblems = []problem.Code{
 	problem.InvalidSQL, problem.SQLNotAllowed, problem.ResultTooLarge, problem.QueryTooHeavy, problem.QueryQueueFull, problem.QueryTimeout,
+	problem.QueryCancelled,
 }
 
 func mountMetricRuns(a *API) {
 	metrics := a.cfg.Metrics
-	mount(a, endpoint[runMetric, *query.Answer]{
-		Method: "POST", Path: "/v1/metrics/{id}/query", Action: access.RunMetrics, Read: readRunMetric(a),
+	mount(a, endpoint[noted[runMetric], *query.Answer]{
+		Method: "POST", Path: "/v1/metrics/{id}/query", Action: access.RunMetrics, Read: readNoted(readRunMetric(a)),
 		Cross: true, // a page may ask with a token that is meant for it, and every other is told to go through a back end
-		Wants: func(r runMetric) access.Attempt { return in(r.Body.Environment) },
-		Do: func(ctx context.Context, permit gate.Permit, r runMetric) (*query.Answer, error) {
-			return metrics.Run(ctx, permit, r.ID, saved.Asked{
-				Version: r.Body.Version, Variables: r.Body.Variables, Format: r.Body.Format, Spreadsheet: r.Body.Spreadsheet,
+		Wants: func(n noted[runMetric]) access.Attempt { return in(n.in.Body.Environment) },
+		Do: func(ctx context.Context, permit gate.Permit, n noted[runMetric]) (*query.Answer, error) {
+			r := &n.in.Body
+			return metrics.Run(ctx, permit, n.in.ID, saved.Asked{
+				Version: r.Version, Variables: r.Variables, Format: r.Format, Spreadsheet: r.Spreadsheet, Note: n.note(),
 			})
 		},
 		Write: writeAnswer, Cost: 1, Price: answerPrice, Long: true,
 		Doc: doc{
-			ID: "runMetric", Tag: "Metrics", Summary: "Run a metric", Out: reflect.TypeFor[QueryAnswer](),
-			Types: []string{"application/x-ndjson", "text/csv", "application/vnd.apache.parquet"}, Kept: true,
+			ID: "runMetric", Tag: "Metrics", Summary: "Run a metric", In: reflect.TypeFor[runMetric](), Out: reflect.TypeFor[QueryAnswer](),
+			Types: []string{"application/x-ndjson", "text/csv", "application/vnd.apache.parquet"}, Kept: true, Runs: true,
 			Statuses: map[int]reflect.Type{http.StatusNotModified: reflect.TypeFor[nothing]()},
 			Text:     "Its published version, over what the key sees of the environment. From a page, let your back end ask: no public key may.",
 			Problems: append([]problem.Code{problem.NotFound}, runProblems...),
 		},
 	})
-	mount(a, endpoint[testMetric, trial]{
-		Method: "POST", Path: "/v1/metrics/test", Action: access.TestMetrics, Read: bound[testMetric](a),
-		Wants: func(t testMetric) access.Attempt { return in(t.Body.Environment) },
-		Do: func(ctx context.Context, permit gate.Permit, t testMetric) (trial, error) {
-			tried, err := metrics.Test(ctx, permit, t.Body.Definition, t.Body.Variables)
+	mount(a, endpoint[noted[testMetric], trial]{
+		Method: "POST", Path: "/v1/metrics/test", Action: access.TestMetrics, Read: readNoted(bound[testMetric](a)),
+		Wants: func(n noted[testMetric]) access.Attempt { return in(n.in.Body.Environment) },
+		Do: func(ctx context.Context, permit gate.Permit, n noted[testMetric]) (trial, error) {
+			t := &n.in
+			tried, err := metrics.Test(ctx, permit, n.note(), t.Body.Definition, t.Body.Variables)
 			return trial{tried}, err
 		},
 		Write: writeTrial, Cost: 1, Price: func(t trial) int64 { return answerPrice(t.Answer) }, Long: true,
 		Doc: doc{
-			ID: "testMetric", Tag: "Metrics", Summary: "Test a metric", In: reflect.TypeFor[testMetricShown](), Out: reflect.TypeFor[MetricTrial](),
+			ID: "testMetric", Tag: "Metrics", Summary: "Test a metric", In: reflect.TypeFor[testMetricShown](), Out: reflect.TypeFor[MetricTrial](), Runs: true,
 			Text:     "Runs a definition without saving it, and says what that cost.",
 			Problems: runProblems, Examples: []example{testMetricExample},
 		},

@@ -19,7 +19,7 @@ import (
 func asking(t *testing.T, w *world, engine query.Engine) *site {
 	return w.variant(t, func(cfg *api.Config) {
 		cfg.Query = query.New(query.Config{Engine: engine, Now: w.clock.Now, TempDir: w.dir})
-		cfg.Metrics = saved.New(saved.Config{Store: w.store, Query: cfg.Query, Now: w.clock.Now, NewID: newAudit})
+		cfg.Metrics = saved.New(saved.Config{Store: w.store, Query: query.Noted{Service: cfg.Query, Runs: cfg.Runs}, Now: w.clock.Now, NewID: newAudit})
 	}, nil)
 }
 

@@ -191,7 +191,7 @@ func (p *project) permit(action access.Action) gate.Permit {
 func (p *project) metric(id, definition string) string {
 	p.t.Helper()
 	questions := query.New(query.Config{Engine: p.w.warehouse, Now: p.w.clock.Now, TempDir: p.w.dir})
-	metrics := saved.New(saved.Config{Store: p.w.store, Query: questions, Now: p.w.clock.Now, NewID: newAudit})
+	metrics := saved.New(saved.Config{Store: p.w.store, Query: query.Noted{Service: questions, Runs: p.w.runs}, Now: p.w.clock.Now, NewID: newAudit})
 	if _, _, err := metrics.Save(p.t.Context(), p.permit(access.WriteMetrics), id, saved.Wanted{Definition: []byte(definition)}); err != nil {
 		p.t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ type QueryRun struct {
 	ID          string     `json:"id" doc:"Its name, which the header Weir-Query-Id told." example:"qry_2W3FQ6DZL4XKYB5RA7TS"`
 	KeyID       string     `json:"key_id" doc:"The key that asked." example:"key_3fQ9xT0aLmZk"`
 	Environment string     `json:"environment" example:"production"`
-	SQL         string     `json:"sql" doc:"The statement, at most 4 KiB of it and without its parameters; empty when the server does not keep statements."`
+	SQL         string     `json:"sql" doc:"The statement, at most 4 KiB of it and without its parameters; of a saved metric a comment with its name and version; empty when the server does not keep statements."`
 	Status      string     `json:"status" enum:"running,succeeded,failed,cancelled,lost" doc:"Lost: the server stopped while it ran."`
 	Code        string     `json:"code,omitzero" doc:"The problem that it ended with." example:"query_timeout"`
 	Background  bool       `json:"background" doc:"Nobody waited for it: its result is to be fetched."`
@@ -53,19 +53,48 @@ func readAsked(a *API) func(*request) (asked, error) {
 	read := readQuestion(a)
 	return func(rq *request) (asked, error) {
 		q, err := read(rq)
-		return asked{q, "qry_" + strings.TrimPrefix(rq.id, "req_"), rq.reply.Header()}, err
+		return asked{q, rq.runID(), rq.reply.Header()}, err
 	}
 }
 
+// runID is the name of the run that a request makes.
+func (rq *request) runID() string { return "qry_" + strings.TrimPrefix(rq.id, "req_") }
+
+// noted is an input whose run is noted.
+type noted[I any] struct {
+	in     I
+	id     string
+	header http.Header // of the answer
+}
+
+// note is what is noted of the run. The answer names it when there was one: what is refused before has none.
+func (n noted[I]) note() query.Note {
+	return query.Note{ID: n.id, Credits: func(answer *query.Answer, err error) int64 {
+		n.header.Set(queryIDHeader, n.id)
+		return answerCredits(answer, err)
+	}}
+}
+
+// readNoted reads an input, and names its run after the request.
+func readNoted[I any](read func(*request) (I, error)) func(*request) (noted[I], error) {
+	return func(rq *request) (noted[I], error) {
+		in, err := read(rq)
+		return noted[I]{in, rq.runID(), rq.reply.Header()}, err
+	}
+}
+
+// queryIDHeader names the run that an answer is of.
+const queryIDHeader = "Weir-Query-Id"
+
 // ask answers a question, of which account is kept.
 func (a *API) ask(ctx context.Context, permit gate.Permit, in asked) (*query.Answer, error) {
-	in.header.Set("Weir-Query-Id", in.id)
+	in.header.Set(queryIDHeader, in.id)
 	return a.cfg.Runs.Ask(ctx, a.cfg.Query, permit, in.asked())
 }
 
 // asked is the question as it is run.
 func (in asked) asked() query.Asked {
-	return query.Asked{Question: in.Question, ID: in.id, Credits: answerCredits}
+	return query.Asked{Question: in.Question, Note: query.Note{ID: in.id, Credits: answerCredits}}
 }
 
 // answerCredits is what a question came to. What fails by our fault is free.
@@ -188,7 +217,7 @@ func mountRuns(a *API) {
 
 // submit begins to run a question. What it came to is settled when it is over, in the name of this request.
 func (a *API) submit(_ context.Context, permit gate.Permit, in asked) (QueryRun, error) {
-	in.header.Set("Weir-Query-Id", in.id)
+	in.header.Set(queryIDHeader, in.id)
 	attempt := in.wants()
 	run, err := a.cfg.Runs.Submit(a.cfg.Query, permit, query.Job{
 		Asked:  in.asked(),

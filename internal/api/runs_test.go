@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -140,5 +141,35 @@ func TestQueriesAreCounted(t *testing.T) {
 	id = w.site.submit(t, key, `{"sql":"SELECT * FROM range(2500)"}`)
 	if status, code := w.site.status(t, key, id); status != "failed" || code != string(problem.CreditsExhausted) {
 		t.Errorf("%s, %s", status, code)
+	}
+}
+
+// Promise: the run of a metric is cancelled like any other, by its name, wherever it is run from.
+func TestARunOfAMetricCanBeCancelled(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	p := w.project(t)
+	const sql = "SELECT count(*) AS n FROM range(100000000000) a WHERE a.range % 7 = 1"
+	definition := `{"sql":"` + sql + `"}`
+	id := p.metric("slow", definition)
+	key := p.key("secret live metrics:write metrics:run sql:run").text
+	for path, body := range map[string]string{
+		"/v1/metrics/" + id + "/query": "{}",
+		"/v1/metrics/test":             `{"definition":` + definition + `}`,
+		"/metrics/query/" + id:         "{}",
+		"/metrics/query":               `{"encodedQuery":"` + base64.StdEncoding.EncodeToString([]byte(sql)) + `"}`,
+	} {
+		ended := make(chan string)
+		go func() {
+			_, body := w.site.call(t, "POST", path, strings.NewReader(body), "X-API-Key", key, "Content-Type", "application/json")
+			ended <- body
+		}()
+		run := w.site.running(t, key)
+		if answer, body := w.site.call(t, "DELETE", "/v1/queries/"+run, nil, "X-API-Key", key); answer.StatusCode != http.StatusNoContent {
+			t.Errorf("%s: %d %s", path, answer.StatusCode, body)
+		}
+		if body := <-ended; codeOf(body) != problem.QueryCancelled {
+			t.Errorf("%s: the asker is told %s", path, body)
+		}
 	}
 }

@@ -54,27 +54,30 @@ type userFluxSQL struct {
 
 func mountUserFlux(a *API) {
 	metrics := a.cfg.Metrics
-	mount(a, endpoint[userFluxMetric, *query.Answer]{
-		Method: "POST", Path: "/metrics/query/{metricId}", Action: access.RunMetrics, Read: bound[userFluxMetric](a), Wants: wantsNothing[userFluxMetric],
-		Do: func(ctx context.Context, permit gate.Permit, in userFluxMetric) (*query.Answer, error) {
-			return metrics.Run(ctx, permit, in.ID, saved.Asked{Variables: in.Body.Variables})
+	mount(a, endpoint[noted[userFluxMetric], *query.Answer]{
+		Method: "POST", Path: "/metrics/query/{metricId}", Action: access.RunMetrics,
+		Read: readNoted(bound[userFluxMetric](a)), Wants: wantsNothing[noted[userFluxMetric]],
+		Do: func(ctx context.Context, permit gate.Permit, n noted[userFluxMetric]) (*query.Answer, error) {
+			return metrics.Run(ctx, permit, n.in.ID, saved.Asked{Variables: n.in.Body.Variables, Note: n.note()})
 		},
 		Write: writeUserFlux, Cost: 1, Price: answerPrice, Long: true,
 		Doc: doc{
-			ID: "userFluxMetric", Tag: "Metrics", Summary: "Run a metric, as UserFlux does", Out: reflect.TypeFor[UserFluxAnswer](),
+			ID: "userFluxMetric", Tag: "Metrics", Summary: "Run a metric, as UserFlux does", In: reflect.TypeFor[userFluxMetric](), Out: reflect.TypeFor[UserFluxAnswer](), Runs: true,
 			Text:     "In the environment that the key uses by default. Answers are JSON alone.",
 			Problems: append([]problem.Code{problem.NotFound}, runProblems...),
 		},
 	})
-	mount(a, endpoint[userFluxSQL, *query.Answer]{
-		Method: "POST", Path: "/metrics/query", Action: access.RunSQL, Read: readUserFluxSQL(a), Wants: wantsNothing[userFluxSQL],
-		Do: func(ctx context.Context, permit gate.Permit, in userFluxSQL) (*query.Answer, error) {
-			translated, source := metric.FromUserFlux(in.sql)
-			return metrics.Unsaved(ctx, permit, saved.Question{SQL: translated, Variables: in.Body.Variables, Field: "encodedQuery", Written: in.sql, Source: source, TTL: userFluxTTL})
+	mount(a, endpoint[noted[userFluxSQL], *query.Answer]{
+		Method: "POST", Path: "/metrics/query", Action: access.RunSQL, Read: readNoted(readUserFluxSQL(a)), Wants: wantsNothing[noted[userFluxSQL]],
+		Do: func(ctx context.Context, permit gate.Permit, n noted[userFluxSQL]) (*query.Answer, error) {
+			translated, source := metric.FromUserFlux(n.in.sql)
+			return metrics.Unsaved(ctx, permit, saved.Question{
+				SQL: translated, Variables: n.in.Body.Variables, Field: "encodedQuery", Written: n.in.sql, Source: source, TTL: userFluxTTL, Note: n.note(),
+			})
 		},
 		Write: writeUserFlux, Cost: 1, Price: answerPrice, Long: true,
 		Doc: doc{
-			ID: "userFluxQuery", Tag: "Metrics", Summary: "Ask a question in SQL, as UserFlux does", Out: reflect.TypeFor[UserFluxAnswer](),
+			ID: "userFluxQuery", Tag: "Metrics", Summary: "Ask a question in SQL, as UserFlux does", In: reflect.TypeFor[userFluxSQL](), Out: reflect.TypeFor[UserFluxAnswer](), Runs: true,
 			Text: "In the environment that the key uses by default. The table `eventsTable` is `events`, and `ufProperties.key` is the text of a property. " +
 				"`@{name}` and `'@{name}'` stand for values of variables, which are bound and never pasted. Answers are kept for 5 minutes.",
 			Problems: runProblems, Examples: []example{userFluxExample},

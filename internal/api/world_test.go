@@ -174,7 +174,7 @@ func (w *world) config() api.Config {
 	return api.Config{
 		Gate: w.gate, Keys: w.ring, Tokens: w.issuer, Ledger: w.ledger, Counts: w.limits, Audit: audit.New(w.store, newAudit), Live: w.live,
 		Events: event.New(event.Config{Journal: w.journal, Loader: w.loader, Live: w.live, Random: rand.Reader, SyncLimit: time.Minute}),
-		Query:  questions, Metrics: saved.New(saved.Config{Store: w.store, Query: questions, Now: w.clock.Now, NewID: newAudit}), Runs: w.runs,
+		Query:  questions, Metrics: saved.New(saved.Config{Store: w.store, Query: query.Noted{Service: questions, Runs: w.runs}, Now: w.clock.Now, NewID: newAudit}), Runs: w.runs,
 		Parts: []api.Part{
 			{Name: "loader", Ready: func(context.Context) error { return w.loader.Fault() }},
 			{Name: "warehouse", Ready: w.warehouse.Ready},

@@ -63,7 +63,7 @@ func (r *Runs) Submit(s *Service, permit gate.Permit, q Job) (Run, error) {
 	if err != nil {
 		return Run{}, err
 	}
-	run := newRun(permit, q.ID, q.Question, r.cfg.Now())
+	run := newRun(permit, q.Asked, r.cfg.Now())
 	run.Background = true
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.cfg.Stopping))
 	j := &job{run: run, sees: sighted.Scope.Key(), cancel: cancel}

@@ -88,13 +88,16 @@ const (
 )
 
 // newRun is a run that begins.
-func newRun(permit gate.Permit, id string, q Question, now time.Time) Run {
+func newRun(permit gate.Permit, q Asked, now time.Time) Run {
 	sql := access.HideKeysIn(q.SQL)
+	if q.Name != "" {
+		sql = "-- " + q.Name
+	}
 	if len(sql) > keptSQL {
 		sql = strings.ToValidUTF8(sql[:keptSQL], "")
 	}
 	return Run{
-		ID: id, Project: permit.Project(), KeyID: permit.Key().ID, Environment: permit.Environment(), Live: permit.Live(), SQL: sql,
+		ID: q.ID, Project: permit.Project(), KeyID: permit.Key().ID, Environment: permit.Environment(), Live: permit.Live(), SQL: sql,
 		StartedAt: now.UTC().Truncate(time.Microsecond), Status: Running,
 	}
 }

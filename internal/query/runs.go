@@ -78,19 +78,36 @@ func NewRuns(cfg RunsConfig) *Runs {
 	return &Runs{cfg: cfg, current: map[string]*current{}, jobs: map[string]*job{}, unsaved: map[string]Run{}}
 }
 
-// Asked is a question with the name of its run. Credits says what the run came to, an answer or an error.
+// Note is what the history has of a run beside what became of it.
+type Note struct {
+	ID      string
+	Credits func(*Answer, error) int64 // what the run came to, an answer or an error
+	Name    string                     // what was asked by its name, kept in place of a statement that the asker need not know
+}
+
+// Asked is a question with what is noted of its run.
 type Asked struct {
 	Question
+	Note
+}
 
-	ID      string
-	Credits func(*Answer, error) int64
+// Noted answers questions as a Service does, and keeps account of them.
+type Noted struct {
+	*Service
+
+	Runs *Runs
+}
+
+// Ask is Runs.Ask.
+func (n Noted) Ask(ctx context.Context, permit gate.Permit, q Asked) (*Answer, error) {
+	return n.Runs.Ask(ctx, n.Service, permit, q)
 }
 
 // Ask has a service answer a question. It is Service.Ask, of which account is kept. It can be cancelled.
 //
 // Problems: those of Service.Ask, query_cancelled.
 func (r *Runs) Ask(ctx context.Context, s *Service, permit gate.Permit, q Asked) (*Answer, error) {
-	run := newRun(permit, q.ID, q.Question, r.cfg.Now())
+	run := newRun(permit, q, r.cfg.Now())
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r.begin(run, cancel)

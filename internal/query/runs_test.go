@@ -101,7 +101,7 @@ func running(t *testing.T, now func() time.Time, store query.RunStore, change fu
 
 // named is a question with a name, that comes to 5 credits.
 func named(id string) query.Asked {
-	return query.Asked{Question: query.Question{SQL: "SELECT 1 /* sk_live_x */"}, ID: id, Credits: func(*query.Answer, error) int64 { return 5 }}
+	return query.Asked{Question: query.Question{SQL: "SELECT 1 /* sk_live_x */"}, Note: query.Note{ID: id, Credits: func(*query.Answer, error) int64 { return 5 }}}
 }
 
 // later is a job, and what it was charged.

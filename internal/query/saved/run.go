@@ -24,6 +24,7 @@ type Asked struct {
 	Variables   map[string]jsontext.Value
 	Format      query.Format
 	Spreadsheet bool
+	Note        query.Note
 }
 
 // Run runs the published version of a metric, or another that was published once. The answer must be closed.
@@ -51,7 +52,8 @@ func (s *Service) Run(ctx context.Context, permit gate.Permit, id string, a Aske
 	if q.TTL = time.Duration(v.CacheMinutes) * time.Minute; q.TTL > 0 {
 		q.Alike = s.alike(st, &v, a.Variables, q.Parameters)
 	}
-	answer, err := s.cfg.Query.Ask(ctx, permit, q)
+	a.Note.Name = fmt.Sprintf("metric %s, version %d", id, v.Number)
+	answer, err := s.cfg.Query.Ask(ctx, permit, query.Asked{Question: q, Note: a.Note})
 	if err == nil {
 		return answer, nil
 	}
@@ -119,7 +121,7 @@ type Trial struct {
 func (t Trial) Close() error { return t.Answer.Close() }
 
 // Test runs a definition without saving it.
-func (s *Service) Test(ctx context.Context, permit gate.Permit, definition jsontext.Value, variables map[string]jsontext.Value) (Trial, error) {
+func (s *Service) Test(ctx context.Context, permit gate.Permit, note query.Note, definition jsontext.Value, variables map[string]jsontext.Value) (Trial, error) {
 	d, st, err := read(definition)
 	if err != nil {
 		return Trial{}, err
@@ -132,7 +134,7 @@ func (s *Service) Test(ctx context.Context, permit gate.Permit, definition jsont
 	if err != nil {
 		return Trial{}, sourceOf(&d, st).explain(err)
 	}
-	answer, err := s.cfg.Query.Ask(ctx, permit, q)
+	answer, err := s.cfg.Query.Ask(ctx, permit, query.Asked{Question: q, Note: note})
 	return Trial{st, answer, described.Rows}, sourceOf(&d, st).explain(err)
 }
 
@@ -144,6 +146,7 @@ type Question struct {
 	Written   string // the SQL as it was sent, if SQL is a translation of it
 	Source    func(line, column int) (int, int)
 	TTL       time.Duration // how old the answer may be
+	Note      query.Note
 }
 
 // Unsaved runs SQL that is not saved. The answer must be closed.
@@ -161,7 +164,7 @@ func (s *Service) Unsaved(ctx context.Context, permit gate.Permit, u Question) (
 		return nil, err
 	}
 	q.TTL = u.TTL
-	answer, err := s.cfg.Query.Ask(ctx, permit, q)
+	answer, err := s.cfg.Query.Ask(ctx, permit, query.Asked{Question: q, Note: u.Note})
 	at := source{u.Field, u.Written, func(line, column int) (int, int) { return u.Source(st.Source(line, column)) }}
 	return answer, at.explain(err)
 }

@@ -33,7 +33,7 @@ import (
 // Asker runs statements, and says what they would answer.
 type Asker interface {
 	Describe(ctx context.Context, permit gate.Permit, q query.Question) (query.Description, error)
-	Ask(ctx context.Context, permit gate.Permit, q query.Question) (*query.Answer, error)
+	Ask(ctx context.Context, permit gate.Permit, q query.Asked) (*query.Answer, error)
 }
 
 // Config is what a Service is made of.

@@ -23,7 +23,7 @@ import (
 
 // desk is an Asker that takes note of what it is asked.
 type desk struct {
-	asked    []query.Question
+	asked    []query.Asked
 	describe error
 	ask      error
 }
@@ -32,7 +32,7 @@ func (d *desk) Describe(context.Context, gate.Permit, query.Question) (query.Des
 	return query.Description{Rows: 7}, d.describe
 }
 
-func (d *desk) Ask(_ context.Context, _ gate.Permit, q query.Question) (*query.Answer, error) {
+func (d *desk) Ask(_ context.Context, _ gate.Permit, q query.Asked) (*query.Answer, error) {
 	d.asked = append(d.asked, q)
 	if d.ask != nil {
 		return nil, d.ask
@@ -275,11 +275,11 @@ func TestVariables(t *testing.T) {
 			t.Errorf("%s: %v", values, err)
 		}
 	}
-	trial, err := r.Test(t.Context(), r.mine, sql("SELECT 1"), nil)
+	trial, err := r.Test(t.Context(), r.mine, query.Note{}, sql("SELECT 1"), nil)
 	if err != nil || trial.Looked != 7 || trial.Statement.SQL != "SELECT 1" {
 		t.Errorf("tested: %+v, %v", trial, err)
 	}
-	if _, err := r.Test(t.Context(), r.mine, sql("SELECT @{x}"), nil); problem.From(err).Fields[0].Name != "definition.sql" {
+	if _, err := r.Test(t.Context(), r.mine, query.Note{}, sql("SELECT @{x}"), nil); problem.From(err).Fields[0].Name != "definition.sql" {
 		t.Errorf("tested: %v", err)
 	}
 	_, err = r.Unsaved(t.Context(), r.mine, saved.Question{SQL: "SELECT '@{a}', @{b}", Variables: members(t, `{"a":"x","b":2}`)})
@@ -343,7 +343,7 @@ func TestKeeping(t *testing.T) {
 		if _, err := r.Run(t.Context(), r.mine, id, saved.Asked{Variables: members(t, variables)}); err != nil {
 			t.Fatal(err)
 		}
-		return r.desk.asked[len(r.desk.asked)-1]
+		return r.desk.asked[len(r.desk.asked)-1].Question
 	}
 	first := ask("relative", `{}`)
 	r.clock.Advance(time.Second)
