@@ -137,6 +137,7 @@ func New(cfg Config) (*API, error) {
 	mayBeNull(a.registry, "Key", "datasets")
 	mayBeNull(a.registry, "AccountUsed", "rate", "daily", "credits")
 	mayBeNull(a.registry, "QuerySchema", "seen")
+	document.Components.Schemas = referred(document, a.registry)
 	text, err := json.MarshalIndent(document, "", "  ")
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -345,5 +346,36 @@ func mayBeNull(registry huma.Registry, component string, members ...string) {
 		object := *properties[member]
 		object.Description = ""
 		properties[member] = &huma.Schema{Description: properties[member].Description, OneOf: []*huma.Schema{&object, {Type: "null"}}}
+	}
+}
+
+// shownSchemas are the components that a document shows. The registry has more: what a body is read by may be shown as
+// something else.
+type shownSchemas struct {
+	huma.Registry
+	shown map[string]*huma.Schema
+}
+
+// MarshalJSON writes the components.
+func (s shownSchemas) MarshalJSON() ([]byte, error) { return json.Marshal(s.shown) }
+
+// referred leaves out the components that nothing in the document refers to.
+func referred(document *huma.OpenAPI, all huma.Registry) huma.Registry {
+	s := shownSchemas{all, maps.Clone(all.Map())}
+	document.Components.Schemas = s
+	for {
+		before := len(s.shown)
+		text, err := json.Marshal(document)
+		if err != nil {
+			return all
+		}
+		for name := range s.shown {
+			if !bytes.Contains(text, []byte(`"#/components/schemas/`+name+`"`)) {
+				delete(s.shown, name)
+			}
+		}
+		if len(s.shown) == before {
+			return s
+		}
 	}
 }
