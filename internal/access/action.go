@@ -46,6 +46,7 @@ type actionRow struct {
 	secret  bool   // a public key may not, whatever it holds: everybody has it
 	others  Scopes // the right that it takes besides to do it to what is another key's; empty: nobody may
 	reads   reads  // what it reads of an environment
+	shared  bool   // it changes what keys run that may see more than this one
 	stored  bool   // an access token may not: there is no such key to do it to
 	client  bool   // a client may, and nobody else; it may do nothing else
 }
@@ -90,7 +91,7 @@ var actions = [endOfActions]actionRow{
 	// Metrics are the project's, and what a metric is must fit the tables of an environment. Whoever may test a metric may
 	// ask what they like.
 	ReadMetrics:  {name: "read_metrics", scope: MetricsRead},
-	WriteMetrics: {name: "write_metrics", scope: MetricsWrite, space: true, reads: readsView},
+	WriteMetrics: {name: "write_metrics", scope: MetricsWrite, space: true, reads: readsView, shared: true},
 	RunMetrics:   {name: "run_metrics", scope: MetricsRun, space: true, reads: readsView},
 	TestMetrics:  {name: "test_metrics", scope: MetricsWrite | MetricsRun, space: true, reads: readsView},
 }

@@ -342,3 +342,27 @@ func TestDefaultLimits(t *testing.T) {
 		}
 	}
 }
+
+// Promise: what all keys of a project run is changed by a key that sees all of it, and by nothing that comes of another.
+func TestWhatOthersRun(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		edit func(*access.Key)
+		want access.Reason
+	}{
+		"a live key":                     {func(*access.Key) {}, access.Allowed},
+		"a test key":                     {func(k *access.Key) { k.Mode = access.Test }, access.GrantTooWide},
+		"one of an environment":          {func(k *access.Key) { k.Environments = []string{"production"} }, access.GrantTooWide},
+		"one that would be of it":        {func(k *access.Key) { k.Environments, k.Observe = []string{"production"}, access.ByEnvironment }, access.Allowed},
+		"one with a view":                {func(k *access.Key) { k.View = &access.View{Tables: []access.ViewTable{{Name: "events"}}} }, access.GrantTooWide},
+		"one that is restricted in time": {func(k *access.Key) { k.ExpiresAt = noon.Add(time.Hour) }, access.Allowed},
+	} {
+		key := sampleKey()
+		key.Scopes = access.AllScopes
+		c.edit(key)
+		attempt := &access.Attempt{Action: access.WriteMetrics, At: noon, Circumstances: access.Circumstances{Via: access.InHeader, Address: netip.MustParseAddr("10.1.2.3")}}
+		if got := access.Decide(key, attempt).Reason; got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}

@@ -235,7 +235,13 @@ func (k *Key) OwnOnly(a Action) bool { return !a.reachesOthers(k) }
 
 // A live key may hand on rights in either mode, a test key only in test mode, and none of them rights that reach further
 // than its own. Nobody makes an operator: that is who holds the data folder.
+//
+// What all keys of a project run is changed only by a key that could see all of it: else a test key, or one with a view, had
+// others ask for it what it may not ask itself.
 func grantsWithin(k *Key, a *Attempt) Reason {
+	if a.Action.row().shared && !k.seesAll() {
+		return GrantTooWide
+	}
 	if a.Grants == nil {
 		return Allowed
 	}
@@ -249,6 +255,11 @@ func grantsWithin(k *Key, a *Attempt) Reason {
 		return GrantTooWide
 	}
 	return Allowed
+}
+
+// seesAll reports whether nothing keeps the key from any data of its project in live mode.
+func (k *Key) seesAll() bool {
+	return k.seesLive() && k.View == nil && (len(k.Environments) == 0 || k.Observe.Has(ByEnvironment))
 }
 
 func publicGrantWithin(_ *Key, a *Attempt) Reason {

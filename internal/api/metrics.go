@@ -241,7 +241,7 @@ func mountMetricChanges(a *API) {
 			Statuses: map[int]reflect.Type{201: reflect.TypeFor[MetricDetail]()},
 			Text: "Makes it, with status 201, or adds a version to it, unless the newest one is the same already. The statement is held against the tables before " +
 				"anything is saved, and does not run.",
-			Problems: []problem.Code{problem.InvalidSQL, problem.SQLNotAllowed, problem.Conflict, problem.PreconditionFailed, problem.QueryTimeout},
+			Problems: []problem.Code{problem.InvalidSQL, problem.SQLNotAllowed, problem.GrantTooWide, problem.Conflict, problem.PreconditionFailed, problem.QueryTimeout},
 		},
 	})
 	mount(a, endpoint[publishMetric, MetricDetail]{
@@ -255,7 +255,7 @@ func mountMetricChanges(a *API) {
 		Doc: doc{
 			ID: "publishMetric", Tag: "Metrics", Summary: "Publish a version of a metric", Version: true,
 			Text:     "From then on it is what is run. Publishing an older version takes the newer one back.",
-			Problems: []problem.Code{problem.NotFound, problem.InvalidSQL, problem.SQLNotAllowed, problem.PreconditionFailed, problem.QueryTimeout},
+			Problems: []problem.Code{problem.GrantTooWide, problem.NotFound, problem.InvalidSQL, problem.SQLNotAllowed, problem.PreconditionFailed, problem.QueryTimeout},
 		},
 	})
 	mount(a, endpoint[metricAt, nothing]{
@@ -266,7 +266,7 @@ func mountMetricChanges(a *API) {
 			return nothing{}, metrics.Delete(ctx, permit, m.ID, m.revision)
 		},
 		Doc: doc{
-			ID: "deleteMetric", Tag: "Metrics", Summary: "Delete a metric", Problems: []problem.Code{problem.NotFound, problem.PreconditionFailed},
+			ID: "deleteMetric", Tag: "Metrics", Summary: "Delete a metric", Problems: []problem.Code{problem.GrantTooWide, problem.NotFound, problem.PreconditionFailed},
 			Text: "With all its versions.",
 		},
 	})

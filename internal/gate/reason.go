@@ -24,6 +24,9 @@ func Problem(reason access.Reason, key *access.Key, attempt *access.Attempt, tar
 	case access.NotVisible:
 		return problem.New(problem.NotFound, "There is nothing of that name that this key can see.")
 	case access.GrantTooWide:
+		if attempt.Grants == nil {
+			return problem.New(problem.GrantTooWide, "Other keys run what is changed here, and may see more than this key: it takes a live key without a view that is restricted to no environment.")
+		}
 		return grantTooWide(key, attempt)
 	case access.PublicGrantTooWide:
 		return problem.Invalid("scopes", "a public key can hold only %s", access.ClientScopes)
