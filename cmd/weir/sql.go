@@ -22,6 +22,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weir-analytics/weir/internal/api"
+	"github.com/weir-analytics/weir/internal/query/complete"
 	"github.com/weir-analytics/weir/internal/shell"
 	"github.com/weir-analytics/weir/internal/view"
 )
@@ -193,6 +194,17 @@ func refusalOf(answer *http.Response) error {
 		reference = "decision " + p.DecisionID
 	}
 	return &shell.Refusal{Code: p.Code, Detail: p.Detail, Reference: reference}
+}
+
+// Complete asks how a statement goes on.
+func (s *sqlServer) Complete(ctx context.Context, environment, sql string, position int) ([]complete.Suggestion, error) {
+	question := map[string]any{"sql": sql, "position": position}
+	if environment != "" {
+		question["environment"] = environment
+	}
+	var found api.QuerySuggestions
+	err := s.call(ctx, http.MethodPost, "/v1/query/autocomplete", question, &found)
+	return found.Suggestions, err
 }
 
 // Tables asks what may be asked about.

@@ -7,7 +7,9 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
+	"github.com/weir-analytics/weir/internal/query/complete"
 	"github.com/weir-analytics/weir/internal/view"
 )
 
@@ -16,6 +18,7 @@ const (
 	completionTime = 2 * time.Second // for the server to say what there is
 	maxOffers      = 200
 	maxNames       = 2000 // of tables and columns
+	maxOffer       = 200  // bytes
 )
 
 // catalog is what there is to complete in one environment.
@@ -49,9 +52,49 @@ func named(tables []view.Table) (kept []view.Table) {
 	return kept
 }
 
-// complete offers what the word before the cursor may become. head and tail are what stands around it; pos counts
-// characters.
-func (c catalog) complete(line string, pos int) (head string, offers []string, tail string) {
+// offers are what the word before the cursor may become: in a statement what the server suggests, and otherwise, or when
+// it does not say, what the catalog has. head and tail are what stands around the word; pos counts characters.
+func (s *Shell) offers(ctx context.Context, line string, pos int) (head string, offers []string, tail string) {
+	begun, _ := s.split.Begun()
+	head, word, tail := wordAt(line, pos)
+	command := !begun && strings.HasPrefix(strings.TrimSpace(line), `\`)
+	if !command && (word != "" || strings.HasSuffix(head, ".")) { // a tab that is pasted at the start of a line offers nothing
+		if offers, err := s.suggested(ctx, head, word, tail); err == nil {
+			return head, offers, tail
+		}
+	}
+	return s.names(ctx).complete(line, pos)
+}
+
+// suggested are the server's suggestions for a word, but none that cannot stand in its place or acts on the terminal:
+// names of properties are what senders made.
+func (s *Shell) suggested(ctx context.Context, head, word, tail string) (texts []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, completionTime)
+	defer cancel()
+	before := s.split.text.String() + s.split.carry + head
+	from := utf8.RuneCountInString(before)
+	to := from + utf8.RuneCountInString(word)
+	found, err := s.Server.Complete(ctx, s.Environment, before+word+tail, to)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range found {
+		text := f.Text
+		switch {
+		case f.From != from || f.To != to || len(text) > maxOffer || Harmless(text) != text || strings.ContainsAny(text, "\r\n\t") || len(texts) == maxOffers:
+			continue
+		case f.Kind == complete.Keyword && word == strings.ToLower(word):
+			text = strings.ToLower(text)
+		case f.Kind == complete.Function:
+			text += "("
+		}
+		texts = append(texts, text)
+	}
+	return texts, nil
+}
+
+// wordAt is the word before the cursor, and what stands around it.
+func wordAt(line string, pos int) (head, word, tail string) {
 	text := []rune(line)
 	pos = min(max(pos, 0), len(text))
 	from := pos
@@ -61,8 +104,12 @@ func (c catalog) complete(line string, pos int) (head string, offers []string, t
 	if from == 1 && text[0] == '\\' {
 		from = 0
 	}
-	word := string(text[from:pos])
-	head, tail = string(text[:from]), string(text[pos:])
+	return string(text[:from]), string(text[from:pos]), string(text[pos:])
+}
+
+// complete offers what the word before the cursor may become, without asking.
+func (c catalog) complete(line string, pos int) (head string, offers []string, tail string) {
+	head, word, tail := wordAt(line, pos)
 	switch {
 	case strings.HasPrefix(word, `\`):
 		offers = beginning(word, commandNames())

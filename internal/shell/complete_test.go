@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/weir-analytics/weir/internal/query/complete"
 	"github.com/weir-analytics/weir/internal/view"
 )
 
@@ -19,6 +20,7 @@ type fakeServer struct {
 	tables  []view.Table
 	asked   []Question
 	listed  int
+	suggest func(sql string, position int) []complete.Suggestion
 }
 
 func (s *fakeServer) Ask(ctx context.Context, q Question) (io.ReadCloser, error) {
@@ -39,6 +41,43 @@ func (s *fakeServer) Tables(context.Context, string) ([]view.Table, error) {
 		return nil, errors.New("not found")
 	}
 	return s.tables, nil
+}
+
+func (s *fakeServer) Complete(_ context.Context, _, sql string, position int) ([]complete.Suggestion, error) {
+	if s.suggest == nil {
+		return nil, errors.New("not found")
+	}
+	return s.suggest(sql, position), nil
+}
+
+// Promise: in a statement the server's suggestions are offered, for all that is typed of it, but none that acts on the
+// terminal or stands elsewhere; commands are not asked about, and without an answer the list is what is offered.
+func TestServerCompletes(t *testing.T) {
+	t.Parallel()
+	server := &fakeServer{suggest: func(sql string, position int) []complete.Suggestion {
+		found := complete.At(sql, position, complete.Words{
+			Columns: map[string][]string{"events": {"event", "é_id"}}, Functions: []string{"even"}, Properties: map[string][]string{"properties": {"page", "pa\x1b[2J", "pa\nge"}},
+		})
+		return append(found, complete.Suggestion{Text: "elsewhere", From: position + 1, To: position + 1})
+	}}
+	s := &Shell{Server: server}
+	s.split.Add("SELECT 'é',\n")
+	for line, want := range map[string][]string{
+		"even": {"event", "events", "even("}, "ORDE": {"ORDER"}, "orde": {"order"}, "events.": {"event", "é_id"}, "": nil, "x ": nil, "pag": {"properties->>'page'"},
+	} {
+		head, got, tail := s.offers(t.Context(), line+"é", len(line))
+		if !slices.Equal(got, want) || tail != "é" || !strings.HasPrefix(line, head) {
+			t.Errorf("%q: %q %q %q, want %q", line, head, got, tail, want)
+		}
+	}
+	s = &Shell{Server: server}
+	if _, got, _ := s.offers(t.Context(), `\f`, 2); !slices.Equal(got, []string{`\format`}) {
+		t.Errorf("a command: %q", got)
+	}
+	s = &Shell{Server: &fakeServer{}}
+	if _, got, _ := s.offers(t.Context(), "sel", 3); !slices.Equal(got, []string{"select"}) {
+		t.Errorf("without an answer: %q", got)
+	}
 }
 
 // Promise: commands, tables, columns, functions and keywords are completed where they can stand, in the case that is

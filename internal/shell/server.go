@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/weir-analytics/weir/internal/query/complete"
 	"github.com/weir-analytics/weir/internal/view"
 )
 
@@ -24,6 +25,8 @@ type Server interface {
 	Ask(ctx context.Context, q Question) (io.ReadCloser, error)
 	// Tables lists what may be asked about in an environment. An error means that the server does not say.
 	Tables(ctx context.Context, environment string) ([]view.Table, error)
+	// Complete suggests how a statement goes on at a place, in characters. An error means that the server does not say.
+	Complete(ctx context.Context, environment, sql string, position int) ([]complete.Suggestion, error)
 }
 
 // Refusal is a problem that the server answered.

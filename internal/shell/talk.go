@@ -23,7 +23,7 @@ var ErrAborted = errors.New("aborted")
 
 // Talk reads from a person until they leave, or ctx ends. A statement that fails is reported and the talk goes on.
 func (s *Shell) Talk(ctx context.Context, editor Editor, history History) error {
-	editor.Complete(func(line string, pos int) (string, []string, string) { return s.names(ctx).complete(line, pos) })
+	editor.Complete(func(line string, pos int) (string, []string, string) { return s.offers(ctx, line, pos) })
 	lines, ended := make(chan lineRead), make(chan struct{})
 	defer close(ended)
 	next := make(chan string)
