@@ -187,3 +187,28 @@ func TestSQLWithoutHistory(t *testing.T) {
 		t.Errorf("there is %v", files)
 	}
 }
+
+// Promise: what may be written is asked of the server with the key, the environment and the place, and a refusal is an error.
+func TestSQLAsksHowItGoesOn(t *testing.T) {
+	t.Parallel()
+	var asked string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		asked = r.Method + " " + r.URL.Path + " " + r.Header.Get("Authorization") + " " + string(body)
+		if strings.Contains(string(body), "refused") {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, `{"suggestions":[{"text":"event","kind":"column","from":7,"to":9}]}`)
+	}))
+	defer server.Close()
+	s := &sqlServer{keysClient{http: server.Client(), base: server.URL, key: "k"}}
+	found, err := s.Complete(t.Context(), "staging", "SELECT ev", 9)
+	want := `POST /v1/query/autocomplete Bearer k {"environment":"staging","position":9,"sql":"SELECT ev"}`
+	if err != nil || len(found) != 1 || found[0].Text != "event" || found[0].From != 7 || asked != want {
+		t.Errorf("%v, %v, asked %s", found, err, asked)
+	}
+	if _, err := s.Complete(t.Context(), "", "refused", 7); err == nil {
+		t.Error("a refusal is taken for an answer")
+	}
+}
