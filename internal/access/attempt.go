@@ -86,7 +86,7 @@ type Attempt struct {
 type Subject struct {
 	Project string
 	Mode    Mode
-	Owner   string // the id of the key whose it is; empty: the project's
+	Owner   string // whose it is, as Key.Owner names them; empty: the project's
 }
 
 // Target is one thing an attempt touches. An empty Environment means the key's default. An attempt without targets, for

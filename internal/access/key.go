@@ -149,6 +149,16 @@ type Key struct {
 	ClientEpoch int64
 	KeyEpoch    int64
 	Embedded    bool
+	TokenID     string // its own name
+}
+
+// Owner names whoever holds the key, as the owner of what it makes. Tokens of a client may be different people's: each is
+// an owner of its own.
+func (k *Key) Owner() string {
+	if k.Kind == Token {
+		return k.ID + "/" + k.TokenID
+	}
+	return k.ID
 }
 
 // Root is the key that everything comes of: the last of the chain of parents. What is done with a key is charged to it.

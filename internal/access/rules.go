@@ -221,7 +221,7 @@ func subjectVisible(k *Key, a *Attempt) Reason {
 	if a.Subject == nil {
 		return Allowed
 	}
-	if owner := a.Subject.Owner; owner != "" && owner != k.ID && !a.Action.reachesOthers(k) {
+	if owner := a.Subject.Owner; owner != "" && owner != k.Owner() && !a.Action.reachesOthers(k) {
 		return NotVisible
 	}
 	if a.Subject.Project == "" || a.Subject.Project != k.Project.ID || a.Subject.Mode == Live && !k.seesLive() {

@@ -58,6 +58,6 @@ func (t *Token) key(client *access.Key) *access.Key {
 	bounds.Observe, bounds.Limits = 0, access.Limits{}
 	return &access.Key{
 		ID: client.ID, Parent: client, Project: client.Project, Kind: access.Token, Mode: client.Mode, Scopes: t.Scopes & client.Effective(),
-		Bounds: bounds, MintedAt: client.MintedAt, ClientEpoch: t.ClientEpoch, KeyEpoch: t.KeyEpoch, Embedded: t.Embedded,
+		Bounds: bounds, MintedAt: client.MintedAt, ClientEpoch: t.ClientEpoch, KeyEpoch: t.KeyEpoch, Embedded: t.Embedded, TokenID: t.ID,
 	}
 }
