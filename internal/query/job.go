@@ -2,7 +2,9 @@ package query
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -78,11 +80,21 @@ func (r *Runs) Submit(s *Service, permit gate.Permit, q Job) (Run, error) {
 		leave := context.AfterFunc(r.cfg.Stopping, func() { cancel(errStopping()) })
 		defer leave()
 		still := r.watch(ctx, cancel, q.Still)
-		answer, err := s.Ask(ctx, permit, q.Question)
+		answer, err := s.askWhole(ctx, permit, q.Question)
 		still()
 		r.finish(j, q, answer, reason(ctx, err))
 	}()
 	return run, nil
+}
+
+// askWhole is Ask where nobody is there to take a panic: it is a fault of the one question.
+func (s *Service) askWhole(ctx context.Context, permit gate.Permit, q Question) (answer *Answer, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			answer, err = nil, fmt.Errorf("query: a question in the background broke off: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return s.Ask(ctx, permit, q)
 }
 
 // add takes a job in, if its project has not too many under way. Results that wait make room.
@@ -252,12 +264,14 @@ func (r *Runs) Result(s *Service, permit gate.Permit, run Run) (*Result, error) 
 	case run.Status == Running && (j == nil || !j.over):
 		r.mu.Unlock()
 		return nil, problem.New(problem.QueryRunning, "The query is still running.").After(time.Second)
-	case j != nil && j.over && j.err != nil:
-		err = j.err
-	case j == nil || j.result == nil || !r.cfg.Now().Before(j.until) || j.run.KeyID != permit.Key().ID:
+	case j == nil || j.run.Owner != permit.Key().Owner():
 		err = gone(run)
-	case j.sees != sighted.Scope.Key():
+	case j.sees != sighted.Scope.Key(): // before the error: its text may hold what the key saw then
 		err = problem.New(problem.ResultGone, "What the key may see has changed since the query ran. Ask it again.")
+	case j.err != nil:
+		err = j.err
+	case j.result == nil || !r.cfg.Now().Before(j.until):
+		err = gone(run)
 	}
 	r.mu.Unlock()
 	if err != nil {

@@ -17,6 +17,7 @@ type Run struct {
 	ID          string
 	Project     string
 	KeyID       string // the key that asked
+	Owner       string // whose run it is, as access.Key.Owner says
 	Environment string
 	Live        bool   // the key sees live things
 	SQL         string // at most 4 KiB of it; empty when statements are not kept
@@ -58,6 +59,7 @@ type RunStore interface {
 
 // RunQuery says which runs. Empty members do not narrow.
 type RunQuery struct {
+	Owner   string // whose runs
 	Project string
 	Live    bool // all; else only those of keys of test mode
 	ID      string
@@ -97,7 +99,7 @@ func newRun(permit gate.Permit, q Asked, now time.Time) Run {
 		sql = strings.ToValidUTF8(sql[:keptSQL], "")
 	}
 	return Run{
-		ID: q.ID, Project: permit.Project(), KeyID: permit.Key().ID, Environment: permit.Environment(), Live: permit.Live(), SQL: sql,
+		ID: q.ID, Project: permit.Project(), KeyID: permit.Key().ID, Owner: permit.Key().Owner(), Environment: permit.Environment(), Live: permit.Live(), SQL: sql,
 		StartedAt: now.UTC().Truncate(time.Microsecond), Status: Running,
 	}
 }
@@ -122,7 +124,7 @@ func (r Run) Subject() *access.Subject {
 	if r.Live {
 		mode = access.Live
 	}
-	return &access.Subject{Project: r.Project, Mode: mode, Owner: r.KeyID}
+	return &access.Subject{Project: r.Project, Mode: mode, Owner: r.Owner}
 }
 
 // maxRunCursor bounds a cursor, in bytes.

@@ -111,11 +111,15 @@ func (r *Runs) Ask(ctx context.Context, s *Service, permit gate.Permit, q Asked)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r.begin(run, cancel)
+	ended := run.over(nil, errBrokeOff, 0, r.cfg.Now())
+	defer func() { r.end(ended) }() // also when it panics
 	answer, err := s.Ask(ctx, permit, q.Question)
 	err = reason(ctx, err)
-	r.end(run.over(answer, err, q.Credits(answer, err), r.cfg.Now()))
+	ended = run.over(answer, err, q.Credits(answer, err), r.cfg.Now())
 	return answer, err
 }
+
+var errBrokeOff = errors.New("query: it broke off")
 
 // begin takes note of a run that begins.
 func (r *Runs) begin(run Run, cancel context.CancelCauseFunc) {
@@ -190,7 +194,7 @@ func (r *Runs) List(ctx context.Context, permit gate.Permit, f RunFilter) (list 
 	}
 	q := RunQuery{Project: permit.Project(), Live: permit.Live(), KeyID: f.KeyID, Status: f.Status, Limit: f.Limit + 1}
 	if permit.Key().OwnOnly(access.ReadQueries) {
-		if q.KeyID = permit.Key().ID; f.KeyID != "" && f.KeyID != q.KeyID {
+		if q.Owner = permit.Key().Owner(); f.KeyID != "" && f.KeyID != permit.Key().ID {
 			return nil, "", nil
 		}
 	}

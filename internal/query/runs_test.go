@@ -43,7 +43,7 @@ func (s *runShelf) Runs(_ context.Context, q query.RunQuery) (list []query.Run, 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range s.runs {
-		if r.Project == q.Project && (q.ID == "" || q.ID == r.ID) && (q.KeyID == "" || q.KeyID == r.KeyID) {
+		if r.Project == q.Project && (q.ID == "" || q.ID == r.ID) && (q.KeyID == "" || q.KeyID == r.KeyID) && (q.Owner == "" || q.Owner == r.Owner) {
 			list = append(list, r)
 		}
 	}

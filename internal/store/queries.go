@@ -10,18 +10,18 @@ import (
 	"github.com/weir-analytics/weir/internal/query"
 )
 
-const runColumns = `id, project_id, key_id, environment, live, statement, started_at, elapsed, answer_rows, answer_bytes, credits, status, code, cached, background`
+const runColumns = `id, project_id, key_id, owner, environment, live, statement, started_at, elapsed, answer_rows, answer_bytes, credits, status, code, cached, background`
 
 // KeepRuns implements query.RunStore.
 func (s *Store) KeepRuns(ctx context.Context, runs []query.Run) error {
 	err := s.transact(ctx, func(tx *sql.Tx) error {
-		return eachRow(ctx, tx, `INSERT INTO query_runs (`+runColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+		return eachRow(ctx, tx, `INSERT INTO query_runs (`+runColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 			ON CONFLICT (id) DO UPDATE SET elapsed = excluded.elapsed, answer_rows = excluded.answer_rows, answer_bytes = excluded.answer_bytes,
 				credits = excluded.credits, status = excluded.status, code = excluded.code, cached = excluded.cached
 			WHERE query_runs.status = 'running'`, runs,
 			func(r query.Run) []any {
 				return []any{
-					r.ID, r.Project, r.KeyID, r.Environment, flag(r.Live), r.SQL, r.StartedAt.UnixMicro(), r.Elapsed.Microseconds(), r.Rows, r.Bytes,
+					r.ID, r.Project, r.KeyID, r.Owner, r.Environment, flag(r.Live), r.SQL, r.StartedAt.UnixMicro(), r.Elapsed.Microseconds(), r.Rows, r.Bytes,
 					r.Credits, string(r.Status), string(r.Code), flag(r.Cached), flag(r.Background),
 				}
 			})
@@ -40,6 +40,7 @@ func (s *Store) Runs(ctx context.Context, q query.RunQuery) ([]query.Run, error)
 	}
 	where.and("id", q.ID)
 	where.and("key_id", q.KeyID)
+	where.and("owner", q.Owner)
 	where.and("status", string(q.Status))
 	if q.Before != (query.RunPlace{}) {
 		where.after("started_at, id", "<", q.Before.At.UnixMicro(), q.Before.ID)
@@ -52,7 +53,7 @@ func (s *Store) Runs(ctx context.Context, q query.RunQuery) ([]query.Run, error)
 func scanRun(row scanner) (r query.Run, err error) {
 	var started, elapsed int64
 	var status, code string
-	err = row.Scan(&r.ID, &r.Project, &r.KeyID, &r.Environment, &r.Live, &r.SQL, &started, &elapsed, &r.Rows, &r.Bytes, &r.Credits, &status, &code,
+	err = row.Scan(&r.ID, &r.Project, &r.KeyID, &r.Owner, &r.Environment, &r.Live, &r.SQL, &started, &elapsed, &r.Rows, &r.Bytes, &r.Credits, &status, &code,
 		&r.Cached, &r.Background)
 	r.StartedAt, r.Elapsed = fromMicros(started), time.Duration(elapsed)*time.Microsecond
 	r.Status, r.Code = query.RunStatus(status), problem.Code(code)

@@ -5,6 +5,7 @@ CREATE TABLE query_runs (
 	id TEXT NOT NULL PRIMARY KEY,
 	project_id TEXT NOT NULL,
 	key_id TEXT NOT NULL,
+	owner TEXT NOT NULL, -- the key, or one token of a client
 	environment TEXT NOT NULL,
 	live INTEGER NOT NULL,
 	statement TEXT NOT NULL,

@@ -13,7 +13,7 @@ import (
 
 func run(n int) query.Run {
 	return query.Run{
-		ID: fmt.Sprintf("qry_%05d", n), Project: "prj_1", KeyID: numbered(1), Environment: "production", Live: true, SQL: "SELECT 1",
+		ID: fmt.Sprintf("qry_%05d", n), Project: "prj_1", KeyID: numbered(1), Owner: numbered(1) + "/a", Environment: "production", Live: true, SQL: "SELECT 1",
 		StartedAt: start().Add(time.Duration(n) * time.Second), Elapsed: 1234567 * time.Microsecond, Rows: 3, Bytes: 1 << 40, Credits: 7,
 		Status: query.Succeeded, Code: "", Cached: true, Background: true,
 	}
