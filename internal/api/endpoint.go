@@ -27,6 +27,7 @@ type endpoint[I, O any] struct {
 	Cross  bool                                             // browsers may call it from any origin
 	Cost   int64                                            // credits set aside before; 0: it costs none
 	Price  func(O) int64                                    // the credits that what had a Cost came to; nil: Cost
+	Failed bool                                             // Price is asked also of what failed by the caller's fault: Do gives what was done before
 	Later  bool                                             // the credits of what Do has begun are settled when that is over, and not here
 	Long   bool                                             // the answer may take long: whether it is still allowed is asked again
 	Body   body                                             // how problems are shaped
@@ -149,12 +150,13 @@ func admit[I, O any](a *API, rq *request, e *endpoint[I, O]) (in I, permit gate.
 	return in, permit, attempt, nil
 }
 
-// credits is what a request came to. What fails by our fault is free.
+// credits is what a request came to. What fails by our fault is free; what fails by the caller's costs what was set aside,
+// or with Failed what was done until then.
 func (e *endpoint[I, O]) credits(out O, err error) int64 {
 	switch {
 	case err != nil && problem.From(err).Status() >= http.StatusInternalServerError:
 		return 0
-	case err != nil || e.Price == nil:
+	case e.Price == nil || err != nil && !e.Failed:
 		return e.Cost
 	}
 	return e.Price(out)

@@ -25,7 +25,8 @@ import (
 // The limits on a request of Grafana's.
 const (
 	maxGrafanaTargets = 20
-	maxGrafanaRows    = 100_000 // of all targets together
+	maxGrafanaRows    = 100_000  // of all targets together
+	maxGrafanaBytes   = 16 << 20 // of all targets' answers together
 )
 
 // GrafanaRange is the time that a dashboard shows.
@@ -185,7 +186,7 @@ func grafanaAsks[B, T any](a *API, path string, do func(context.Context, gate.Pe
 			return do(ctx, permit, in.Body)
 		},
 		Write: func(rq *request, answer grafanaAnswer[T]) error { return rq.writeJSON(http.StatusOK, answer.out) },
-		Cost:  1, Price: func(answer grafanaAnswer[T]) int64 { return max(1, answer.price) }, Long: true,
+		Cost:  1, Price: func(answer grafanaAnswer[T]) int64 { return max(1, answer.price) }, Failed: true, Long: true,
 		Doc: d,
 	}
 }
@@ -251,7 +252,7 @@ func (a *API) grafanaQuery(ctx context.Context, permit gate.Permit, q GrafanaQue
 	values := rangeValues(q.Range)
 	values["interval_ms"] = number(q.IntervalMS)
 	values["max_data_points"] = number(q.MaxDataPoints)
-	rows := 0
+	rows, room := 0, int64(maxGrafanaBytes)
 	for i, t := range q.Targets {
 		if t.Hide {
 			continue
@@ -264,7 +265,7 @@ func (a *API) grafanaQuery(ctx context.Context, permit gate.Permit, q GrafanaQue
 		if err != nil {
 			return all, err
 		}
-		result, price, err := a.grafanaAsk(ctx, permit, p.SQL, p.Parameters, values)
+		result, price, err := a.grafanaAsk(ctx, permit, p.SQL, &room, p.Parameters, values)
 		all.price += price
 		if err == nil {
 			if rows += result.Len(); rows > maxGrafanaRows {
@@ -320,7 +321,8 @@ func (a *API) grafanaVariable(ctx context.Context, permit gate.Permit, v Grafana
 	if p.SQL == "" {
 		p.SQL = p.Target
 	}
-	result, price, err := a.grafanaAsk(ctx, permit, p.SQL, p.Parameters, rangeValues(v.Range))
+	room := int64(maxGrafanaBytes)
+	result, price, err := a.grafanaAsk(ctx, permit, p.SQL, &room, p.Parameters, rangeValues(v.Range))
 	return grafanaAnswer[[]grafana.VariableValue]{result.Options(), price}, err
 }
 
@@ -329,7 +331,8 @@ func (a *API) grafanaAnnotations(ctx context.Context, permit gate.Permit, q Graf
 	if err != nil {
 		return grafanaAnswer[[]grafana.Annotation]{}, err
 	}
-	result, price, err := a.grafanaAsk(ctx, permit, p.Query, p.Parameters, rangeValues(q.Range))
+	room := int64(maxGrafanaBytes)
+	result, price, err := a.grafanaAsk(ctx, permit, p.Query, &room, p.Parameters, rangeValues(q.Range))
 	if err != nil {
 		return grafanaAnswer[[]grafana.Annotation]{price: price}, err
 	}
@@ -338,8 +341,9 @@ func (a *API) grafanaAnnotations(ctx context.Context, permit gate.Permit, q Graf
 }
 
 // grafanaAsk runs a statement. Of the values that a dashboard has it is given those that are in it; its own parameters
-// must all be in it, and may not have their names.
-func (a *API) grafanaAsk(ctx context.Context, permit gate.Permit, sql string, own, dashboard map[string]jsontext.Value) (r grafana.Result, price int64, err error) {
+// must all be in it, and may not have their names. The answer takes from the room that there is in memory; what was run has
+// a price also when there is too little.
+func (a *API) grafanaAsk(ctx context.Context, permit gate.Permit, sql string, room *int64, own, dashboard map[string]jsontext.Value) (r grafana.Result, price int64, err error) {
 	for _, name := range slices.Sorted(maps.Keys(own)) {
 		if dashboard[name] != nil {
 			return r, 0, problem.Invalid("parameters."+name, "is what the dashboard gives")
@@ -369,12 +373,16 @@ func (a *API) grafanaAsk(ctx context.Context, permit gate.Permit, sql string, ow
 		return r, 0, err
 	}
 	defer func() { _ = answer.Close() }()
+	price = answerPrice(answer)
+	if *room -= answer.Size; *room < 0 {
+		return r, price, problem.New(problem.ResultTooLarge, "The answers of a request have at most %d bytes together, and this one is beyond that.", maxGrafanaBytes)
+	}
 	var text bytes.Buffer
 	if _, err := answer.WriteTo(&text); err != nil {
-		return r, 0, err
+		return r, price, err
 	}
 	r, err = grafana.Read(&text)
-	return r, answerPrice(answer), err
+	return r, price, err
 }
 
 // rangeValues are the times of a dashboard, as the engine reads them.
