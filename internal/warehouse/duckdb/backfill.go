@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,7 +57,7 @@ type promoter struct {
 
 	mu      sync.Mutex
 	asked   map[property]int
-	used    map[property]int // the clock when it was last asked for
+	used    map[property]int // the clock when it was last asked for, of those in held
 	clock   int              // statements that asked for properties
 	running bool
 	failed  bool              // columns cannot be made in this file
@@ -96,6 +97,15 @@ func (p *promoter) know(all []column) {
 	p.held = map[property]bool{}
 	for _, c := range all {
 		p.held[c.property] = c.misfits
+	}
+	maps.DeleteFunc(p.used, func(known property, _ int) bool {
+		_, held := p.held[known]
+		return !held
+	})
+	for _, c := range all {
+		if _, known := p.used[c.property]; !known {
+			p.used[c.property] = p.clock // a new one is as if it was read just now
+		}
 	}
 	p.columns.Add(int64(len(all) - p.counted))
 	p.counted = len(all)
@@ -145,11 +155,12 @@ func (i *instance) noteAsked(q *question, asked []guard.Property, err error) {
 			continue
 		}
 		once[wanted] = true
-		p.used[wanted] = p.clock
 		if len(p.asked) >= maxCounted {
 			clear(p.asked)
 		}
-		if _, held := p.held[wanted]; !held {
+		if _, held := p.held[wanted]; held {
+			p.used[wanted] = p.clock
+		} else {
 			p.asked[wanted]++
 			due = due || p.asked[wanted] >= p.asks
 		}

@@ -362,6 +362,25 @@ func TestColumnsAreBounded(t *testing.T) {
 	s.expect("SELECT properties->>'a' AS a, properties->>'b' AS b FROM events ORDER BY 1", `[["1","2"] ["3","4"]] <nil>`)
 }
 
+// Promise: of properties without a column no statement leaves anything behind but a count, and of these there are at most
+// as many as are counted.
+func TestAskedPropertiesAreNotKept(t *testing.T) {
+	t.Parallel()
+	p := newPromoter(&promotion{most: 1, asks: 1 << 30})
+	i := &instance{promoter: p}
+	column1 := column{name: "p1", property: property{path: "held"}}
+	p.know([]column{column1})
+	for n := range 3 * maxCounted {
+		i.noteAsked(&question{}, []guard.Property{{Path: "held"}, {Path: fmt.Sprint("other", n)}}, nil)
+	}
+	if len(p.used) != 1 || p.used[column1.property] != p.clock || len(p.asked) > maxCounted {
+		t.Errorf("%d of %d, %d counted", len(p.used), p.clock, len(p.asked))
+	}
+	if p.know(nil); len(p.used) != 0 {
+		t.Errorf("%d are kept of columns that are no more", len(p.used))
+	}
+}
+
 // Promise: properties that the engine cannot read are stored as they came, and columns are given up for them.
 func TestUnreadableProperties(t *testing.T) {
 	t.Parallel()
