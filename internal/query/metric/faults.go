@@ -13,11 +13,15 @@ const maxFaults = 50
 // faults gathers what is wrong with an input, by paths in it.
 type faults struct {
 	fields []problem.Field
+	more   int // that were counted and not kept
 }
 
 func (f *faults) add(path, format string, args ...any) {
 	f.fields = append(f.fields, problem.Field{Name: path, Detail: fmt.Sprintf(format, args...)})
 }
+
+// full reports whether there are as many faults as are shown: what is costly to tell is only counted then.
+func (f *faults) full() bool { return len(f.fields) >= maxFaults }
 
 // merge adds others, but for those about a place that has a fault already, above it or below it: a value that could not
 // be read is not missing as well.
@@ -31,6 +35,9 @@ func (f *faults) merge(others faults) {
 		if !told {
 			f.fields = append(f.fields, o)
 		}
+	}
+	if len(f.fields) > len(known) {
+		f.more += others.more
 	}
 }
 
@@ -50,7 +57,7 @@ func (f *faults) problem() error {
 	for _, field := range fields {
 		texts = append(texts, field.Name+": "+field.Detail)
 	}
-	if more := len(f.fields) - len(fields); more > 0 {
+	if more := len(f.fields) - len(fields) + f.more; more > 0 {
 		texts = append(texts, fmt.Sprintf("and %d more faults", more))
 	}
 	return &problem.Error{Code: problem.InvalidField, Detail: strings.Join(texts, "; "), Fields: fields}

@@ -270,6 +270,10 @@ func (r *rewriter) variable(start, end int) *Variable {
 }
 
 func (r *rewriter) refuse(at int, format string, args ...any) {
+	if r.faults.full() { // finding a place reads all that is before it
+		r.faults.more++
+		return
+	}
 	line, column := place(r.sql, at)
 	r.faults.add("sql", "line %d, column %d: %s", line, column, fmt.Sprintf(format, args...))
 }

@@ -37,8 +37,10 @@ func (r *rewriter) userFluxProperty(i int) int {
 		if !ok {
 			break
 		}
-		path += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
 		last += 2
+		if len(path) <= maxProperty { // what is longer is refused below, and is not written out
+			path += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+		}
 	}
 	begin, table := r.tokens[i].start, ""
 	if i >= 2 && r.is(i-1, ".") && (r.tokens[i-2].kind == word || r.tokens[i-2].kind == name) && r.tokens[i-2].start >= r.copied {
@@ -50,7 +52,7 @@ func (r *rewriter) userFluxProperty(i int) int {
 	}
 	expression := table + "properties"
 	if path != "" {
-		if segments, ok := segmentsOf(path); !ok || len(segments) == 0 {
+		if segments, ok := segmentsOf(path); !ok || len(segments) == 0 || len(path) > maxProperty {
 			return last // the engine says that there is no such column
 		}
 		expression = jsonText(expression, path)
