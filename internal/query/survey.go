@@ -21,6 +21,7 @@ const (
 	surveyedNames  = 100    // the most frequent names
 	surveyedKeys   = 500    // the most frequent pairs of a property and a type
 	surveyTime     = 2 * time.Second
+	surveyedLength = 200 // characters of a name; a longer one is not told
 )
 
 // Survey is what the latest events that somebody may see have in them, the most frequent first.
@@ -76,15 +77,16 @@ func surveySQL(tables []view.Table) string {
 		return slices.ContainsFunc(tables[i].Columns, func(c view.Column) bool { return c.Name == column })
 	}
 	var columns, parts []string
+	long := strconv.Itoa(surveyedLength)
 	if has("event") {
 		columns = append(columns, "event")
-		parts = append(parts, "(SELECT 'name' AS what, event AS name, '' AS type, count(*) AS n FROM latest GROUP BY event ORDER BY n DESC, name LIMIT "+
+		parts = append(parts, "(SELECT 'name' AS what, event AS name, '' AS type, count(*) AS n FROM latest WHERE length(event) <= "+long+" GROUP BY event ORDER BY n DESC, name LIMIT "+
 			strconv.Itoa(surveyedNames)+")")
 	}
 	if has("properties") {
 		columns = append(columns, "properties")
 		parts = append(parts, "(SELECT 'property' AS what, p.key AS name, p.type AS type, count(*) AS n FROM latest, json_each(latest.properties) AS p "+
-			"GROUP BY p.key, p.type ORDER BY n DESC, name, type LIMIT "+strconv.Itoa(surveyedKeys)+")")
+			"WHERE length(p.key) <= "+long+" GROUP BY p.key, p.type ORDER BY n DESC, name, type LIMIT "+strconv.Itoa(surveyedKeys)+")")
 	}
 	if len(parts) == 0 {
 		return ""
