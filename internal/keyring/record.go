@@ -213,12 +213,16 @@ func widens(after, before *access.Bounds) bool {
 	return earlier || after.Exceeds(before) != ""
 }
 
-// narrows reports whether a change from before takes anything away: tokens that were made before are dead then. Limits are not
-// a token's, and are counted as they are.
+// narrows reports whether a change from before takes anything away: tokens that were made before are dead then. A public key
+// that signatures are checked with no more takes away the tokens that were got with its signatures. Limits are not a token's,
+// and are counted as they are.
 func (r *Record) narrows(before *Record) bool {
 	had, has := before.Bounds, r.Bounds
 	had.Limits, has.Limits = access.Limits{}, access.Limits{}
-	return before.Scopes&^r.Scopes != 0 || before.State == access.Active && r.State != access.Active || widens(&had, &has)
+	dropped := slices.ContainsFunc(before.Signing.PublicKeys, func(k ed25519.PublicKey) bool {
+		return !slices.ContainsFunc(r.Signing.PublicKeys, func(still ed25519.PublicKey) bool { return still.Equal(k) })
+	})
+	return dropped || before.Scopes&^r.Scopes != 0 || before.State == access.Active && r.State != access.Active || widens(&had, &has)
 }
 
 // set puts a value where one is given.
