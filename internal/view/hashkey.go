@@ -14,7 +14,8 @@ import (
 
 // HashKey is the secret behind the hashes of a scope. The hash of a value is the first 128 bits of HMAC-SHA-256 under
 // it, in hex: equal values have equal hashes wherever the same key is used, so that they can be joined and counted, and
-// without the key a hash neither gives its value nor lets a guess be tried.
+// without the key a hash neither gives its value nor lets a guess be tried. Whoever may write events to an environment whose
+// hashes they may read has the key used for them: they can send a guess as a value, and compare.
 //
 // It cannot be printed, logged or marshalled. The zero HashKey is none.
 type HashKey struct {
