@@ -146,10 +146,21 @@ func (r *Runs) watch(ctx context.Context, cancel context.CancelCauseFunc, still 
 	}
 }
 
+// settled settles the credits. A panic is a reason why they are not.
+func (q Job) settled(answer *Answer, err error) (credits int64, unpaid error) {
+	defer func() {
+		if p := recover(); p != nil {
+			unpaid = fmt.Errorf("query: the credits of a question in the background are not settled: %v\n%s", p, debug.Stack())
+		}
+	}()
+	credits = q.Credits(answer, err)
+	return credits, q.Settle(credits)
+}
+
 // finish keeps what became of a job. The credits are settled first: without them there is no result.
 func (r *Runs) finish(j *job, q Job, answer *Answer, err error) {
-	credits := q.Credits(answer, err)
-	if unpaid := q.Settle(credits); unpaid != nil && err == nil {
+	credits, unpaid := q.settled(answer, err)
+	if unpaid != nil && err == nil {
 		_ = answer.Close()
 		answer, err, credits = nil, unpaid, 0
 	}

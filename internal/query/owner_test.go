@@ -124,3 +124,26 @@ func TestABrokenQuestionIsOneQuestion(t *testing.T) {
 		}
 	})
 }
+
+// Promise: a question in the background whose settling breaks fails and gives no result, and the program goes on.
+func TestABrokenSettlingIsOneQuestion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, s := permit(t), service(t, numbers(1))
+		r, end := running(t, time.Now, newShelf(), nil)
+		defer end()
+		job := later("qry_1", &charges{})
+		job.Settle = func(int64) error { panic("broken") }
+		if _, err := r.Submit(s, p, job); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		run, found, _ := r.Find(t.Context(), "prj_1", "qry_1")
+		if !found || run.Status != query.Failed || run.Code != problem.Internal {
+			t.Errorf("%+v", run)
+		}
+		if _, err := r.Result(s, p, run); problem.Of(err) != problem.Internal {
+			t.Errorf("its result: %v", err)
+		}
+	})
+}
