@@ -106,6 +106,9 @@ func (a Action) Scope() Scopes { return a.row().scope }
 // key's default.
 func (a Action) InEnvironment() bool { return a.row().space }
 
+// readsOnly reports whether the action changes nothing.
+func (a Action) readsOnly() bool { return a == HoldKey || a.Reads() && !a.row().shared }
+
 // Reads reports whether the action reads an environment, so that a key's view is about it.
 func (a Action) Reads() bool { return a.row().reads != readsNothing }
 

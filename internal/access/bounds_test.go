@@ -343,6 +343,37 @@ func TestDefaultLimits(t *testing.T) {
 	}
 }
 
+// Promise: from a page, a token that is embedded there can read and change nothing, whatever scopes it holds.
+func TestEmbeddedTokensOnlyRead(t *testing.T) {
+	t.Parallel()
+	for action, want := range map[access.Action]access.Reason{
+		access.RunMetrics: access.Allowed, access.RunSQL: access.Allowed, access.ReadEvents: access.Allowed, access.HoldKey: access.Allowed,
+		access.WriteEvents: access.SecretInBrowser, access.IdentifyUsers: access.SecretInBrowser, access.WriteMetrics: access.SecretInBrowser,
+		access.WriteKeys: access.SecretInBrowser, access.ReadKeys: access.SecretInBrowser, access.ReadAudit: access.SecretInBrowser,
+		access.WritePolicy: access.SecretInBrowser, access.DeleteDatasets: access.SecretInBrowser, access.CancelQueries: access.SecretInBrowser,
+	} {
+		root := sampleKey()
+		root.Kind, root.Scopes = access.Secret, access.AllScopes
+		project := *root.Project
+		project.Policy.EmbeddedTokens = true
+		root.Project = &project
+		client := *root
+		client.ID, client.Kind, client.Parent = "key_client", access.Client, root
+		token := client
+		token.Kind, token.Parent, token.Embedded, token.ExpiresAt = access.Token, &client, true, noon.Add(time.Minute)
+		attempt := &access.Attempt{Action: action, At: noon, Circumstances: access.Circumstances{
+			Via: access.InHeader, Browser: true, Address: netip.MustParseAddr("10.1.2.3"),
+		}}
+		if got := access.Decide(&token, attempt).Reason; got != want {
+			t.Errorf("%s: %s, want %s", action, got, want)
+		}
+		attempt.Browser = false
+		if got := access.Decide(&token, attempt).Reason; got == access.SecretInBrowser {
+			t.Errorf("%s from a server: %s", action, got)
+		}
+	}
+}
+
 // Promise: what all keys of a project run is changed by a key that sees all of it, and by nothing that comes of another.
 func TestWhatOthersRun(t *testing.T) {
 	t.Parallel()

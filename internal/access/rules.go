@@ -121,9 +121,10 @@ func clientInBody(k *Key, a *Attempt) Reason {
 	return Allowed
 }
 
+// A token that is embedded in a page is read by everybody who opens it: whatever it holds, there it can only read.
 func secretNotInBrowser(k *Key, a *Attempt) Reason {
 	policy := &k.Project.Policy
-	embedded := k.Kind == Token && k.Embedded && policy.EmbeddedTokens
+	embedded := k.Kind == Token && k.Embedded && policy.EmbeddedTokens && a.Action.readsOnly()
 	if k.Kind != Public && a.Browser && !policy.SecretInBrowser && !embedded {
 		return SecretInBrowser
 	}
