@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -100,19 +99,16 @@ func (h History) Add(entry string) (kept bool, err error) {
 	return true, errors.Join(err, file.Close())
 }
 
-// token is what a signed token looks like: three words of base64 with dots, of which the first is a JSON object.
-var token = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
-
 // keepable reports whether an entry may be kept: one line of text that holds no credential.
 func keepable(entry string) bool {
-	return strings.TrimSpace(entry) != "" && len(entry) <= maxEntry && Harmless(entry) == entry && access.HideKeysIn(entry) == entry && !token.MatchString(entry)
+	return strings.TrimSpace(entry) != "" && len(entry) <= maxEntry && Harmless(entry) == entry && access.HideKeysIn(entry) == entry
 }
 
 // entriesFor are the entries that a statement of some lines makes: itself on one line, when its line ends mean nothing,
 // and else its lines one by one, when none of them alone may not be kept.
 func entriesFor(statement string) []string {
 	whole := strings.Join(strings.Fields(statement), " ")
-	if access.HideKeysIn(whole) != whole || token.MatchString(whole) || access.HideKeysIn(joined(statement)) != joined(statement) {
+	if access.HideKeysIn(whole) != whole || access.HideKeysIn(joined(statement)) != joined(statement) {
 		return nil
 	}
 	lines := strings.Split(statement, "\n")
