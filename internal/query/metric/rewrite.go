@@ -2,7 +2,6 @@ package metric
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -55,11 +54,13 @@ func Placeholders(sql string) ([]string, error) {
 		}
 	}
 	var names []string
+	number := map[string]int{} // a text may have thousands of names
 	_, _, found = rewrite(sql, all, func(p Parameter) int {
-		if !slices.Contains(names, p.Variable) {
+		if number[p.Variable] == 0 {
 			names = append(names, p.Variable)
+			number[p.Variable] = len(names)
 		}
-		return slices.Index(names, p.Variable) + 1
+		return number[p.Variable]
 	})
 	return names, found.problem()
 }
