@@ -323,7 +323,8 @@ func (p *pkg) variable(e ast.Expr) *types.Var {
 	return nil
 }
 
-// Promise: time and what a request carries are arguments. The clock is read in the programs, so a test can set it;
+// Promise: time and what a request carries are arguments. The clock is read in the programs, and in the clients
+// that stand in programs of others, so a test can set it;
 // a context holds the request's id and trace, put there by the HTTP face; a test never waits for the wall clock. In a
 // bubble of testing/synctest the clock is the test's own; files of benchmarks and of tests of other processes may read it.
 func TestClockAndContextAreArguments(t *testing.T) {
@@ -346,7 +347,7 @@ func hiddenArguments(t *tree) (faults []fault) {
 				inside := slices.ContainsFunc(bubbles, func(b ast.Node) bool { return b.Pos() <= n.Pos() && n.End() <= b.End() })
 				switch {
 				case inside:
-				case p.refers(n, "time", "Now", "Since", "Until") && !f.in("cmd", "examples", "bench") && !measures:
+				case p.refers(n, "time", "Now", "Since", "Until") && !f.in("cmd", "examples", "bench", "sdk") && !measures:
 					faults = append(faults, f.fault(n.Pos(), "the clock is an argument here: now func() time.Time"))
 				case p.refers(n, "context", "WithValue") && f.folder != "internal/api":
 					faults = append(faults, f.fault(n.Pos(), "only internal/api puts something into a context: request id and trace"))

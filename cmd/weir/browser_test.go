@@ -12,10 +12,6 @@ import (
 // Promise: a page of another origin can send with fetch, and with navigator.sendBeacon as it is left, which asks for
 // credentials and an exact origin; both events arrive.
 func TestBrowserSendsFromAnotherOrigin(t *testing.T) {
-	browser, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatal("chromium is not installed: scripts/test-deps installs it")
-	}
 	r := install(t).serve()
 	pages := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
@@ -24,13 +20,27 @@ func TestBrowserSendsFromAnotherOrigin(t *testing.T) {
 		}
 	}))
 	t.Cleanup(pages.Close)
+	browse(t, pages.URL+"/")
+	await(t, "the events of fetch and sendBeacon", func() bool {
+		rows := r.ask("SELECT count(*) AS n FROM events WHERE event IN ('by fetch', 'by beacon')")
+		return rows[0][0].(float64) == 2
+	})
+}
+
+// browse opens a page in a browser without a window, which is ended with the test.
+func browse(t *testing.T, url string) {
+	t.Helper()
+	browser, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Fatal("chromium is not installed: scripts/test-deps installs it")
+	}
 	// The profile is a folder of its own, that the browser may still write to while it is ended.
 	profile, err := os.MkdirTemp("", "weir-browser") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := exec.Command(browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-		"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--user-data-dir="+profile, pages.URL+"/")
+		"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--user-data-dir="+profile, url)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -38,10 +48,6 @@ func TestBrowserSendsFromAnotherOrigin(t *testing.T) {
 		_ = c.Process.Kill()
 		_ = c.Wait()
 		_ = os.RemoveAll(profile)
-	})
-	await(t, "the events of fetch and sendBeacon", func() bool {
-		rows := r.ask("SELECT count(*) AS n FROM events WHERE event IN ('by fetch', 'by beacon')")
-		return rows[0][0].(float64) == 2
 	})
 }
 

@@ -1,7 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"html/template"
 	"net/http"
 	"reflect"
@@ -16,6 +19,7 @@ import (
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/sdk/js"
 )
 
 // WhoAmI is what a key is and may do.
@@ -104,7 +108,30 @@ func mountServer(a *API) {
 			Out: reflect.TypeFor[map[string]any](),
 		},
 	})
+	mountScript(a)
 	mountPages(a)
+}
+
+// mountScript adds the client for pages, which pages of any origin may load.
+func mountScript(a *API) {
+	sum := sha256.Sum256(js.Script)
+	tag := `"` + hex.EncodeToString(sum[:16]) + `"`
+	mountOpen(a, open{
+		Method: "GET", Path: "/weir.js", Action: access.Anyone,
+		Serve: func(rq *request) error {
+			header := rq.reply.Header()
+			header.Set("Content-Type", "text/javascript; charset=utf-8")
+			header.Set("Cache-Control", "public, max-age=3600")
+			header.Set("Cross-Origin-Resource-Policy", "cross-origin")
+			header.Set("ETag", tag)
+			http.ServeContent(&rq.reply, rq.r, "", time.Time{}, bytes.NewReader(js.Script))
+			return nil
+		},
+		Doc: doc{
+			ID: "script", Tag: "Server", Summary: "The client for pages", Text: "For a `script` element; pages of any origin may load it.",
+			Types: []string{"text/javascript"},
+		},
+	})
 }
 
 func whoIs(permit gate.Permit, in whoami) WhoAmI {

@@ -1,0 +1,3 @@
+module github.com/weir-analytics/weir/sdk/go
+
+go 1.25.0
