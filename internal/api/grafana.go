@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -20,6 +21,7 @@ import (
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/query"
+	"github.com/weir-analytics/weir/internal/query/metric"
 )
 
 // The limits on a request of Grafana's.
@@ -122,21 +124,26 @@ type grafanaAnswer[T any] struct {
 	price int64
 }
 
-const grafanaPath = "/v1/grafana/{environment}"
+// grafanaSource is what a data source asks: statements, or metrics by their ids.
+type grafanaSource struct {
+	path   string // of its rows
+	id     string // what the names of its operations begin with
+	action access.Action
+	asks   string // what a target gives, for people
+	ask    func(context.Context, gate.Permit, query.Note, grafanaPayload, grafanaValues) (*query.Answer, error)
+}
+
+// grafanaValues are what a dashboard shows, by the names that statements and metrics have for it.
+type grafanaValues map[string]jsontext.Value
+
+const grafanaTag = "Grafana"
 
 // mountGrafana adds what the JSON data sources of Grafana ask for, under one address for each environment.
 func mountGrafana(a *API) {
-	const tag = "Grafana"
-	mount(a, endpoint[grafanaPlain, GrafanaHealth]{
-		Method: "GET", Path: grafanaPath, Slash: true, Action: access.RunSQL,
-		Read: bound[grafanaPlain](a), Wants: grafanaPlain.wants,
-		Do: func(context.Context, gate.Permit, grafanaPlain) (GrafanaHealth, error) {
-			return GrafanaHealth{"ok"}, nil
-		},
-		Doc: doc{
-			ID: "grafanaHealth", Tag: tag, Summary: "Test the data source", Text: "Answers when the key may ask in the environment. Also with a slash at the end.",
-		},
-	})
+	const tag = grafanaTag
+	statements := grafanaSource{path: "/v1/grafana/{environment}", id: "grafana", action: access.RunSQL, asks: "the statement in payload.sql", ask: a.grafanaStatement}
+	grafanaPath := statements.path
+	mountGrafanaHealth(a, statements)
 	listed := func(path, id, summary, text string, list func(GrafanaSearch) any, out any) endpoint[grafanaInput[GrafanaSearch], any] {
 		return endpoint[grafanaInput[GrafanaSearch], any]{
 			Method: "POST", Path: grafanaPath + path, Action: access.RunSQL,
@@ -153,38 +160,50 @@ func mountGrafana(a *API) {
 		func(s GrafanaSearch) any { return grafanaOptions(s.Name) }, []GrafanaOption{}))
 	mount(a, listed("/search", "grafanaSearch", "List what can be asked for, by name", "For data sources older than version 0.6.",
 		func(GrafanaSearch) any { return []string{sqlTarget} }, []string{}))
-	mountGrafanaAsking(a, tag)
+	mountGrafanaAsking(a, statements)
+	mountGrafanaMetrics(a)
 }
 
-// mountGrafanaAsking adds the rows that ask questions.
-func mountGrafanaAsking(a *API, tag string) {
-	mount(a, grafanaAsks[GrafanaQuery](a, "/query", a.grafanaQuery, doc{
+func mountGrafanaHealth(a *API, s grafanaSource) {
+	mount(a, endpoint[grafanaPlain, GrafanaHealth]{
+		Method: "GET", Path: s.path, Slash: true, Action: s.action,
+		Read: bound[grafanaPlain](a), Wants: grafanaPlain.wants,
+		Do: func(context.Context, gate.Permit, grafanaPlain) (GrafanaHealth, error) {
+			return GrafanaHealth{"ok"}, nil
+		},
+		Doc: doc{
+			ID: s.id + "Health", Tag: grafanaTag, Summary: "Test the data source", Text: "Answers when the key may ask in the environment. Also with a slash at the end.",
+		},
+	})
+}
+
+// mountGrafanaAsking adds the rows that ask questions in SQL.
+func mountGrafanaAsking(a *API, s grafanaSource) {
+	const tag = grafanaTag
+	mount(a, grafanaAsks(a, s, "/query", s.query, doc{
 		ID: "grafanaQuery", Tag: tag, Summary: "Ask for a panel", Out: reflect.TypeFor[[]grafana.Frame](),
 		Text: "Each target is a statement in SQL, in which `$from`, `$to`, `$interval_ms` and `$max_data_points` are bound. The first column of times is the time, " +
 			"each column of numbers is a series, and the others name what a series is about. An answer without a time is a table.",
 		Examples: []example{grafanaExample},
 	}))
-	mount(a, grafanaAsks[GrafanaVariable](a, "/variable", a.grafanaVariable, doc{
+	mount(a, grafanaAsks(a, s, "/variable", s.variable, doc{
 		ID: "grafanaVariable", Tag: tag, Summary: "Ask for the values of a variable", Out: reflect.TypeFor[[]grafana.VariableValue](),
 		Text: "The first column is shown, the second is the value; or the first is both.",
 	}))
-	mount(a, grafanaAsks[GrafanaAnnotations](a, "/annotations", a.grafanaAnnotations, doc{
+	mount(a, grafanaAsks(a, s, "/annotations", s.annotations, doc{
 		ID: "grafanaAnnotations", Tag: tag, Summary: "Ask for annotations", Out: reflect.TypeFor[[]grafana.Annotation](),
 		Text: "The columns `time`, `title`, `text` and `tags` are read. Data sources of version 0.3 and later ask for annotations as for a panel.",
 	}))
 }
 
 // grafanaAsks is a row that asks questions.
-func grafanaAsks[B, T any](a *API, path string, do func(context.Context, gate.Permit, B) (grafanaAnswer[T], error), d doc) endpoint[grafanaInput[B], grafanaAnswer[T]] {
-	d.Problems = []problem.Code{
-		problem.InvalidSQL, problem.SQLNotAllowed, problem.ResultTooLarge, problem.QueryTooHeavy, problem.QueryQueueFull, problem.QueryTimeout,
-	}
-	return endpoint[grafanaInput[B], grafanaAnswer[T]]{
-		Method: "POST", Path: grafanaPath + path, Action: access.RunSQL,
-		Read: bound[grafanaInput[B]](a), Wants: grafanaInput[B].wants,
-		Do: func(ctx context.Context, permit gate.Permit, in grafanaInput[B]) (grafanaAnswer[T], error) {
-			return do(ctx, permit, in.Body)
-		},
+func grafanaAsks[B, T any](a *API, s grafanaSource, path string, do func(context.Context, gate.Permit, noted[grafanaInput[B]]) (grafanaAnswer[T], error), d doc) endpoint[noted[grafanaInput[B]], grafanaAnswer[T]] {
+	d.In, d.Runs = reflect.TypeFor[grafanaInput[B]](), true
+	d.Problems = append(d.Problems, problem.InvalidSQL, problem.SQLNotAllowed, problem.ResultTooLarge, problem.QueryTooHeavy, problem.QueryQueueFull, problem.QueryTimeout)
+	return endpoint[noted[grafanaInput[B]], grafanaAnswer[T]]{
+		Method: "POST", Path: s.path + path, Action: s.action,
+		Read: readNoted(bound[grafanaInput[B]](a)), Wants: func(n noted[grafanaInput[B]]) access.Attempt { return n.in.wants() },
+		Do:    do,
 		Write: func(rq *request, answer grafanaAnswer[T]) error { return rq.writeJSON(http.StatusOK, answer.out) },
 		Cost:  1, Price: func(answer grafanaAnswer[T]) int64 { return max(1, answer.price) }, Failed: true, Long: true,
 		Doc: d,
@@ -221,6 +240,9 @@ type grafanaPayload struct {
 	Query      string                    `json:"query"`
 	Format     string                    `json:"format"`
 	Parameters map[string]jsontext.Value `json:"parameters"`
+	Given      jsontext.Value            `json:"variables"`
+
+	variables map[string]jsontext.Value // those of Given
 }
 
 // readPayload reads a payload, which may be JSON in a string. What is not known in it is passed over, since editors put
@@ -239,16 +261,37 @@ func readPayload(field string, v jsontext.Value) (p grafanaPayload, err error) {
 		return p, nil
 	}
 	if err := json.Unmarshal(v, &p); err != nil {
-		return p, problem.Invalid(field, "must be an object with sql, parameters and format")
+		return p, problem.Invalid(field, "must be an object with sql and parameters, or variables, and format")
 	}
 	if p.Format != "" && p.Format != "timeseries" && p.Format != "table" {
 		return p, problem.Invalid(field+".format", "must be timeseries or table")
 	}
-	return p, nil
+	p.variables, err = readVariables(field+".variables", p.Given)
+	return p, err
 }
 
-func (a *API) grafanaQuery(ctx context.Context, permit gate.Permit, q GrafanaQuery) (grafanaAnswer[[]grafana.Frame], error) {
+// readVariables reads an object, which may be JSON in a string, as a field for text gives it.
+func readVariables(field string, v jsontext.Value) (members map[string]jsontext.Value, err error) {
+	if v.Kind() == '"' {
+		var inner string
+		if err := json.Unmarshal(v, &inner); err != nil {
+			return nil, problem.Invalid(field, "is not JSON")
+		}
+		v = jsontext.Value(strings.TrimSpace(inner))
+	}
+	if len(v) == 0 || v.Kind() == 'n' {
+		return nil, nil
+	}
+	if err := json.Unmarshal(v, &members); err != nil {
+		return nil, problem.Invalid(field, "must be an object of values")
+	}
+	return members, nil
+}
+
+// query asks for a panel.
+func (s grafanaSource) query(ctx context.Context, permit gate.Permit, n noted[grafanaInput[GrafanaQuery]]) (grafanaAnswer[[]grafana.Frame], error) {
 	all := grafanaAnswer[[]grafana.Frame]{out: []grafana.Frame{}}
+	q := &n.in.Body
 	values := rangeValues(q.Range)
 	values["interval_ms"] = number(q.IntervalMS)
 	values["max_data_points"] = number(q.MaxDataPoints)
@@ -259,13 +302,14 @@ func (a *API) grafanaQuery(ctx context.Context, permit gate.Permit, q GrafanaQue
 		}
 		field := fmt.Sprintf("targets[%d]", i)
 		p, err := readPayload(field+".payload", t.Payload)
-		if err == nil && p.SQL == "" {
-			err = problem.Invalid(field+".target", "is not something to ask for: give the statement in payload.sql")
+		p.Target = t.Target
+		if err == nil && !s.told(p) {
+			err = problem.Invalid(field+".target", "is not something to ask for: give %s", s.asks)
 		}
 		if err != nil {
 			return all, err
 		}
-		result, price, err := a.grafanaAsk(ctx, permit, p.SQL, &room, p.Parameters, values)
+		result, price, err := s.result(ctx, permit, n.numbered(i), p, &room, values)
 		all.price += price
 		if err == nil {
 			if rows += result.Len(); rows > maxGrafanaRows {
@@ -280,6 +324,14 @@ func (a *API) grafanaQuery(ctx context.Context, permit gate.Permit, q GrafanaQue
 		}
 	}
 	return all, nil
+}
+
+// told reports whether a payload gives what the source asks for.
+func (s grafanaSource) told(p grafanaPayload) bool {
+	if s.action == access.RunSQL {
+		return p.SQL != ""
+	}
+	return p.Target != ""
 }
 
 func appendFrames(frames *[]grafana.Frame, result grafana.Result, format string) error {
@@ -313,7 +365,9 @@ func ofTarget(field, ref string, err error) error {
 	return &named
 }
 
-func (a *API) grafanaVariable(ctx context.Context, permit gate.Permit, v GrafanaVariable) (grafanaAnswer[[]grafana.VariableValue], error) {
+// variable asks for the values of a variable.
+func (s grafanaSource) variable(ctx context.Context, permit gate.Permit, n noted[grafanaInput[GrafanaVariable]]) (grafanaAnswer[[]grafana.VariableValue], error) {
+	v := &n.in.Body
 	p, err := readPayload("payload", v.Payload)
 	if err != nil {
 		return grafanaAnswer[[]grafana.VariableValue]{}, err
@@ -322,17 +376,20 @@ func (a *API) grafanaVariable(ctx context.Context, permit gate.Permit, v Grafana
 		p.SQL = p.Target
 	}
 	room := int64(maxGrafanaBytes)
-	result, price, err := a.grafanaAsk(ctx, permit, p.SQL, &room, p.Parameters, rangeValues(v.Range))
+	result, price, err := s.result(ctx, permit, n.note(), p, &room, rangeValues(v.Range))
 	return grafanaAnswer[[]grafana.VariableValue]{result.Options(), price}, err
 }
 
-func (a *API) grafanaAnnotations(ctx context.Context, permit gate.Permit, q GrafanaAnnotations) (grafanaAnswer[[]grafana.Annotation], error) {
+// annotations asks for annotations.
+func (s grafanaSource) annotations(ctx context.Context, permit gate.Permit, n noted[grafanaInput[GrafanaAnnotations]]) (grafanaAnswer[[]grafana.Annotation], error) {
+	q := &n.in.Body
 	p, err := readPayload("annotation", q.Annotation)
 	if err != nil {
 		return grafanaAnswer[[]grafana.Annotation]{}, err
 	}
+	p.SQL = p.Query
 	room := int64(maxGrafanaBytes)
-	result, price, err := a.grafanaAsk(ctx, permit, p.Query, &room, p.Parameters, rangeValues(q.Range))
+	result, price, err := s.result(ctx, permit, n.note(), p, &room, rangeValues(q.Range))
 	if err != nil {
 		return grafanaAnswer[[]grafana.Annotation]{price: price}, err
 	}
@@ -340,35 +397,10 @@ func (a *API) grafanaAnnotations(ctx context.Context, permit gate.Permit, q Graf
 	return grafanaAnswer[[]grafana.Annotation]{found, price}, err
 }
 
-// grafanaAsk runs a statement. Of the values that a dashboard has it is given those that are in it; its own parameters
-// must all be in it, and may not have their names. The answer takes from the room that there is in memory; what was run has
-// a price also when there is too little.
-func (a *API) grafanaAsk(ctx context.Context, permit gate.Permit, sql string, room *int64, own, dashboard map[string]jsontext.Value) (r grafana.Result, price int64, err error) {
-	for _, name := range slices.Sorted(maps.Keys(own)) {
-		if dashboard[name] != nil {
-			return r, 0, problem.Invalid("parameters."+name, "is what the dashboard gives")
-		}
-	}
-	about, err := a.cfg.Query.Describe(ctx, permit, query.Question{SQL: sql})
-	if err != nil {
-		return r, 0, err
-	}
-	named := maps.Clone(own)
-	for _, p := range about.Parameters {
-		if v := dashboard[p.Name]; v != nil {
-			if named == nil {
-				named = map[string]jsontext.Value{}
-			}
-			named[p.Name] = v
-		}
-	}
-	q := query.Question{SQL: sql, Format: query.JSON}
-	if len(named) > 0 {
-		if q.Parameters, err = json.Marshal(named, json.Deterministic(true)); err != nil {
-			return r, 0, err
-		}
-	}
-	answer, err := a.cfg.Query.Ask(ctx, permit, q)
+// result asks, and reads the answer. It takes from the room that there is in memory; what was run has a price also when
+// there is too little.
+func (s grafanaSource) result(ctx context.Context, permit gate.Permit, note query.Note, p grafanaPayload, room *int64, values grafanaValues) (r grafana.Result, price int64, err error) {
+	answer, err := s.ask(ctx, permit, note, p, values)
 	if err != nil {
 		return r, 0, err
 	}
@@ -385,12 +417,42 @@ func (a *API) grafanaAsk(ctx context.Context, permit gate.Permit, sql string, ro
 	return r, price, err
 }
 
-// rangeValues are the times of a dashboard, as the engine reads them.
-func rangeValues(r GrafanaRange) map[string]jsontext.Value {
-	at := func(t time.Time) jsontext.Value {
-		return jsontext.Value(strconv.Quote(t.UTC().Format("2006-01-02 15:04:05.000")))
+// grafanaStatement runs a statement. Of the values that a dashboard has it is given those that are in it; its own
+// parameters must all be in it, and may not have their names.
+func (a *API) grafanaStatement(ctx context.Context, permit gate.Permit, note query.Note, p grafanaPayload, dashboard grafanaValues) (*query.Answer, error) {
+	for _, name := range slices.Sorted(maps.Keys(p.Parameters)) {
+		if dashboard[name] != nil {
+			return nil, problem.Invalid("parameters."+name, "is what the dashboard gives")
+		}
 	}
-	return map[string]jsontext.Value{"from": at(r.From), "to": at(r.To)}
+	about, err := a.cfg.Query.Describe(ctx, permit, query.Question{SQL: p.SQL})
+	if err != nil {
+		return nil, err
+	}
+	named := maps.Clone(p.Parameters)
+	for _, parameter := range about.Parameters {
+		if v := dashboard[parameter.Name]; v != nil {
+			if named == nil {
+				named = map[string]jsontext.Value{}
+			}
+			named[parameter.Name] = v
+		}
+	}
+	q := query.Question{SQL: p.SQL, Format: query.JSON}
+	if len(named) > 0 {
+		if q.Parameters, err = json.Marshal(named, json.Deterministic(true)); err != nil {
+			return nil, err
+		}
+	}
+	return a.cfg.Runs.Ask(ctx, a.cfg.Query, permit, query.Asked{Question: q, Note: note})
+}
+
+// rangeValues are the times of a dashboard, as the engine reads them.
+func rangeValues(r GrafanaRange) grafanaValues {
+	at := func(t time.Time) jsontext.Value {
+		return jsontext.Value(strconv.Quote(t.UTC().Format("2006-01-02T15:04:05.000Z")))
+	}
+	return grafanaValues{metric.From: at(r.From), metric.To: at(r.To)}
 }
 
 // number is a whole number of a dashboard.

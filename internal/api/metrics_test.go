@@ -35,6 +35,8 @@ func TestCeilingsOfMetrics(t *testing.T) {
 		s := asking(t, w, refusing{fault})
 		for _, c := range []struct{ method, path, body string }{
 			{"POST", "/v1/metrics/" + id + "/query", `{}`}, {"POST", "/v1/metrics/test", `{"definition":{"sql":"SELECT 1"}}`},
+			{"POST", "/v1/grafana-metrics/production/query", `{"range":{"from":"2026-01-31T00:00:00Z","to":"2026-02-01T00:00:00Z"},"targets":[{"target":"` + id + `"}]}`},
+			{"POST", "/v1/grafana-metrics/production/variable", `{"range":{"from":"2026-01-31T00:00:00Z","to":"2026-02-01T00:00:00Z"},"payload":{"target":"` + id + `"}}`},
 			{"POST", "/metrics/query/" + id, `{}`}, {"POST", "/metrics/query", `{"encodedQuery":"U0VMRUNUIDE="}`},
 			{"PUT", "/v1/metrics/new", `{"definition":{"sql":"SELECT 1"}}`}, {"POST", "/v1/metrics/" + id + "/publish", `{"version":1}`},
 		} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -73,6 +74,22 @@ func (n noted[I]) note() query.Note {
 		n.header.Set(queryIDHeader, n.id)
 		return answerCredits(answer, err)
 	}}
+}
+
+// numbered is the note of one run of several that a request asks for, from 0. The answer names the first that there was.
+func (n noted[I]) numbered(i int) query.Note {
+	if i > 0 {
+		n.id += "_" + strconv.Itoa(i)
+	}
+	note := n.note()
+	credits := note.Credits
+	note.Credits = func(answer *query.Answer, err error) int64 {
+		if named := n.header.Get(queryIDHeader); named != "" {
+			defer n.header.Set(queryIDHeader, named)
+		}
+		return credits(answer, err)
+	}
+	return note
 }
 
 // readNoted reads an input, and names its run after the request.

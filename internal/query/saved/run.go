@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -22,6 +23,7 @@ import (
 type Asked struct {
 	Version     int64 // one that was published once; 0: the one that is
 	Variables   map[string]jsontext.Value
+	Around      map[string]jsontext.Value // for variables that are not given, if there are such: what a dashboard shows, say
 	Format      query.Format
 	Spreadsheet bool
 	Note        query.Note
@@ -45,6 +47,7 @@ func (s *Service) Run(ctx context.Context, permit gate.Permit, id string, a Aske
 	if err != nil {
 		return nil, fmt.Errorf("saved: metric %s, version %d: %w", id, v.Number, err)
 	}
+	a.Variables = a.filled(st)
 	q, err := s.question(st, a)
 	if err != nil {
 		return nil, err
@@ -58,6 +61,20 @@ func (s *Service) Run(ctx context.Context, permit gate.Permit, id string, a Aske
 		return answer, nil
 	}
 	return nil, s.unfit(ctx, permit, &m, &v, st, err)
+}
+
+// filled are the variables that are given, and of what is around those that the statement has besides.
+func (a *Asked) filled(st *metric.Statement) map[string]jsontext.Value {
+	filled := maps.Clone(a.Variables)
+	for _, v := range st.Variables {
+		if value := a.Around[v.Name]; value != nil && filled[v.Name] == nil {
+			if filled == nil {
+				filled = map[string]jsontext.Value{}
+			}
+			filled[v.Name] = value
+		}
+	}
+	return filled
 }
 
 // question is a statement with the values of its variables.
