@@ -39,8 +39,10 @@ type control struct {
 
 // firstKeys are the keys of a new installation. They are shown once.
 type firstKeys struct {
-	public access.Text
-	secret access.Text
+	public   access.Text
+	secret   access.Text
+	clientID string
+	client   access.Text // its secret
 }
 
 // openControl opens the control data, and sets it up when it is new.
@@ -98,7 +100,7 @@ func (c *control) firstStart(ctx context.Context, w world) error {
 	if err := client.call(ctx, http.MethodGet, "/v1/keys?limit=1", nil, &page); err != nil || len(page.Data) > 0 {
 		return err
 	}
-	var public, secret api.Key
+	var public, secret, metricsClient api.Key
 	if err := client.call(ctx, http.MethodPost, "/v1/keys", map[string]any{"kind": "public", "label": "first public key"}, &public); err != nil {
 		return err
 	}
@@ -106,7 +108,11 @@ func (c *control) firstStart(ctx context.Context, w world) error {
 	if err := client.call(ctx, http.MethodPost, "/v1/keys", every, &secret); err != nil {
 		return err
 	}
-	c.first = &firstKeys{access.SecretText(public.Key), access.SecretText(secret.Key)}
+	metrics := map[string]any{"kind": "client", "parent": secret.ID, "label": "first metrics client", "scopes": access.MetricsRun.Names()}
+	if err := client.call(ctx, http.MethodPost, "/v1/keys", metrics, &metricsClient); err != nil {
+		return err
+	}
+	c.first = &firstKeys{access.SecretText(public.Key), access.SecretText(secret.Key), metricsClient.ID, access.SecretText(metricsClient.Key)}
 	return nil
 }
 

@@ -16,6 +16,8 @@ type setupResult struct {
 	Environments   []string `json:"environments"`
 	PublicKey      *string  `json:"public_key"`
 	SecretKey      *string  `json:"secret_key"` // null when the folder was set up before: a secret key is shown once
+	ClientID       *string  `json:"client_id"`  // of the metrics client; null likewise
+	ClientSecret   *string  `json:"client_secret"`
 	Created        bool     `json:"created"`
 }
 
@@ -58,8 +60,8 @@ func resultOf(ctx context.Context, c *control, w world) (setupResult, error) {
 		r.Environments = append(r.Environments, env.Name)
 	}
 	if c.first != nil {
-		public, secret := c.first.public.Reveal(), c.first.secret.Reveal()
-		r.PublicKey, r.SecretKey = &public, &secret
+		public, secret, client := c.first.public.Reveal(), c.first.secret.Reveal(), c.first.client.Reveal()
+		r.PublicKey, r.SecretKey, r.ClientID, r.ClientSecret = &public, &secret, &c.first.clientID, &client
 		return r, nil
 	}
 	public, err := c.publicKey(ctx, w)
@@ -72,7 +74,10 @@ func resultOf(ctx context.Context, c *control, w world) (setupResult, error) {
 // keysText shows the first keys, this once.
 func keysText(k *firstKeys) string {
 	return fmt.Sprintf("  public key  %s   for apps and pages: may send, may not read\n"+
-		"  secret key  %s   for servers: may do everything; it is not shown again\n", k.public.Reveal(), k.secret.Reveal())
+		"  secret key  %s   for servers: may do everything; it is not shown again\n"+
+		"  client      %s with the secret %s\n"+
+		"              for back ends: gets tokens of 15 minutes that run metrics; the secret is not shown again\n",
+		k.public.Reveal(), k.secret.Reveal(), k.clientID, k.client.Reveal())
 }
 
 // welcome says where the server is and what to do next.
