@@ -208,7 +208,7 @@ func askedDirectly(b *testing.B, path string, all map[string]*asked) {
 func askedOfService(b *testing.B, dir string, permit gate.Permit, all map[string]*asked) {
 	for _, kept := range []int{-1, 0} { // no columns, and as many as is standard
 		cfg := config(dir)
-		cfg.Memory, cfg.PromotedColumns = askedMemory, kept
+		cfg.Memory, cfg.PromotedColumns, cfg.promotedRows = askedMemory, kept, 1
 		w, err := Open(b.Context(), cfg)
 		if err != nil {
 			b.Fatal(err)

@@ -25,6 +25,8 @@ type promotion struct {
 	asks  int   // statements that ask for a property before it becomes one
 	rows  int64 // that a file must have
 	pause time.Duration
+	slow  time.Duration // a statement takes at least so long to count; 0: all count
+	every time.Duration // at most one new column of a file
 	log   *slog.Logger
 
 	columns atomic.Int64 // of the open files
@@ -37,7 +39,19 @@ const (
 	enoughAsks      = 3
 	enoughRows      = 100_000
 	betweenSlices   = 20 * time.Millisecond
+	slowEnough      = 20 * time.Millisecond // to read the JSON of enoughRows; what reads none, such as LIMIT 0, does not come to it
+	betweenColumns  = time.Minute
 )
+
+// standardPromotion is that of a server's files. When they need not have enough rows, as in tests, columns are made at
+// once.
+func standardPromotion(most int, rows int64, log *slog.Logger) *promotion {
+	p := &promotion{most: most, asks: enoughAsks, rows: rows, pause: betweenSlices, slow: slowEnough, every: betweenColumns, log: log}
+	if rows < enoughRows {
+		p.slow, p.every = 0, 0
+	}
+	return p
+}
 
 // Limits of filling behind everything else: rows of one transaction, and properties whose askers are counted.
 const (
@@ -135,15 +149,39 @@ func (i *instance) resume(ctx context.Context) error {
 	return nil
 }
 
-// noteAsked counts what a statement asked for, when it could be answered, and has columns made when it was often enough.
-func (i *instance) noteAsked(q *question, asked []guard.Property, err error) {
+// timed does something for a statement that asks for properties, and reports whether it took long.
+func (p *promoter) timed(ctx context.Context, db *native.DB, asked []guard.Property, do func() error) (slow bool, err error) {
+	if p == nil || p.most == 0 || len(asked) == 0 || p.slow == 0 {
+		return true, do()
+	}
+	conn, err := db.Connect()
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	var began, ended int64
+	if err := engineTime(ctx, conn, &began); err != nil {
+		return false, err
+	}
+	if err := do(); err != nil {
+		return false, err
+	}
+	fault := engineTime(ctx, conn, &ended) // that of a clock is no fault of the answer that is given by now
+	return fault == nil && time.Duration(ended-began)*time.Microsecond >= p.slow, nil
+}
+
+// noteAsked counts what a statement asked for, when it could be answered and was slow, and has columns made when it was
+// often enough. A statement that costs little would gain nothing, and may be anybody's; that it reads a column counts.
+func (i *instance) noteAsked(q *question, asked []guard.Property, slow bool, err error) {
 	p := i.promoter
 	if len(asked) == 0 || err != nil || p == nil || p.most == 0 {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.clock++
+	if slow {
+		p.clock++
+	}
 	due := false
 	once := map[property]bool{}
 	for _, a := range asked {
@@ -160,7 +198,7 @@ func (i *instance) noteAsked(q *question, asked []guard.Property, err error) {
 		}
 		if _, held := p.held[wanted]; held {
 			p.used[wanted] = p.clock
-		} else {
+		} else if slow {
 			p.asked[wanted]++
 			due = due || p.asked[wanted] >= p.asks
 		}
@@ -218,6 +256,7 @@ func (i *instance) promote(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
+	var next *time.Timer // runs out when the next column may be made
 	for {
 		all, err := readColumns(ctx, conn)
 		if err != nil {
@@ -231,6 +270,14 @@ func (i *instance) promote(ctx context.Context) error {
 				}
 			}
 		}
+		if next != nil { // also when none is due: it may be in a moment
+			select {
+			case <-next.C:
+			case <-ctx.Done():
+				next.Stop()
+				return context.Cause(ctx)
+			}
+		}
 		enough, err := i.manyRows(ctx, conn)
 		if err != nil || !enough {
 			return err
@@ -242,6 +289,7 @@ func (i *instance) promote(ctx context.Context) error {
 		if err := i.addColumn(ctx, conn, wanted); err != nil {
 			return err
 		}
+		next = time.NewTimer(i.promoter.every)
 	}
 }
 

@@ -117,7 +117,7 @@ func ServeChild(ctx context.Context, args []string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	promote := &promotion{most: s.columns, asks: enoughAsks, rows: s.rows, pause: betweenSlices, log: log}
+	promote := standardPromotion(s.columns, s.rows, log)
 	c := &child{
 		shelf: newShelf(s.dir, s.openFiles, s.memory/engineShare, native.Options{
 			Memory: s.memory / engineShare, Threads: s.threads, TempDir: temp, TempLimit: s.memory,

@@ -148,10 +148,14 @@ var errAsWritten = errors.New("the statement cannot read columns")
 // it can be, and as it is written where not. A statement that fails over columns has its say as it is written: what is
 // wrong with it is told in its own words, and it may not fail at all.
 func (i *instance) run(ctx context.Context, q *question, analysis *guard.Analysis, out lines) error {
+	slow, err := i.promoter.timed(ctx, i.db, analysis.Properties, func() error { return i.runEither(ctx, q, analysis, out) })
+	i.noteAsked(q, analysis.Properties, slow, err)
+	return err
+}
+
+func (i *instance) runEither(ctx context.Context, q *question, analysis *guard.Analysis, out lines) error {
 	if !i.promoter.promising(analysis.Properties) {
-		err := i.runWritten(ctx, q, analysis, out)
-		i.noteAsked(q, analysis.Properties, err)
-		return err
+		return i.runWritten(ctx, q, analysis, out)
 	}
 	sent := &watched{lines: out}
 	err := i.runPromoted(ctx, q, analysis, sent)
@@ -163,7 +167,6 @@ func (i *instance) run(ctx context.Context, q *question, analysis *guard.Analysi
 			err = own
 		}
 	}
-	i.noteAsked(q, analysis.Properties, err)
 	return err
 }
 

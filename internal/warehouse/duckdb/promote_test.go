@@ -371,7 +371,7 @@ func TestAskedPropertiesAreNotKept(t *testing.T) {
 	column1 := column{name: "p1", property: property{path: "held"}}
 	p.know([]column{column1})
 	for n := range 3 * maxCounted {
-		i.noteAsked(&question{}, []guard.Property{{Path: "held"}, {Path: fmt.Sprint("other", n)}}, nil)
+		i.noteAsked(&question{}, []guard.Property{{Path: "held"}, {Path: fmt.Sprint("other", n)}}, true, nil)
 	}
 	if len(p.used) != 1 || p.used[column1.property] != p.clock || len(p.asked) > maxCounted {
 		t.Errorf("%d of %d, %d counted", len(p.used), p.clock, len(p.asked))
