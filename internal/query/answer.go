@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/query/cache"
 )
 
 // Answer is a complete answer. It is its receiver's alone, and must be closed.
@@ -139,6 +140,14 @@ func (s *spool) WriteTo(w io.Writer) (int64, error) {
 		return 0, err
 	}
 	return io.Copy(w, s.file)
+}
+
+// body is what was taken in, for many to read at once. It is not the spool's any more.
+func (s *spool) body() *cache.Body {
+	if s.file == nil {
+		return cache.InMemory(s.bytes)
+	}
+	return cache.InFile(s.file, s.size, s.named)
 }
 
 // Close gives back the memory and the file.

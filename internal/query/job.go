@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-analytics/weir/internal/gate"
@@ -37,18 +37,31 @@ type job struct {
 	until  time.Time
 }
 
-// kept is an answer that can be copied until it is dropped.
+// kept is an answer that any number of callers may read at once. The last one who lets go of it closes it.
 type kept struct {
-	mu     sync.Mutex // held while it is copied
-	answer *Answer    // nil when it is dropped
+	answer  *Answer
+	holders atomic.Int32
 }
 
-// drop drops the answer, when nobody copies it any more.
-func (k *kept) drop() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	_ = k.answer.Close()
-	k.answer = nil
+// keepAnswer is a kept answer with one holder.
+func keepAnswer(a *Answer) *kept {
+	if s, ok := a.body.(*spool); ok {
+		a.body = s.body()
+	}
+	k := &kept{answer: a}
+	k.holders.Store(1)
+	return k
+}
+
+// hold makes one more holder, for somebody who knows that there is one.
+func (k *kept) hold() { k.holders.Add(1) }
+
+// release ends the holding of one holder.
+func (k *kept) release() error {
+	if k.holders.Add(-1) > 0 {
+		return nil
+	}
+	return k.answer.Close()
 }
 
 // errStopping is why background runs end with the program.
@@ -134,7 +147,7 @@ func (r *Runs) watch(ctx context.Context, cancel context.CancelCauseFunc, still 
 				return
 			case <-tick.C:
 			}
-			if err := still(); err != nil {
+			if err := unbroken("whether a question in the background may go on is not known", still); err != nil {
 				cancel(err)
 				return
 			}
@@ -146,37 +159,66 @@ func (r *Runs) watch(ctx context.Context, cancel context.CancelCauseFunc, still 
 	}
 }
 
-// settled settles the credits. A panic is a reason why they are not.
-func (q Job) settled(answer *Answer, err error) (credits int64, unpaid error) {
+// unbroken does something where nobody is there to take a panic, which becomes an error.
+func unbroken(what string, do func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			unpaid = fmt.Errorf("query: the credits of a question in the background are not settled: %v\n%s", p, debug.Stack())
+			err = fmt.Errorf("query: %s: %v\n%s", what, p, debug.Stack())
 		}
 	}()
-	credits = q.Credits(answer, err)
-	return credits, q.Settle(credits)
+	return do()
 }
 
-// finish keeps what became of a job. The credits are settled first: without them there is no result.
+// settled settles the credits. A panic is a reason why they are not.
+func (q Job) settled(answer *Answer, err error) (credits int64, unpaid error) {
+	unpaid = unbroken("the credits of a question in the background are not settled", func() error {
+		credits = q.Credits(answer, err)
+		return q.Settle(credits)
+	})
+	return credits, unpaid
+}
+
+// finish keeps what became of a job. The credits are settled first: without them there is no result. What breaks on the
+// way is the job's fault alone.
 func (r *Runs) finish(j *job, q Job, answer *Answer, err error) {
 	credits, unpaid := q.settled(answer, err)
 	if unpaid != nil && err == nil {
 		_ = answer.Close()
 		answer, err, credits = nil, unpaid, 0
 	}
+	broken := unbroken("a question in the background could not be ended", func() error {
+		r.conclude(j, answer, err, credits)
+		return nil
+	})
+	if broken != nil {
+		_ = answer.Close()
+		err = broken
+		r.conclude(j, nil, err, credits)
+	}
+	if problem.Of(err) == problem.Internal {
+		r.cfg.Log.Error("a query in the background failed", "query", q.ID, "error", err)
+	}
+}
+
+// conclude is the end of a job.
+func (r *Runs) conclude(j *job, answer *Answer, err error, credits int64) {
 	run := j.run.over(answer, err, credits, r.cfg.Now())
 	if r.cfg.Stopping.Err() != nil && err != nil {
 		run.Status = Cancelled
 	}
+	r.settle(j, run, answer, err)
+	r.end(run)
+}
+
+func (r *Runs) settle(j *job, run Run, answer *Answer, err error) {
 	r.mu.Lock()
-	j.run, j.over, j.err = run, true, err
+	defer r.mu.Unlock()
+	j.run, j.over, j.err, j.result = run, true, err, nil
 	if err == nil {
-		j.result = &kept{answer: answer}
+		j.result = keepAnswer(answer)
 	}
 	j.until = r.cfg.Now().Add(r.cfg.ResultTime)
 	r.makeRoom(run.Project)
-	r.mu.Unlock()
-	r.end(run)
 }
 
 // makeRoom drops results of a project that are too many or too large together: of the key that has most, the oldest.
@@ -215,7 +257,7 @@ func (r *Runs) makeRoom(project string) {
 func (r *Runs) drop(j *job) {
 	delete(r.jobs, j.run.ID)
 	if j.result != nil {
-		r.working.Go(j.result.drop)
+		r.working.Go(func() { _ = j.result.release() }) // of a large file, that takes a while
 	}
 }
 
@@ -241,23 +283,25 @@ func (r *Runs) ResultUntil(id string) time.Time {
 	return time.Time{}
 }
 
-// Result is a copy of an answer, its receiver's alone. It must be closed.
+// Result is an answer that others may read too. It must be closed.
 type Result struct {
 	ContentType string
 	Rows        int64
 	Size        int64 // bytes
-	spool       *spool
+	kept        *kept
 }
 
 // WriteTo writes the result to w.
-func (r *Result) WriteTo(w io.Writer) (int64, error) { return r.spool.WriteTo(w) }
+func (r *Result) WriteTo(w io.Writer) (int64, error) { return r.kept.answer.WriteTo(w) }
 
-// Close gives back what the result holds.
+// Close lets go of the result.
 func (r *Result) Close() error {
-	if r == nil {
+	if r == nil || r.kept == nil {
 		return nil
 	}
-	return r.spool.Close()
+	k := r.kept
+	r.kept = nil
+	return k.release()
 }
 
 // Result is the result of a background run, which the permit's key has asked for. What it may see must be what it was
@@ -270,30 +314,23 @@ func (r *Runs) Result(s *Service, permit gate.Permit, run Run) (*Result, error) 
 		return nil, err
 	}
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	j := r.jobs[run.ID]
 	switch {
 	case run.Status == Running && (j == nil || !j.over):
-		r.mu.Unlock()
 		return nil, problem.New(problem.QueryRunning, "The query is still running.").After(time.Second)
 	case j == nil || j.run.Owner != permit.Key().Owner():
-		err = gone(run)
+		return nil, gone(run)
 	case j.sees != sighted.Scope.Key(): // before the error: its text may hold what the key saw then
-		err = problem.New(problem.ResultGone, "What the key may see has changed since the query ran. Ask it again.")
+		return nil, problem.New(problem.ResultGone, "What the key may see has changed since the query ran. Ask it again.")
 	case j.err != nil:
-		err = j.err
+		return nil, j.err
 	case j.result == nil || !r.cfg.Now().Before(j.until):
-		err = gone(run)
-	}
-	r.mu.Unlock()
-	if err != nil {
-		return nil, err
-	}
-	j.result.mu.Lock()
-	defer j.result.mu.Unlock()
-	if j.result.answer == nil {
 		return nil, gone(run)
 	}
-	return s.copied(j.result.answer)
+	j.result.hold()
+	a := j.result.answer
+	return &Result{ContentType: a.ContentType, Rows: a.Rows, Size: a.Size, kept: j.result}, nil
 }
 
 // gone says why there is no result.
@@ -307,18 +344,4 @@ func gone(run Run) error {
 		return problem.New(problem.ResultGone, "The query was answered when it was asked: no result was kept.")
 	}
 	return problem.New(problem.ResultGone, "The result was kept for some time and is no more. Ask the query again.")
-}
-
-// copied copies an answer.
-func (s *Service) copied(a *Answer) (*Result, error) {
-	out := &spool{memory: s.memory, limit: a.Size, dir: s.tempDir}
-	_, err := a.WriteTo(out)
-	if err == nil {
-		err = out.flush()
-	}
-	if err != nil {
-		_ = out.Close()
-		return nil, err
-	}
-	return &Result{ContentType: a.ContentType, Rows: a.Rows, Size: a.Size, spool: out}, nil
 }

@@ -2,6 +2,10 @@ package query_test
 
 import (
 	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -146,4 +150,100 @@ func TestABrokenSettlingIsOneQuestion(t *testing.T) {
 			t.Errorf("its result: %v", err)
 		}
 	})
+}
+
+// Promise: a question in the background that cannot be watched, or not be ended, fails with a line in the log, and the
+// program goes on.
+func TestABrokenEndIsOneQuestion(t *testing.T) {
+	t.Parallel()
+	for name, broken := range map[string]func(*query.Job, *bool){
+		"watching": func(j *query.Job, _ *bool) { j.Still = func() error { panic("broken") } },
+		"ending":   func(j *query.Job, clock *bool) { j.Settle = func(int64) error { *clock = true; return nil } },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				stalls := numbers(1)
+				if name == "watching" {
+					stalls.stall = make(chan struct{})
+				}
+				p, s := permit(t), service(t, stalls)
+				var stopped bool // the clock breaks once
+				clock := func() time.Time {
+					if stopped {
+						stopped = false
+						panic("broken")
+					}
+					return time.Now()
+				}
+				var log strings.Builder
+				r := query.NewRuns(query.RunsConfig{Store: newShelf(), Now: clock, Log: slog.New(slog.NewTextHandler(&log, nil))})
+				job := later("qry_1", &charges{})
+				broken(&job, &stopped)
+				if _, err := r.Submit(s, p, job); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				synctest.Wait()
+				run, found, _ := r.Find(t.Context(), "prj_1", "qry_1")
+				if !found || run.Status != query.Failed || run.Code != problem.Internal {
+					t.Errorf("%+v", run)
+				}
+				if !strings.Contains(log.String(), "qry_1") || !strings.Contains(log.String(), "broken") {
+					t.Errorf("the log says %q", log.String())
+				}
+			})
+		})
+	}
+}
+
+// Promise: any number of callers read one result at the same time, also one that lies in a file, and whoever has begun
+// to read it reads it to its end when it is dropped meanwhile.
+func TestResultsAreReadTogether(t *testing.T) {
+	t.Parallel()
+	for _, memory := range []int{1, 1 << 20} {
+		synctest.Test(t, func(t *testing.T) {
+			p := permit(t)
+			s := query.New(query.Config{Engine: numbers(10_000), Now: fixedNow, TempDir: t.TempDir(), SpoolMemory: memory})
+			r, end := running(t, time.Now, newShelf(), nil)
+			defer end()
+			if _, err := r.Submit(s, p, later("qry_1", &charges{})); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			run, _, _ := r.Find(t.Context(), "prj_1", "qry_1")
+			results := make([]*query.Result, 8)
+			for i := range results {
+				var err error
+				if results[i], err = r.Result(s, p, run); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r.Cancel(t.Context(), "qry_1")
+			synctest.Wait()
+			if _, err := r.Result(s, p, run); problem.Of(err) != problem.ResultGone {
+				t.Errorf("the dropped result: %v", err)
+			}
+			texts := make([]string, len(results))
+			var reading sync.WaitGroup
+			for i, result := range results {
+				reading.Go(func() {
+					var b strings.Builder
+					if n, err := result.WriteTo(&b); err != nil || n != result.Size {
+						t.Errorf("%d bytes of %d: %v", n, result.Size, err)
+					}
+					texts[i] = b.String()
+					if err := errors.Join(result.Close(), result.Close()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			reading.Wait()
+			for _, text := range texts {
+				if text != texts[0] || !strings.Contains(text, "[1]") {
+					t.Fatal("the results differ")
+				}
+			}
+		})
+	}
 }

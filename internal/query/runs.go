@@ -154,10 +154,11 @@ func (r *Runs) save(run Run) {
 
 // reason is why a run failed: why it was ended, if it was.
 func reason(ctx context.Context, err error) error {
-	if p, ok := errors.AsType[*problem.Error](context.Cause(ctx)); ok && err != nil {
-		return p
+	cause := context.Cause(ctx)
+	if err == nil || cause == nil || cause == context.Canceled || cause == context.DeadlineExceeded { //nolint:errorlint // it is the values themselves
+		return err
 	}
-	return err
+	return cause
 }
 
 // errCancelled is why a run is cancelled by somebody.
