@@ -41,6 +41,7 @@ const (
 type actionRow struct {
 	name    string
 	scope   Scopes // the rights it needs, all of them
+	instead Scopes // the rights that will do in their place for what is the key's own; empty: none
 	space   bool   // it happens in an environment
 	records bool   // it is about the records of a dataset
 	secret  bool   // a public key may not, whatever it holds: everybody has it
@@ -81,8 +82,8 @@ var actions = [endOfActions]actionRow{
 	WriteDatasets:  {name: "write_datasets", scope: DatasetsWrite, records: true},
 	DeleteDatasets: {name: "delete_datasets", scope: DatasetsDelete, records: true},
 
-	ReadQueries:      {name: "read_queries", scope: SQLRun, others: AuditRead},
-	CancelQueries:    {name: "cancel_queries", scope: SQLRun, others: AuditRead | ProjectsWrite},
+	ReadQueries:      {name: "read_queries", scope: SQLRun, instead: MetricsRun, others: AuditRead},
+	CancelQueries:    {name: "cancel_queries", scope: SQLRun, instead: MetricsRun, others: AuditRead | ProjectsWrite},
 	FollowEvents:     {name: "follow_events", scope: EventsRead, space: true, reads: readsWhole},
 	ExchangeTokens:   {name: "exchange_tokens", client: true},
 	IntrospectTokens: {name: "introspect_tokens", client: true},
@@ -101,6 +102,18 @@ func (a Action) Declared() bool { return a > undeclared && a < endOfActions }
 
 // Scope is the right the action needs; empty for Anyone and HoldKey.
 func (a Action) Scope() Scopes { return a.row().scope }
+
+// Instead is the right that will do in the place of Scope for what is the key's own; empty: none will.
+func (a Action) Instead() Scopes { return a.row().instead }
+
+// needs is the right that an action needs of whoever holds some: Instead when that is held and Scope is not.
+func (a Action) needs(held Scopes) Scopes {
+	row := a.row()
+	if row.instead != 0 && held.Has(row.instead) && !held.Has(row.scope) {
+		return row.instead
+	}
+	return row.scope
+}
 
 // InEnvironment reports whether the action happens in an environment, so that an attempt must name one or get the
 // key's default.
@@ -121,8 +134,9 @@ func (a Action) touches() bool { return a.row().space || a.row().records }
 
 // reachesOthers reports whether the key may do it to what is another key's.
 func (a Action) reachesOthers(k *Key) bool {
-	beyond, most := a.row().others, k.Project.ceiling(k.Kind).Scopes
-	return beyond != 0 && k.usable().Has(beyond) && (most == 0 || most.Has(beyond))
+	row, most := a.row(), k.Project.ceiling(k.Kind).Scopes
+	beyond := row.others | row.scope // what comes instead is for the key's own
+	return row.others != 0 && k.usable().Has(beyond) && (most == 0 || most.Has(beyond))
 }
 
 // String is the action's name in the ledger and in the OpenAPI document.

@@ -239,7 +239,7 @@ func mendNetworks(reason Reason, k *Key, a *Attempt) ([]Remedy, bool) {
 }
 
 func mendScope(reason Reason, k *Key, a *Attempt) ([]Remedy, bool) {
-	need := a.Action.Scope()
+	need := a.Action.needs(k.usable())
 	if reason == ScopeOverCeiling {
 		kind := k.Kind
 		if k.derived() {

@@ -174,14 +174,15 @@ func forItsKind(k *Key, a *Attempt) Reason {
 }
 
 func holdsScope(k *Key, a *Attempt) Reason {
-	if !k.usable().Has(a.Action.Scope()) {
+	if held := k.usable(); !held.Has(a.Action.needs(held)) {
 		return ScopeMissing
 	}
 	return Allowed
 }
 
 func scopeUnderCeiling(k *Key, a *Attempt) Reason {
-	if most := k.Project.ceiling(k.Kind).Scopes; most != 0 && !most.Has(a.Action.Scope()) {
+	held, most := k.usable(), k.Project.ceiling(k.Kind).Scopes
+	if most != 0 && !most.Has(a.Action.needs(held)) && !most.Has(a.Action.needs(held&most)) {
 		return ScopeOverCeiling
 	}
 	return Allowed

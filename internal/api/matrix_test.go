@@ -44,7 +44,7 @@ var credentials = map[string]func(*matrix, api.Route) sending{
 	"expired":   func(m *matrix, _ api.Route) sending { return m.described("secret live all, expired") },
 	"public":    func(m *matrix, _ api.Route) sending { return m.described("public live") },
 	"without": func(m *matrix, r api.Route) sending {
-		return m.described("secret live " + (access.AllScopes &^ r.Action.Scope()).String())
+		return m.described("secret live " + (access.AllScopes &^ (r.Action.Scope() | r.Action.Instead())).String())
 	},
 	"exactly": func(m *matrix, r api.Route) sending {
 		return m.described("secret live " + orAny(r.Action.Scope()).String())
@@ -100,7 +100,7 @@ var credentials = map[string]func(*matrix, api.Route) sending{
 	"token-other": func(*matrix, api.Route) sending { return text("eyJhbGciOiJFZERTQSJ9.e30.c2ln") },
 	"token-dead":  func(m *matrix, _ api.Route) sending { return m.token(m.client("revoked"), nil) },
 	"token-fewer": func(m *matrix, route api.Route) sending {
-		return m.token(m.client("of every scope"), func(r *token.Request) { r.Scopes = access.AllScopes &^ route.Action.Scope() })
+		return m.token(m.client("of every scope"), func(r *token.Request) { r.Scopes = access.AllScopes &^ (route.Action.Scope() | route.Action.Instead()) })
 	},
 	"token-caged": func(m *matrix, _ api.Route) sending {
 		return m.token(m.client("of every scope"), func(r *token.Request) { r.Bounds.Environments = []string{"staging"} })

@@ -130,7 +130,7 @@ func (a *API) describe(d *huma.OpenAPI, r *row) {
 	}
 	if scope := r.action.Scope(); scope != 0 {
 		op.Extensions["x-weir-scopes"] = scope.Names()
-		op.Description = strings.TrimSpace(op.Description + "\n\nNeeds the scope `" + scope.String() + "`.")
+		op.Description = strings.TrimSpace(op.Description + "\n\nNeeds the scope `" + scope.String() + "`" + orElse(r.action.Instead()) + ".")
 	}
 	if r.slash {
 		op.Extensions["x-weir-slash"] = true // the address with a slash at its end is the same one
@@ -157,6 +157,14 @@ func (a *API) describe(d *huma.OpenAPI, r *row) {
 	default:
 		panic("api: no place in the document for the method " + r.method)
 	}
+}
+
+// orElse names the scope that will do as well.
+func orElse(instead access.Scopes) string {
+	if instead == 0 {
+		return ""
+	}
+	return ", or `" + instead.String() + "` for what the key asked itself"
 }
 
 func security(action access.Action) []map[string][]string {

@@ -190,7 +190,7 @@ func mountRuns(a *API) {
 		Read: bound[listRuns](a), Wants: wantsNothing[listRuns], Do: a.runs,
 		Doc: doc{
 			ID: "listQueries", Tag: "Query", Summary: "List the queries that were asked",
-			Text: "The last 1,000 of the project, for 30 days, the youngest first. A key sees its own; with `audit:read` it sees those of all keys. " +
+			Text: "The last 1,000 of the project, for 30 days, the youngest first. A key sees its own; with `sql:run` and `audit:read` it sees those of all keys. " +
 				"Parameters are never kept.",
 		},
 	})

@@ -15,7 +15,7 @@ func Problem(reason access.Reason, key *access.Key, attempt *access.Attempt, tar
 		return problem.New(problem.SecretKeyInURL, "%s was sent in the query string. Send it in a header, and replace %s: addresses are written to logs.",
 			secretOf(key), replaced(key))
 	case access.ScopeMissing:
-		return missingScope(key, attempt.Action.Scope())
+		return missingScope(key, attempt.Action)
 	case access.EnvironmentUnknown:
 		return problem.New(problem.EnvironmentNotFound, "The project has no environment %s.", quote(of(target).Environment)).
 			At("environment", "no such environment")
@@ -97,12 +97,16 @@ func wrongCredential(reason access.Reason, key *access.Key) *problem.Error {
 // throughBackEnd says what to do instead of asking from a page for what no public key may.
 const throughBackEnd = "No public key may do this: let the page ask your back end, and that ask here with a secret key."
 
-func missingScope(key *access.Key, scope access.Scopes) *problem.Error {
+func missingScope(key *access.Key, action access.Action) *problem.Error {
+	scope, wanted := action.Scope(), action.Scope().String()
+	if instead := action.Instead(); instead != 0 {
+		wanted += " or " + instead.String()
+	}
 	holder := "the key does not hold"
 	if kindOf(key) == access.Token {
 		holder = "the token, its client or their key does not hold"
 	}
-	p := problem.New(problem.MissingScope, "This needs the scope %s, which %s.", scope, holder)
+	p := problem.New(problem.MissingScope, "This needs the scope %s, which %s.", wanted, holder)
 	if kindOf(key) == access.Public && !access.ClientScopes.Has(scope) {
 		p.Detail += " " + throughBackEnd
 	}
