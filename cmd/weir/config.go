@@ -53,6 +53,8 @@ type config struct {
 	QueryTime        time.Duration
 	QueryRows        int64
 	QueryBytes       int64
+	CreditRows       int64
+	CreditBytes      int64
 	QueryConcurrency int
 	QueryQueue       int
 	CacheMemory      int64
@@ -163,6 +165,14 @@ func settings() []setting {
 			}},
 		{"query-bytes", "64MiB", "the largest answer of a query",
 			func(c *config, v string) (err error) { c.QueryBytes, err = sizeOf(v); return err }},
+		{"credit-rows", "1000", "a query costs one credit more for each so many rows of its answer; 0: rows cost nothing",
+			func(c *config, v string) error {
+				n, err := countOf(v, 0, 100_000_000)
+				c.CreditRows = int64(n)
+				return err
+			}},
+		{"credit-bytes", "1MiB", "and one more for each so many bytes of it; 0: bytes cost nothing",
+			func(c *config, v string) (err error) { c.CreditBytes, err = sizeOf(v); return err }},
 		{"query-concurrency", "4", "queries that may run at once",
 			func(c *config, v string) (err error) { c.QueryConcurrency, err = countOf(v, 1, 256); return err }},
 		{"query-per-project", "0", "of those, how many may be of one project; 0: all where it is alone when the server starts, else three quarters",

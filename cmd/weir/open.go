@@ -134,8 +134,8 @@ func openWarehouse(ctx context.Context, cfg config, w world, log *slog.Logger) (
 	}
 }
 
-// someOrNone is a number as the warehouse takes it: to it, zero is its own standard, and less is none.
-func someOrNone(n int) int {
+// someOrNone is a number as packages take it: to them, zero is their own standard, and less is none.
+func someOrNone[N int | int64](n N) N {
 	if n == 0 {
 		return -1
 	}

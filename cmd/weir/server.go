@@ -94,7 +94,8 @@ func openServer(ctx context.Context, cfg config, w world, log *slog.Logger) (ope
 func (s *server) apiConfig(w world) api.Config {
 	questions := query.New(query.Config{
 		Engine: s.warehouse, Now: w.now, Time: s.cfg.QueryTime, Rows: s.cfg.QueryRows, Bytes: s.cfg.QueryBytes,
-		Scope: query.Seen(s.control.derive), Cache: s.cache, TempDir: filepath.Join(s.cfg.Data, "tmp"),
+		Prices: query.Prices{Rows: someOrNone(s.cfg.CreditRows), Bytes: someOrNone(s.cfg.CreditBytes)},
+		Scope:  query.Seen(s.control.derive), Cache: s.cache, TempDir: filepath.Join(s.cfg.Data, "tmp"),
 	})
 	s.runs = query.NewRuns(query.RunsConfig{
 		Store: s.control.store, Now: w.now, Log: s.log, Stopping: s.stopping,

@@ -10,15 +10,8 @@ import (
 	"github.com/weir-analytics/weir/internal/query"
 )
 
-// answerPrice is what an answer costs: a credit, and of one that was made for this question another for each thousand
-// rows and for each MiB. One that was kept costs the credit only.
-func answerPrice(answer *query.Answer) int64 {
-	const rows, bytes = 1000, 1 << 20
-	if answer.Cached {
-		return 1
-	}
-	return 1 + answer.Rows/rows + answer.Size/bytes
-}
+// answerPrice is what an answer costs.
+func answerPrice(answer *query.Answer) int64 { return answer.Credits }
 
 // writeAnswer sends an answer, compressed if that is asked for, or says that the caller has it already.
 //

@@ -20,7 +20,8 @@ type Answer struct {
 	Rows        int64
 	Size        int64 // bytes
 	Elapsed     time.Duration
-	Packed      bool // it is compressed as it is
+	Credits     int64 // what it costs
+	Packed      bool  // it is compressed as it is
 
 	// Of an answer that may be kept:
 	Cached    bool          // it was not made for this question, but for one that was asked before

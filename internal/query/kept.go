@@ -173,6 +173,7 @@ func (s *Service) kept(made cache.Made, q Question, ttl time.Duration) *Answer {
 	a.Size = made.Body.Size() + int64(len(a.tail))
 	digest := sha256.New()
 	part(digest, made.ContentType, string(made.Digest[:]))
+	a.Credits = s.prices.of(a)
 	a.Tag = base64.RawURLEncoding.EncodeToString(digest.Sum(nil)[:16])
 	return a
 }

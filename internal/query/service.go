@@ -29,6 +29,7 @@ type Config struct {
 	Time        time.Duration // a question may take; 30 s
 	Rows        int64         // an answer may have; 100,000
 	Bytes       int64         // an answer may have, both as rows of JSON and as it is written; 64 MiB
+	Prices      Prices        // of answers; the standard ones
 	SpoolMemory int           // bytes of an answer that are kept in memory, before it goes to a file; 1 MiB
 	TempDir     string        // where such files lie; the system's folder for temporary files
 }
@@ -39,6 +40,7 @@ type Service struct {
 	now      func() time.Time
 	scope    func(gate.Permit) (view.Scope, error)
 	ceilings Ceilings
+	prices   Prices
 	cache    *cache.Cache
 	memory   int
 	tempDir  string
@@ -62,6 +64,7 @@ func New(cfg Config) *Service {
 			Rows:  cmp.Or(cfg.Rows, 100_000),
 			Bytes: cmp.Or(cfg.Bytes, 64<<20),
 		},
+		prices:  cfg.Prices.orStandard(),
 		memory:  cmp.Or(cfg.SpoolMemory, 1<<20),
 		tempDir: cfg.TempDir,
 	}
@@ -195,6 +198,7 @@ func (s *Service) write(ctx context.Context, q Question, rows Rows, start time.T
 		return nil, errors.Join(err, out.Close())
 	}
 	answer.Size = out.size
+	answer.Credits = s.prices.of(answer)
 	return answer, nil
 }
 
