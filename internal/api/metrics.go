@@ -142,6 +142,7 @@ type runMetric struct {
 		Environment string                    `json:"environment,omitzero" maxLength:"200" doc:"The environment to read; by default the first one the key may use." example:"production"`
 		Format      query.Format              `json:"format,omitzero" enum:"json,ndjson,csv,parquet" doc:"How the answer is written; json by default."`
 		Spreadsheet bool                      `json:"spreadsheet,omitzero" doc:"For csv: put an apostrophe before text that a spreadsheet would run as a formula."`
+		TimeZone    string                    `json:"time_zone,omitzero" maxLength:"64" doc:"An IANA time zone in the place of the metric's own." example:"Europe/Paris"`
 		Version     int64                     `json:"version,omitzero" minimum:"1" doc:"One that was published once; by default the one that is."`
 	}
 }
@@ -287,7 +288,7 @@ func mountMetricRuns(a *API) {
 		Do: func(ctx context.Context, permit gate.Permit, n noted[runMetric]) (*query.Answer, error) {
 			r := &n.in.Body
 			return metrics.Run(ctx, permit, n.in.ID, saved.Asked{
-				Version: r.Version, Variables: r.Variables, Format: r.Format, Spreadsheet: r.Spreadsheet, Note: n.note(),
+				Version: r.Version, Variables: r.Variables, Format: r.Format, Spreadsheet: r.Spreadsheet, TimeZone: r.TimeZone, Note: n.note(),
 			})
 		},
 		Write: writeAnswer, Cost: 1, Price: answerPrice, Long: true,

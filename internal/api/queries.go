@@ -27,6 +27,7 @@ type checkInput struct {
 	Body struct {
 		SQL         string `json:"sql" doc:"The statement." example:"SELECT event, count(*) AS n FROM events WHERE distinct_id = $1 GROUP BY event"`
 		Environment string `json:"environment,omitempty" maxLength:"200" doc:"By default the first one the key may use." example:"production"`
+		TimeZone    string `json:"time_zone,omitempty" maxLength:"64" doc:"That of the question; by default UTC." example:"Europe/Paris"`
 	}
 }
 
@@ -70,7 +71,7 @@ func mountQueries(a *API) {
 }
 
 func (a *API) checkQuery(ctx context.Context, permit gate.Permit, in checkInput) (QueryCheck, error) {
-	d, err := a.cfg.Query.Describe(ctx, permit, query.Question{SQL: in.Body.SQL})
+	d, err := a.cfg.Query.Describe(ctx, permit, query.Question{SQL: in.Body.SQL, TimeZone: in.Body.TimeZone})
 	if err != nil {
 		return QueryCheck{}, err
 	}

@@ -85,6 +85,11 @@ func (q Question) check(st *Statement) error {
 	if _, err := ParseFormat(string(q.Format)); err != nil {
 		return err
 	}
+	at, err := q.zone()
+	if err != nil {
+		return err
+	}
+	st.TimeZone = at
 	p, err := readParameters(q.Parameters)
 	st.SQL, st.Positional, st.Named = q.SQL, p.positional, p.named
 	return err
@@ -95,7 +100,7 @@ func (q Question) check(st *Statement) error {
 // answers.
 func keyOf(space event.Space, st *Statement, q Question) cache.Key {
 	h := sha256.New()
-	part(h, space.Project, space.Environment, st.Scope.Key(), trimSQL(st.SQL), string(q.Format), fmt.Sprint(q.Spreadsheet), fmt.Sprintf("%+v", st.Ceilings))
+	part(h, space.Project, space.Environment, st.Scope.Key(), trimSQL(st.SQL), string(q.Format), fmt.Sprint(q.Spreadsheet), fmt.Sprintf("%+v", st.Ceilings), st.TimeZone)
 	if q.Alike != "" {
 		part(h, "alike", q.Alike)
 		return cache.Key(h.Sum(nil))

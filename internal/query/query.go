@@ -45,7 +45,12 @@ type Statement struct {
 	Named      map[string]jsontext.Value
 	Scope      view.Scope
 	Ceilings   Ceilings
-	Asker      string // who asks, within the space's project: a key's id. Engines share what there is among askers.
+
+	// TimeZone is the IANA zone of the clocks that the statement reads; empty: UTC. With one, the times of the tables are
+	// instants with a zone, what is cut to days and hours is cut there, and instants are shown with the zone's offset.
+	TimeZone string
+
+	Asker string // who asks, within the space's project: a key's id. Engines share what there is among askers.
 }
 
 // Description is what is known of a statement before it runs.
@@ -79,7 +84,7 @@ type Column = view.Column
 
 // Rows are an answer on its way. Each row is a JSON array with a value per column, in the form that Weir documents:
 // integers and decimals exact, as JSON numbers (those beyond 2^53 too); timestamps as RFC 3339 strings in UTC with
-// microseconds; dates as YYYY-MM-DD; JSON columns as the JSON they hold; blobs as base64; infinities and NaN as null.
+// microseconds, or, of a statement with a time zone, instants with the zone's offset where that is of whole minutes; dates as YYYY-MM-DD; JSON columns as the JSON they hold; blobs as base64; infinities and NaN as null.
 type Rows interface {
 	Columns() []Column
 	// Next gives the next row, valid until the next call, and io.EOF after the last. A ceiling passed half-way is an

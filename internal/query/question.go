@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/query/zone"
 )
 
 // The limits on a question.
@@ -36,6 +37,7 @@ type Question struct {
 	SQL         string         `json:"sql" doc:"One read-only SELECT, at most 64 KiB." example:"SELECT event, count(*) AS n FROM events WHERE distinct_id = $1 GROUP BY event"`
 	Environment string         `json:"environment,omitempty" doc:"The environment to read; by default the first one the key may use." example:"production"`
 	Parameters  jsontext.Value `json:"parameters,omitempty" doc:"An array for $1, $2, … or an object for $name, of nulls, booleans, numbers and strings."`
+	TimeZone    string         `json:"time_zone,omitempty" maxLength:"64" doc:"An IANA time zone, whose days and hours the statement counts in, and in which its instants are shown; by default UTC, and the times of the tables are TIMESTAMP." example:"Europe/Paris"`
 	Format      Format         `json:"format,omitempty" enum:"json,objects,ndjson,csv,parquet,arrow" doc:"How the answer is written; json by default."`
 	Spreadsheet bool           `json:"spreadsheet,omitempty" doc:"For csv: put an apostrophe before text that a spreadsheet would run as a formula."`
 
@@ -50,6 +52,20 @@ type Question struct {
 	// the time of asking. Statement, space, scope and form are told apart all the same.
 	Alike string `json:"-"`
 }
+
+// zone is the time zone of a question, as a statement has it. Problems: invalid_field.
+func (q Question) zone() (string, error) {
+	at, err := zone.Named(q.TimeZone)
+	switch {
+	case err != nil:
+		return "", problem.Wrap(err, problem.InvalidField, "%s", badZone).At("time_zone", badZone)
+	case at == time.UTC:
+		return "", nil
+	}
+	return at.String(), nil
+}
+
+const badZone = "must be the name of an IANA time zone, such as Europe/Paris"
 
 func checkSQL(sql string) error {
 	switch {

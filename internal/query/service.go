@@ -121,6 +121,9 @@ func (s *Service) Describe(ctx context.Context, permit gate.Permit, q Question) 
 	if err != nil {
 		return Description{}, err
 	}
+	if st.TimeZone, err = q.zone(); err != nil {
+		return Description{}, err
+	}
 	st.SQL = q.SQL
 	d, err := s.engine.Describe(ctx, space, st)
 	return d, fault(ctx, err)
@@ -164,6 +167,10 @@ func (s *Service) prepare(ctx context.Context, q Question) (Statement, Facts, er
 	if _, err := ParseFormat(string(q.Format)); err != nil {
 		return Statement{}, Facts{}, err
 	}
+	at, err := q.zone()
+	if err != nil {
+		return Statement{}, Facts{}, err
+	}
 	p, err := readParameters(q.Parameters)
 	if err != nil {
 		return Statement{}, Facts{}, err
@@ -175,7 +182,7 @@ func (s *Service) prepare(ctx context.Context, q Question) (Statement, Facts, er
 	if err := p.match(facts.Parameters); err != nil {
 		return Statement{}, Facts{}, err
 	}
-	return Statement{SQL: q.SQL, Positional: p.positional, Named: p.named, Ceilings: s.ceilings}, facts, nil
+	return Statement{SQL: q.SQL, Positional: p.positional, Named: p.named, Ceilings: s.ceilings, TimeZone: at}, facts, nil
 }
 
 // write takes the rows in. When it fails, nothing is left of them.

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/weir-analytics/weir/internal/query/zone"
 )
 
 // Check finds out whether a definition can be compiled. All faults are told at once, each by its path.
@@ -14,12 +16,12 @@ func (d *Definition) Check() error {
 
 func (d *Definition) faults() faults {
 	c := checker{variables: map[string]*Variable{}, used: map[string]bool{}}
-	zone, err := zoneOf(d.TimeZone)
+	place, err := zone.Named(d.TimeZone)
 	if err != nil {
 		c.add("time_zone", "must be the name of an IANA time zone, such as Europe/Paris")
-		zone = time.UTC
+		place = time.UTC
 	}
-	c.declarations(d, zone)
+	c.declarations(d, place)
 	forms := d.forms()
 	switch {
 	case len(forms) == 0:

@@ -1,12 +1,10 @@
 package metric
 
 import (
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
-	_ "time/tzdata" // zones are known on every machine
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -39,19 +37,6 @@ func (d Duration) check(to *faults, path string) {
 
 // interval is the duration in SQL.
 func (d Duration) interval() string { return "INTERVAL " + literal(string(d)) }
-
-var zoneForm = regexp.MustCompile(`^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$`)
-
-// zoneOf finds a time zone by its name; the empty name is UTC.
-func zoneOf(name string) (*time.Location, error) {
-	if name == "" || name == "UTC" {
-		return time.UTC, nil
-	}
-	if len(name) > maxName || name == "Local" || !zoneForm.MatchString(name) {
-		return nil, fmt.Errorf("%q is no time zone", clip(name))
-	}
-	return time.LoadLocation(name)
-}
 
 // parseTime reads a time as in RFC 3339, or a date, which is its first moment in the zone. Both must be in the years 1
 // to 9999 of UTC.

@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/query/zone"
 )
 
 // The variables that every metric has that is not in SQL: the time that it is about, From and later, before To.
@@ -190,12 +191,12 @@ func Compile(d *Definition) (*Statement, error) {
 	if err := d.Check(); err != nil {
 		return nil, err
 	}
-	zone, err := zoneOf(d.TimeZone)
+	place, err := zone.Named(d.TimeZone)
 	if err != nil {
 		return nil, err
 	}
-	c := newCompiler(d, zone)
-	s := &Statement{zone: zone}
+	c := newCompiler(d, place)
+	s := &Statement{zone: place}
 	switch {
 	case d.SQL != "":
 		s.SQL, s.edits, _ = rewrite(d.SQL, c.variables, c.parameter)

@@ -26,6 +26,7 @@ type Asked struct {
 	Around      map[string]jsontext.Value // for variables that are not given, if there are such: what a dashboard shows, say
 	Format      query.Format
 	Spreadsheet bool
+	TimeZone    string // in the place of the definition's; empty: that one
 	Note        query.Note
 }
 
@@ -43,7 +44,10 @@ func (s *Service) Run(ctx context.Context, permit gate.Permit, id string, a Aske
 	case m.Published == 0 && v.Draft():
 		return nil, problem.New(problem.NotFound, "The metric %s is a draft: nothing of it is published.", id)
 	}
-	st, err := compiled(&v)
+	st, err := compiledIn(&v, a.TimeZone)
+	if problem.Of(err) == problem.InvalidField {
+		return nil, err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("saved: metric %s, version %d: %w", id, v.Number, err)
 	}
@@ -53,7 +57,9 @@ func (s *Service) Run(ctx context.Context, permit gate.Permit, id string, a Aske
 		return nil, err
 	}
 	if q.TTL = time.Duration(v.CacheMinutes) * time.Minute; q.TTL > 0 {
-		q.Alike = s.alike(st, &v, a.Variables, q.Parameters)
+		if q.Alike = s.alike(st, &v, a.Variables, q.Parameters); q.Alike != "" {
+			q.Alike += a.TimeZone // a text in braces comes before it
+		}
 	}
 	a.Note.Name = fmt.Sprintf("metric %s, version %d", id, v.Number)
 	answer, err := s.cfg.Query.Ask(ctx, permit, query.Asked{Question: q, Note: a.Note})

@@ -28,6 +28,7 @@ import (
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/query"
 	"github.com/weir-analytics/weir/internal/query/metric"
+	"github.com/weir-analytics/weir/internal/query/zone"
 )
 
 // Asker runs statements, and says what they would answer.
@@ -123,6 +124,25 @@ func compiled(v *Version) (*metric.Statement, error) {
 	st, err := metric.Compile(&d)
 	return st, within(err)
 }
+
+// compiledIn is compiled in a time zone, or in that of the definition. Problems: invalid_field for the zone.
+func compiledIn(v *Version, name string) (*metric.Statement, error) {
+	if name == "" {
+		return compiled(v)
+	}
+	if _, err := zone.Named(name); err != nil {
+		return nil, problem.Wrap(err, problem.InvalidField, "time_zone: %s", badZone).At("time_zone", badZone)
+	}
+	d, err := metric.Read(v.Definition)
+	if err != nil {
+		return nil, within(err)
+	}
+	d.TimeZone = name
+	st, err := metric.Compile(&d)
+	return st, within(err)
+}
+
+const badZone = "must be the name of an IANA time zone, such as Europe/Paris"
 
 // actor is who makes a change, as in the audit.
 func actor(permit gate.Permit) string {

@@ -384,3 +384,37 @@ func members(t *testing.T, text string) map[string]jsontext.Value {
 	}
 	return values
 }
+
+// Promise: a metric runs in the time zone that is asked for in the place of its own, a name that is none is told, and
+// answers in different zones are kept apart.
+func TestRunsInATimeZone(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	r.save(t, "daily", saved.Wanted{Definition: jsontext.Value(`{"trend":{"event":"A"},"time_zone":"Europe/Paris"}`), CacheMinutes: 15})
+	r.save(t, "sql", saved.Wanted{
+		Definition: jsontext.Value(`{"sql":"SELECT @{day}","variables":[{"name":"day","type":"timestamp","default":"now - 1 days"}]}`), CacheMinutes: 15,
+	})
+	ask := func(id, zone, variables string) query.Question {
+		t.Helper()
+		if _, err := r.Run(t.Context(), r.mine, id, saved.Asked{TimeZone: zone, Variables: members(t, variables)}); err != nil {
+			t.Fatal(err)
+		}
+		return r.desk.asked[len(r.desk.asked)-1].Question
+	}
+	own, other := ask("daily", "", `{}`), ask("daily", "Asia/Tokyo", `{}`)
+	if !strings.Contains(own.SQL, "Europe/Paris") || strings.Contains(other.SQL, "Europe/Paris") || !strings.Contains(other.SQL, "Asia/Tokyo") || other.TimeZone != "" {
+		t.Errorf("asked %+v and %+v", own, other)
+	}
+	first, second := ask("sql", "", `{}`), ask("sql", "Asia/Tokyo", `{}`)
+	if first.Alike == "" || first.Alike == second.Alike {
+		t.Errorf("kept as %q and %q", first.Alike, second.Alike)
+	}
+	paris, tokyo := ask("sql", "Europe/Paris", `{"day":"2026-05-01"}`), ask("sql", "Asia/Tokyo", `{"day":"2026-05-01"}`)
+	if string(paris.Parameters) == string(tokyo.Parameters) {
+		t.Errorf("a date is %s in both zones", paris.Parameters)
+	}
+	_, err := r.Run(t.Context(), r.mine, "daily", saved.Asked{TimeZone: "Europe/Nowhere"})
+	if p := problem.From(err); p.Code != problem.InvalidField || p.Fields[0].Name != "time_zone" {
+		t.Errorf("an unknown zone: %v", err)
+	}
+}

@@ -244,7 +244,7 @@ func (o *oracle) views(sql string, plain bool) (all []string) {
 		narrow, _ := o.scope.Table(t.Name)
 		whole := view.Schema(view.Scope{})
 		of := whole[slices.IndexFunc(whole, func(w view.Table) bool { return w.Name == t.Name })]
-		columns, shown, err := columnsOf(o.scope, narrow, of, func(native.Rewriter) int64 { return 0 })
+		columns, shown, err := columnsOf(&question{Scope: o.scope}, narrow, of, func(native.Rewriter) int64 { return 0 })
 		o.must(err)
 		from := "store." + strings.TrimSuffix(t.Name, "s")
 		where := append([]string{"kind = 1"}, prune(&question{}, analysis.Bounds, of, asStored(columns, shown))...)

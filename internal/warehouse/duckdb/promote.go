@@ -269,6 +269,9 @@ func (i *instance) widen(ctx context.Context, conn *native.Conn, q *question, an
 	if !q.Scope.Whole() {
 		return i.narrow(ctx, conn, q, analysis, used)
 	}
+	if q.TimeZone != "" {
+		return func() {}, zoned(ctx, conn, q, used)
+	}
 	var shown []string
 	for _, table := range view.Schema(view.Scope{}) {
 		for _, c := range table.Columns {

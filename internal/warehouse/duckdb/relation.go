@@ -99,7 +99,7 @@ func relation(q *question, bounds []guard.Bounds, table view.Table, used []colum
 	if !visible {
 		return "CREATE OR REPLACE TEMP VIEW " + name(table.Name) + ` AS SELECT NULL AS "none" WHERE false`, nil
 	}
-	columns, shown, err := columnsOf(q.Scope, narrow, table, lend)
+	columns, shown, err := columnsOf(q, narrow, table, lend)
 	if err != nil {
 		return "", err
 	}
@@ -148,7 +148,7 @@ func asStored(columns, shown []string) (plain []string) {
 }
 
 // columnsOf are the columns that are shown, and the expressions that show them.
-func columnsOf(scope view.Scope, narrow view.TableScope, table view.Table, lend func(native.Rewriter) int64) (columns, shown []string, err error) {
+func columnsOf(q *question, narrow view.TableScope, table view.Table, lend func(native.Rewriter) int64) (columns, shown []string, err error) {
 	masks, err := masksOf(narrow)
 	if err != nil {
 		return nil, nil, err
@@ -161,12 +161,12 @@ func columnsOf(scope view.Scope, narrow view.TableScope, table view.Table, lend 
 		columns = append(columns, name(c.Name))
 		switch {
 		case m == nil:
-			shown = append(shown, name(c.Name))
+			shown = append(shown, showTime(q, c))
 		case m.hash:
-			number := lend(func(dst, text []byte) ([]byte, bool) { return scope.HashKey.AppendHash(dst, text), true })
+			number := lend(func(dst, text []byte) ([]byte, bool) { return q.Scope.HashKey.AppendHash(dst, text), true })
 			shown = append(shown, rewritten(native.RewriteText, number, c.Name))
 		default:
-			number := lend((&masker{mask: m, key: scope.HashKey}).rewrite)
+			number := lend((&masker{mask: m, key: q.Scope.HashKey}).rewrite)
 			shown = append(shown, rewritten(native.RewriteJSON, number, c.Name))
 		}
 	}

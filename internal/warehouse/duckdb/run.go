@@ -46,6 +46,9 @@ func answerWith(ctx context.Context, stmt *native.Stmt, q *question, sql string,
 		return statementProblem(err, sql)
 	}
 	defer rows.Close()
+	if err := showIn(rows, q); err != nil {
+		return err
+	}
 	return copyRows(ctx, rows, q, sql, names, out)
 }
 
@@ -57,8 +60,16 @@ func (i *instance) prepared(ctx context.Context, q *question, analysis *guard.An
 		return err
 	}
 	defer conn.Close()
+	if err := enterZone(ctx, conn, q); err != nil {
+		return err
+	}
 	if err := conn.Exec(ctx, "BEGIN TRANSACTION READ ONLY"); err != nil {
 		return err
+	}
+	if q.Scope.Whole() && q.TimeZone != "" {
+		if err := zoned(ctx, conn, q, nil); err != nil {
+			return err
+		}
 	}
 	if !q.Scope.Whole() {
 		back, err := i.narrow(ctx, conn, q, analysis, nil)

@@ -60,6 +60,7 @@ type question struct {
 	Project     string                    `json:"project"`
 	Environment string                    `json:"environment"`
 	SQL         string                    `json:"sql"`
+	TimeZone    string                    `json:"time_zone"`
 	Positional  []jsontext.Value          `json:"positional"`
 	Named       map[string]jsontext.Value `json:"named"`
 	Scope       view.Scope                `json:"scope"`
@@ -71,7 +72,7 @@ type question struct {
 // questionOf is a statement over a space as a question.
 func questionOf(id string, space event.Space, st *query.Statement) *question {
 	return &question{
-		ID: id, Project: space.Project, Environment: space.Environment, SQL: st.SQL, Positional: st.Positional, Named: st.Named,
+		ID: id, Project: space.Project, Environment: space.Environment, SQL: st.SQL, TimeZone: st.TimeZone, Positional: st.Positional, Named: st.Named,
 		Scope: st.Scope, HashKey: st.Scope.HashKey.Raw(), Rows: st.Ceilings.Rows, Bytes: st.Ceilings.Bytes,
 	}
 }

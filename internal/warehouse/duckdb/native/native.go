@@ -77,7 +77,8 @@ func Open(path string, o Options) (*DB, error) {
 // makes every few loads wait for one; much more makes opening after a crash slow.
 const checkpointAt = "64MiB"
 
-// lock adds what there is to add, fixes the time zone, whatever the system's is, and then every setting.
+// lock adds what there is to add, fixes the time zone, whatever the system's is, and then every setting but the time zone
+// of a connection, which SetTimeZone sets.
 func (db *DB) lock() error {
 	conn, err := db.Connect()
 	if err != nil {
@@ -87,7 +88,7 @@ func (db *DB) lock() error {
 	if err := db.addRewriters(conn); err != nil {
 		return err
 	}
-	return conn.Exec(context.Background(), "SET GLOBAL TimeZone = 'UTC'; SET GLOBAL lock_configuration = true")
+	return conn.Exec(context.Background(), "SET GLOBAL TimeZone = 'UTC'; SET GLOBAL allowed_configs = ['TimeZone']; SET GLOBAL lock_configuration = true")
 }
 
 // Close closes the database, writing a checkpoint when it may. Its connections must be closed before.
