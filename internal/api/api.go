@@ -86,6 +86,7 @@ type API struct {
 	replays     *token.Replays // assertions and proofs that were used
 	problemBase string
 	openapi     []byte
+	expected    expected
 }
 
 // New mounts every row. It panics when a row is not complete: that is a mistake in the program.

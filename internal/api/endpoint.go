@@ -26,6 +26,7 @@ type endpoint[I, O any] struct {
 	Status int                                              // of success; 0: 200
 	Cross  bool                                             // browsers may call it from any origin
 	Cost   int64                                            // credits set aside before; 0: it costs none
+	Same   func(I) string                                   // tells requests apart that come to as much; nil: Cost is what is set aside
 	Price  func(O) int64                                    // the credits that what had a Cost came to; nil: Cost
 	Failed bool                                             // Price is asked also of what failed by the caller's fault: Do gives what was done before
 	Later  bool                                             // the credits of what Do has begun are settled when that is over, and not here
@@ -96,7 +97,11 @@ func mount[I, O any](a *API, e endpoint[I, O]) {
 			}
 			out, err := e.Do(rq.ctx(), permit, in)
 			if e.Cost > 0 && !(e.Later && err == nil) {
-				if err := a.settle(rq, permit, e.credits(out, err)); err != nil {
+				credits := e.credits(out, err)
+				if e.Same != nil && err == nil {
+					a.expected.learn(rq.question, credits)
+				}
+				if err := a.settle(rq, permit, credits); err != nil {
 					drop(out)
 					return err
 				}
@@ -132,7 +137,7 @@ func admit[I, O any](a *API, rq *request, e *endpoint[I, O]) (in I, permit gate.
 		}
 		attempt = e.Wants(in)
 	}
-	permit, err = a.cfg.Gate.Admit(rq.ctx(), caller.By(rq.sdk), attempt, gate.Cost{Requests: 1, Credits: e.Cost})
+	permit, err = a.cfg.Gate.Admit(rq.ctx(), caller.By(rq.sdk), attempt, gate.Cost{Requests: 1, Credits: e.reserve(a, rq, caller.KeyID(), in, &attempt)})
 	if charged, limited := gate.ChargedOf(err); limited {
 		writeLimits(rq.reply.Header(), charged, a.cfg.Now())
 	}
@@ -148,6 +153,15 @@ func admit[I, O any](a *API, rq *request, e *endpoint[I, O]) (in I, permit gate.
 	}
 	writeLimits(rq.reply.Header(), permit.Charged(), permit.At())
 	return in, permit, attempt, nil
+}
+
+// reserve is what is set aside for a request: what the same came to last, and at least its Cost.
+func (e *endpoint[I, O]) reserve(a *API, rq *request, keyID string, in I, attempt *access.Attempt) int64 {
+	if e.Same == nil || len(attempt.Targets) != 1 {
+		return e.Cost
+	}
+	rq.question = expectedOf(keyID, attempt.Targets[0].Environment, e.Same(in))
+	return a.expected.credits(rq.question, e.Cost)
 }
 
 // credits is what a request came to. What fails by our fault is free; what fails by the caller's costs what was set aside,

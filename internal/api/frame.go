@@ -47,6 +47,7 @@ type request struct {
 
 	lent     *bytes.Buffer // the body's buffer
 	reserved int64         // of the memory for bodies
+	question expectedKey   // what is asked, where it tells how much is set aside
 	broken   bool          // the answer stopped half-way, so the connection must not look as if it had ended well
 }
 

@@ -292,6 +292,7 @@ func mountMetricRuns(a *API) {
 			})
 		},
 		Write: writeAnswer, Cost: 1, Price: answerPrice, Long: true,
+		Same: func(n noted[runMetric]) string { return "metric " + n.in.ID },
 		Doc: doc{
 			ID: "runMetric", Tag: "Metrics", Summary: "Run a metric", In: reflect.TypeFor[runMetric](), Out: reflect.TypeFor[QueryAnswer](),
 			Types: []string{"application/x-ndjson", "text/csv", "application/vnd.apache.parquet"}, Kept: true, Runs: true,

@@ -63,7 +63,7 @@ func mountQuery(a *API) {
 		Wants: asked.wants,
 		Do:    a.ask,
 		Write: writeAnswer,
-		Cost:  1, Price: answerPrice, Long: true,
+		Cost:  1, Same: asked.same, Price: answerPrice, Long: true,
 		Doc: doc{
 			ID: "query", Tag: "Query", Summary: "Ask a question in SQL",
 			Text: "One read-only SELECT over `events` and `persons` of one environment. `events` has event_id, event, timestamp, received_at, " +

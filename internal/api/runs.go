@@ -47,6 +47,9 @@ type asked struct {
 	header http.Header // of the answer
 }
 
+// same is what tells questions apart that come to as much.
+func (in asked) same() string { return "sql " + in.SQL }
+
 func (in asked) wants() access.Attempt { return inEnvironment(in.Environment) }
 
 // readAsked reads a question, and names its run after the request.
@@ -176,7 +179,7 @@ func mountRuns(a *API) {
 	mount(a, endpoint[asked, QueryRun]{
 		Method: "POST", Path: "/v1/queries", Action: access.RunSQL,
 		Read: readAsked(a), Wants: asked.wants, Do: a.submit, Write: writeSubmitted, Status: http.StatusAccepted,
-		Cost: questionCost, Later: true,
+		Cost: questionCost, Same: asked.same, Later: true,
 		Doc: doc{
 			ID: "submitQuery", Tag: "Query", Summary: "Ask a question in the background",
 			Text: "Takes what `POST /v1/query` takes and answers at once. The address in `Location` tells how it goes, and its result can be fetched for " +
