@@ -34,6 +34,9 @@ const (
 	WriteMetrics
 	RunMetrics
 	TestMetrics
+	AuthorizeApps
+	ReadApps
+	WriteApps
 
 	endOfActions
 )
@@ -50,6 +53,7 @@ type actionRow struct {
 	shared  bool   // it changes what keys run that may see more than this one
 	stored  bool   // an access token may not: there is no such key to do it to
 	client  bool   // a client may, and nobody else; it may do nothing else
+	form    bool   // a secret key may be entered for it into a form of this server's own; an operator may not do it
 }
 
 // reads says what an action reads of an environment, and whether that is narrowed to the key's view.
@@ -95,6 +99,11 @@ var actions = [endOfActions]actionRow{
 	WriteMetrics: {name: "write_metrics", scope: MetricsWrite, space: true, reads: readsView, shared: true},
 	RunMetrics:   {name: "run_metrics", scope: MetricsRun, space: true, reads: readsView},
 	TestMetrics:  {name: "test_metrics", scope: MetricsWrite | MetricsRun, space: true, reads: readsView},
+
+	// Whoever lets an app in makes a key under their own, which a person does on a page.
+	AuthorizeApps: {name: "authorize_apps", scope: KeysWrite, stored: true, form: true},
+	ReadApps:      {name: "read_apps", scope: KeysRead},
+	WriteApps:     {name: "write_apps", scope: KeysWrite},
 }
 
 // Declared reports whether a is an action of the product.

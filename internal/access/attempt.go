@@ -10,7 +10,7 @@ import (
 type Via uint8
 
 // A header is the place for a key; a query string is written to logs and histories on its way. In a body only a client's
-// secret may stand, as RFC 6749 section 2.3.1 has it.
+// secret may stand, as RFC 6749 section 2.3.1 has it, and what a person entered into a form of this server's own.
 const (
 	InHeader Via = iota + 1
 	InQuery
@@ -38,6 +38,7 @@ type Circumstances struct {
 	Address      netip.Addr // of the sender; of IPv4 as such
 	Origin       Origin     // the page it comes from
 	Browser      bool       // it has what only a browser adds
+	OwnPage      bool       // the page it comes from is this server's own
 	Signed       Signed
 	SecretUntil  time.Time // when the secret that was shown ends, having been replaced; zero: it is the present one
 	SecretMinted time.Time // when it was made; zero: when the present one was
@@ -80,6 +81,10 @@ type Attempt struct {
 	Subject *Subject // the stored thing the request reads or changes
 	Grants  *Grant   // rights the request would hand on to a key
 }
+
+// Entered reports whether the key was entered into a form of this server's own, for an action that takes one there. There
+// it is seen by nobody but whoever entered it.
+func (a *Attempt) Entered() bool { return a.OwnPage && a.Via == InBody && a.Action.row().form }
 
 // Subject is a stored thing an attempt is about, such as a key. A thing that does not exist is the zero Subject, so that
 // the answer to it is the same as to one that may not be known about.

@@ -387,6 +387,9 @@ func (d draw) circumstances() access.Circumstances {
 			c.Via = pick(d, "via", []access.Via{access.InQuery, access.InHeader, access.InBody, access.InBody, 0, 9})
 		case "browser":
 			c.Browser = true
+			if rarely(d.T, "own page") {
+				c.Via, c.OwnPage = access.InBody, true
+			}
 		case "cleartext":
 			c.Cleartext = true
 		default:

@@ -143,6 +143,7 @@ type Key struct {
 	MintedAt  time.Time // when its present secret was made
 	RevokedAt time.Time // zero: not revoked
 	Epoch     int64     // counts how often the key was narrowed
+	App       string    // of a Client: the app that was let in with it; then nobody has its secret
 
 	// Of a Token only: the epochs that its client and their key were in when it was made, and whether it may be used from a
 	// page.

@@ -44,7 +44,7 @@ import (
 //	on DATASET...         the same of datasets, each as NAME:RIGHT,... or NAME:RIGHT,...:CLASS
 //	singly                they are judged one by one
 //	via PLACE             header (if not said), query, body, nowhere   at TIME            noon of 1 June 2026 if not said; never
-//	from ADDRESS          192.0.2.1 if not said; or "nowhere"    cleartext, browser  how it came
+//	from ADDRESS          192.0.2.1 if not said; or "nowhere"    cleartext, browser, own-page  how it came
 //	origin TEXT           the header Origin                    referer TEXT         the header Referer
 //	signed HOW            claimed, right, wrong, other         secret-until TIME    when the secret shown ends
 //	secret-minted TIME    when it was made
@@ -208,7 +208,7 @@ func (th *theme) derive(k *access.Key, clauses map[string][]string) error {
 }
 
 func (th *theme) verdict(line string, words []word) error {
-	head, clauses, err := cut(words, append(boundWords("given-"), "in", "each", "on", "singly", "via", "from", "cleartext", "browser", "origin",
+	head, clauses, err := cut(words, append(boundWords("given-"), "in", "each", "on", "singly", "via", "from", "cleartext", "browser", "own-page", "origin",
 		"referer", "signed", "secret-until", "secret-minted", "at", "about", "giving", "within", "until", "renewal", "refusing", "observing", "gets", "by")...)
 	if err != nil {
 		return err
@@ -316,7 +316,7 @@ func cut(words []word, keywords ...string) (head []string, clauses map[string][]
 		}
 	}
 	for name, clause := range clauses {
-		if len(clause) == 0 && !slices.Contains([]string{"each", "singly", "browser", "cleartext", "signs", "given-signs", "renewal", "embedded"}, name) {
+		if len(clause) == 0 && !slices.Contains([]string{"each", "singly", "browser", "own-page", "cleartext", "signs", "given-signs", "renewal", "embedded"}, name) {
 			return nil, nil, fmt.Errorf("%q of what?", name)
 		}
 	}

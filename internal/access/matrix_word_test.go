@@ -160,7 +160,7 @@ func limits(words []string) (access.Limits, error) {
 }
 
 func circumstances(clauses map[string][]string) (access.Circumstances, error) {
-	c := access.Circumstances{Via: access.InHeader, Cleartext: clauses["cleartext"] != nil, Browser: clauses["browser"] != nil}
+	c := access.Circumstances{Via: access.InHeader, Cleartext: clauses["cleartext"] != nil, Browser: clauses["browser"] != nil, OwnPage: clauses["own-page"] != nil}
 	var err error
 	if via := clauses["via"]; via != nil {
 		if c.Via, err = wordOf(via[0], map[string]access.Via{"header": access.InHeader, "query": access.InQuery, "body": access.InBody, "nowhere": 0}); err != nil {

@@ -115,7 +115,7 @@ func secretNotInURL(k *Key, a *Attempt) Reason {
 }
 
 func clientInBody(k *Key, a *Attempt) Reason {
-	if a.Via == InBody && k.Kind != Client {
+	if a.Via == InBody && k.Kind != Client && !a.Entered() {
 		return CredentialInBody
 	}
 	return Allowed
@@ -125,7 +125,7 @@ func clientInBody(k *Key, a *Attempt) Reason {
 func secretNotInBrowser(k *Key, a *Attempt) Reason {
 	policy := &k.Project.Policy
 	embedded := k.Kind == Token && k.Embedded && policy.EmbeddedTokens && a.Action.readsOnly()
-	if k.Kind != Public && a.Browser && !policy.SecretInBrowser && !embedded {
+	if k.Kind != Public && a.Browser && !policy.SecretInBrowser && !embedded && !a.Entered() {
 		return SecretInBrowser
 	}
 	return Allowed
@@ -165,9 +165,10 @@ func domainAllowed(k *Key, a *Attempt) Reason {
 	return DomainNotAllowed
 }
 
-// A client's secret can be exchanged, and do nothing else.
+// A client's secret can be exchanged, and do nothing else. What an app is let in with comes of a key that is stored.
 func forItsKind(k *Key, a *Attempt) Reason {
-	if row := a.Action.row(); (k.Kind == Client) != row.client && a.Action.Declared() || k.Kind == Token && row.stored {
+	row := a.Action.row()
+	if (k.Kind == Client) != row.client && a.Action.Declared() || k.Kind == Token && row.stored || k.Kind == Operator && row.form {
 		return WrongCredential
 	}
 	return Allowed

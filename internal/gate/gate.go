@@ -186,6 +186,7 @@ const (
 	unknownToken = "unknown_token"
 	badAssertion = "bad_assertion"
 	badProof     = "bad_proof"
+	badGrant     = "bad_grant"
 )
 
 // Identify finds who holds the credential and refuses what can be refused before the body is read. An unknown key
@@ -228,6 +229,8 @@ func (g *Gate) Refuse(c Credential, action access.Action, p *problem.Error) erro
 		reason = badAssertion
 	case problem.InvalidDPoPProof:
 		reason = badProof
+	case problem.InvalidGrant:
+		reason = badGrant
 	default:
 	}
 	return g.stranger(c, action, "", reason, p)
@@ -307,6 +310,7 @@ func (c *Caller) claims() string {
 // hold is its own affair.
 func (g *Gate) expose(ctx context.Context, caller *Caller) {
 	key, c, now := caller.entry.Key, &caller.credential, g.now()
+	attempt := access.Attempt{Action: caller.action, Circumstances: c.Circumstances}
 	if c.asserted() || key.Kind != access.Secret && key.Kind != access.Client || !c.SecretUntil.IsZero() && !now.Before(c.SecretUntil) {
 		return
 	}
@@ -316,7 +320,7 @@ func (g *Gate) expose(ctx context.Context, caller *Caller) {
 	}{
 		{ExposedInCleartext, c.Cleartext},
 		{ExposedInURL, c.Via == access.InQuery},
-		{ExposedInBrowser, c.Browser && !key.Project.Policy.SecretInBrowser},
+		{ExposedInBrowser, c.Browser && !key.Project.Policy.SecretInBrowser && !attempt.Entered()},
 	} {
 		if seen.so {
 			g.keys.Expose(ctx, key.ID, caller.generation, seen.how, now)

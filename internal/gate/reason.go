@@ -88,6 +88,8 @@ func wrongCredential(reason access.Reason, key *access.Key) *problem.Error {
 		detail = "Only the secret of a client may stand in a body: send a key, or a token, in a header."
 	case kindOf(key) == access.Client:
 		detail = "The secret of a client can only be exchanged for access tokens: use one of those here."
+	case kindOf(key) == access.Operator:
+		detail = "An app comes of a secret key of the project: use one here, and not the operator's."
 	case kindOf(key) == access.Token:
 		detail = "An access token cannot be used here."
 	}
