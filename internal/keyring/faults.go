@@ -97,6 +97,13 @@ func (f *faults) parent(n *New) {
 	}
 }
 
+// app is about what an app is let in with.
+func (f *faults) app(n *New) {
+	if n.App != "" && (n.Kind != access.Client || n.Signature || len(n.PublicKeys) > 0) {
+		f.add("app", "is let in with a client that nothing can be signed for")
+	}
+}
+
 func (f *faults) scopesUnder(set access.Scopes, up *access.Key) {
 	if more := set &^ up.Scopes; more != 0 {
 		f.add("scopes", "has some that its parent does not hold: %s", more)

@@ -54,12 +54,15 @@ type Store interface {
 
 // Query narrows a list of keys.
 type Query struct {
-	Project string
-	ID      string // only this key; empty: all
-	Live    bool   // those of live mode too
-	Steward string // only this steward's; empty: all
-	After   Place
-	Limit   int
+	Project  string
+	ID       string // only this key; empty: all
+	Live     bool   // those of live mode too
+	Steward  string // only this steward's; empty: all
+	Grants   bool   // only those that apps were let in with
+	App      string // only those that this app was let in with; empty: all
+	Standing bool   // only those that have not been revoked
+	After    Place
+	Limit    int
 }
 
 // Vault encrypts signing secrets. about binds a text to its place, so that it cannot be read in another.

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -77,6 +78,12 @@ func (r *Ring) create(ctx context.Context, permit gate.Permit, n New, now time.T
 	if err := rec.take(text, now); err != nil {
 		return Record{}, Secrets{}, err
 	}
+	if rec.App != "" {
+		if _, err := io.ReadFull(r.cfg.Random, rec.Digest[:]); err != nil {
+			return Record{}, Secrets{}, fmt.Errorf("keyring: read the random source: %w", err)
+		}
+		rec.Hint, secrets.Key = "", access.Text{} // nobody knows a text with that digest
+	}
 	if n.signingSecret() {
 		if secrets.Signing, err = r.newSigning(&rec); err != nil {
 			return Record{}, Secrets{}, err
@@ -105,7 +112,7 @@ func (n New) record(permit gate.Permit, now time.Time) Record {
 		Signing: Signing{PublicKeys: own(n.PublicKeys)}, CreatedAt: now, UpdatedAt: now, CreatedBy: permit.Key().ID, Revision: 1,
 	}
 	if n.Parent != nil {
-		rec.Parent = n.Parent.ID
+		rec.Parent, rec.App = n.Parent.ID, n.App
 	}
 	if permit.Key().Kind == access.Operator {
 		rec.CreatedBy = access.Operator.String()
@@ -191,6 +198,9 @@ func (r *Ring) stored(ctx context.Context, project, id string) (Record, error) {
 func (r *Ring) Update(ctx context.Context, permit gate.Permit, id string, c Change) (Record, error) {
 	return r.change(ctx, permit, id, "key.update", c.Revision, func(rec *Record, project *access.Project, now time.Time) error {
 		current := r.key(rec, project)
+		if rec.App != "" && (c.grantTo(current) != nil || c.PublicKeys != nil || c.Signature != nil) {
+			return onlyNarrower()
+		}
 		if err := c.check(rec, current.Parent, project, now); err != nil {
 			return err
 		}

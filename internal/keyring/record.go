@@ -15,6 +15,7 @@ type Record struct {
 	ID      string // "key_" and the look-up id
 	Project string
 	Parent  string // of a client, the id of the key that it comes of
+	App     string // of a client, the app that was let in with it: then nobody has its secret, and it can only be narrowed
 	Kind    access.Kind
 	Mode    access.Mode
 	Label   string // what the key is for
@@ -77,7 +78,7 @@ func (r *Record) place() Place {
 func (r *Record) key(project *access.Project) *access.Key {
 	return &access.Key{
 		ID: r.ID, Project: project, Kind: r.Kind, Mode: r.Mode, Scopes: r.Scopes, State: r.State,
-		Bounds: r.Bounds, MintedAt: r.MintedAt, RevokedAt: r.RevokedAt, Epoch: r.Epoch,
+		Bounds: r.Bounds, MintedAt: r.MintedAt, RevokedAt: r.RevokedAt, Epoch: r.Epoch, App: r.App,
 	}
 }
 
@@ -95,6 +96,7 @@ func (r *Ring) key(rec *Record, project *access.Project) *access.Key {
 type New struct {
 	Kind    access.Kind // Public, Secret or Client
 	Parent  *access.Key // of a client, the key that it comes of, as Peek gave it
+	App     string      // of a client, the app that is let in with it; empty: it has a secret
 	Mode    access.Mode // none, for a client: its parent's
 	Label   string
 	Steward string
@@ -143,6 +145,7 @@ func (n New) faults(project *access.Project, now time.Time) (f faults) {
 		f.add("mode", "must be live or test")
 	}
 	f.parent(&n)
+	f.app(&n)
 	f.text("label", n.Label, MaxLabel)
 	f.text("steward", n.Steward, MaxSteward)
 	f.scopes(n.scopes())

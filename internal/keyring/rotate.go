@@ -28,6 +28,9 @@ func (r *Ring) Rotate(ctx context.Context, permit gate.Permit, id string, overla
 	}
 	var text access.Text
 	rec, err := r.change(ctx, permit, id, "key.rotate", revision, func(rec *Record, project *access.Project, now time.Time) error {
+		if rec.App != "" {
+			return onlyNarrower()
+		}
 		err := permit.Granting(Renewal(r.key(rec, project)))
 		if err != nil {
 			return err
@@ -100,6 +103,9 @@ func (r *Ring) Restore(ctx context.Context, permit gate.Permit, id string, c Cha
 		before := r.key(rec, project)
 		if err := c.check(rec, before.Parent, project, now); err != nil {
 			return err
+		}
+		if rec.App != "" && (c.PublicKeys != nil || c.Signature != nil) {
+			return onlyNarrower()
 		}
 		if c.grantTo(before) != nil {
 			return problem.New(problem.WouldWiden, "A restored key can do what it could before, or less.")
@@ -215,6 +221,9 @@ func (r *Ring) Material(id string) *Material {
 func (r *Ring) NewSigningSecret(ctx context.Context, permit gate.Permit, id string, revision int64) (Record, Secrets, error) {
 	var text signature.Secret
 	rec, err := r.change(ctx, permit, id, "key.signing_secret", revision, func(rec *Record, project *access.Project, _ time.Time) (err error) {
+		if rec.App != "" {
+			return onlyNarrower()
+		}
 		if err := permit.Granting(Renewal(r.key(rec, project))); err != nil {
 			return err
 		}

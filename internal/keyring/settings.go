@@ -324,6 +324,7 @@ type shown struct {
 	ID         string     `json:"id"`
 	Kind       string     `json:"kind"`
 	Parent     string     `json:"parent,omitzero"`
+	App        string     `json:"app,omitzero"`
 	Mode       string     `json:"mode"`
 	Label      string     `json:"label"`
 	Steward    string     `json:"steward"`
@@ -342,7 +343,7 @@ type shown struct {
 
 func (r *Record) view() shown {
 	v := shown{
-		ID: r.ID, Kind: r.Kind.String(), Parent: r.Parent, Mode: r.Mode.String(), Label: r.Label, Steward: r.Steward, Scopes: r.Scopes.Names(), State: r.State.String(),
+		ID: r.ID, Kind: r.Kind.String(), Parent: r.Parent, App: r.App, Mode: r.Mode.String(), Label: r.Label, Steward: r.Steward, Scopes: r.Scopes.Names(), State: r.State.String(),
 		Generation: r.Generation, Hint: r.Hint, Signing: r.Signing.Hint, Exposed: string(r.Exposed),
 		RevokedAt: timeOrNull(r.RevokedAt), Revision: r.Revision, Settings: SettingsOf(&r.Bounds),
 	}
