@@ -17,19 +17,19 @@ import (
 
 const keyColumns = `id, project_id, kind, mode, label, steward, scopes, environments, hint, public_text, digest,
 	created_at, updated_at, expires_at, revoked_at, created_by, revision, settings, state, generation, minted_at, former, signing, exposed, exposed_at,
-	parent, epoch`
+	parent, epoch, app`
 
 // InsertKey implements keyring.Store.
 func (s *Store) InsertKey(ctx context.Context, key keyring.Record, entry audit.Entry) error {
 	err := s.transact(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, `INSERT INTO keys (`+keyColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 1, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 1, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)
 			ON CONFLICT (id) DO NOTHING`,
 			key.ID, key.Project, key.Kind.String(), key.Mode.String(), key.Label, key.Steward,
 			writeList(key.Scopes.Names()), writeList(key.Environments), key.Hint, key.Public, hex.EncodeToString(key.Digest[:]),
 			key.CreatedAt.UnixMicro(), key.UpdatedAt.UnixMicro(), optional(key.ExpiresAt), optional(key.RevokedAt), key.CreatedBy,
 			writeSettings(key.Bounds), key.State.String(), key.Generation, key.MintedAt.UnixMicro(), writeFormer(key.Former), writeSigning(key.Signing),
-			string(key.Exposed), optional(key.ExposedAt), key.Parent, key.Epoch)
+			string(key.Exposed), optional(key.ExposedAt), key.Parent, key.Epoch, key.App)
 		if err != nil {
 			return err
 		}
@@ -94,6 +94,13 @@ func (s *Store) Keys(ctx context.Context, q keyring.Query) ([]keyring.Record, er
 	}
 	where.and("id", q.ID)
 	where.and("steward", q.Steward)
+	where.and("app", q.App)
+	if q.Grants {
+		where.text += ` AND app <> ''`
+	}
+	if q.Standing {
+		where.text += ` AND revoked_at IS NULL`
+	}
 	where.args = append(where.args, q.Limit)
 	rows, err := s.read.QueryContext(ctx, fmt.Sprintf(`SELECT `+keyColumns+` FROM keys
 		WHERE %s ORDER BY created_at, id LIMIT $%d`, where.text, len(where.args)), where.args...)
@@ -205,7 +212,7 @@ func scanKey(row scanner, texts readTexts) (key keyring.Record, err error) {
 	)
 	err = row.Scan(&key.ID, &key.Project, &kind, &mode, &key.Label, &key.Steward, &scopes, &environments, &key.Hint, &key.Public,
 		&digest, &created, &updated, &expires, &revoked, &key.CreatedBy, &key.Revision, &settings, &state, &key.Generation, &minted, &former, &signing,
-		&exposed, &exposedAt, &key.Parent, &key.Epoch)
+		&exposed, &exposedAt, &key.Parent, &key.Epoch, &key.App)
 	if err != nil {
 		return key, err
 	}

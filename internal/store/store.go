@@ -1,6 +1,6 @@
-// Package store keeps the control data, that is organizations, projects, environments, keys, what access tokens are
+// Package store keeps the control data, that is organizations, projects, environments, keys, apps, what access tokens are
 // signed with, metrics, the ledger of decisions, the audit and the history of queries, in a SQL database. It implements
-// org.Store, keyring.Store, token.Store, saved.Store, ledger.Store, audit.Store and query.RunStore with one text of SQL; what
+// org.Store, keyring.Store, token.Store, app.Store, app.Flow, saved.Store, ledger.Store, audit.Store and query.RunStore with one text of SQL; what
 // differs between engines is in a dialect value.
 //
 // It does not own what any of the data means or who may read it, and it holds no secret: of a secret key it is given
@@ -21,6 +21,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/weir-analytics/weir/internal/app"
 	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
@@ -38,6 +39,8 @@ var (
 	_ org.Store     = (*Store)(nil)
 	_ token.Store   = Tokens{}
 	_ saved.Store   = (*Store)(nil)
+	_ app.Store     = Apps{}
+	_ app.Flow      = Apps{}
 
 	_ query.RunStore = (*Store)(nil)
 )

@@ -1,5 +1,5 @@
 // Package storetest owns the conformance kit of the stores of control data: what every engine must do for
-// keyring.Store, org.Store, ledger.Store, audit.Store, limit.Store, token.Store, saved.Store and query.RunStore, with a weight on what access depends on: that no two names are taken for
+// keyring.Store, org.Store, ledger.Store, audit.Store, limit.Store, token.Store, saved.Store, query.RunStore, app.Store and app.Flow, with a weight on what access depends on: that no two names are taken for
 // one, that a key that was revoked stays revoked, that nothing is done by half, and that no decision is counted twice.
 //
 // An engine's tests call Run with a way to open it. The kit knows nothing of engines; it reaches the database's driver
@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/app"
 	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
@@ -38,6 +39,8 @@ type Stores struct {
 
 	Metrics saved.Store
 	Runs    query.RunStore
+	Apps    app.Store
+	Flow    app.Flow
 }
 
 // Open opens a new and empty store. All its connections go through wrap. The store closes with the test.
@@ -109,6 +112,11 @@ func Run(t *testing.T, open Open) {
 		"runs are told apart":                runsAreToldApart,
 		"old runs are trimmed":               oldRunsAreTrimmed,
 		"runs are kept through failures":     runsAreKeptThroughFailures,
+		"apps are kept whole":                appsAreKeptWhole,
+		"apps are told apart":                appsAreToldApart,
+		"codes are used once":                codesAreUsedOnce,
+		"refresh tokens are used once":       refreshTokensAreUsedOnce,
+		"grants are listed":                  grantsAreListed,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
