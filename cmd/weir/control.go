@@ -9,6 +9,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/api"
+	"github.com/weir-analytics/weir/internal/app"
 	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/keyring"
@@ -25,6 +26,7 @@ type control struct {
 	store        controlStore
 	keys         *keyring.Ring
 	tokens       *token.Issuer
+	apps         *app.Service
 	ledger       *ledger.Ledger
 	audit        *audit.Log
 	limits       *limit.Limiter
@@ -79,6 +81,7 @@ func openControl(ctx context.Context, cfg config, w world, log *slog.Logger) (c 
 	if c.tokens, err = token.Open(ctx, c.store.Tokens(), issuer); err != nil {
 		return nil, err
 	}
+	c.apps = app.New(app.Config{Store: c.store.Apps(), Flow: c.store.Apps(), Ring: c.keys, Now: w.now, NewID: newAuditID, Resources: c.tokens.Resources(), Log: log})
 	if c.ledger, err = ledger.New(c.store, ledger.Config{Now: w.now, Log: log, Writer: newID()}); err != nil {
 		return nil, err
 	}
@@ -124,7 +127,7 @@ func (c *control) client(ctx context.Context, w world) (*keysClient, error) {
 		return nil, err
 	}
 	face, err := api.New(api.Config{
-		Gate: c.gate, Keys: c.keys, Tokens: c.tokens, Ledger: c.ledger, Counts: c.limits, Audit: c.audit, Registry: discardMetrics(), Now: w.now, NewID: newID, Log: slog.New(slog.DiscardHandler),
+		Gate: c.gate, Keys: c.keys, Tokens: c.tokens, Apps: c.apps, Ledger: c.ledger, Counts: c.limits, Audit: c.audit, Registry: discardMetrics(), Now: w.now, NewID: newID, Log: slog.New(slog.DiscardHandler),
 		Version: version, Stopping: ctx,
 	})
 	if err != nil {

@@ -42,6 +42,7 @@ type controlStore interface {
 	records
 	Counters() store.Counters
 	Tokens() store.Tokens
+	Apps() store.Apps
 	Close() error
 }
 

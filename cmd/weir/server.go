@@ -103,7 +103,7 @@ func (s *server) apiConfig(w world) api.Config {
 		ResultTime: s.cfg.ResultTime, ResultBytes: s.cfg.ResultBytes, Results: s.cfg.Results,
 	})
 	return api.Config{
-		Gate: s.control.gate, Keys: s.control.keys, Tokens: s.control.tokens, Ledger: s.control.ledger, Counts: s.control.limits, Audit: s.control.audit, Live: s.live,
+		Gate: s.control.gate, Keys: s.control.keys, Tokens: s.control.tokens, Apps: s.control.apps, Ledger: s.control.ledger, Counts: s.control.limits, Audit: s.control.audit, Live: s.live,
 		Events: event.New(event.Config{Journal: s.journal, Loader: s.loader, Live: s.live, Random: quickRandom{}}),
 		Query:  questions, Metrics: saved.New(saved.Config{Store: s.control.store, Query: query.Noted{Service: questions, Runs: s.runs}, Now: w.now, NewID: newAuditID}),
 		Runs: s.runs, Functions: functionsOf(s.warehouse),
@@ -272,6 +272,7 @@ func (s *server) start() {
 	s.running.Go(func() { s.control.limits.Run(ctx) })
 	s.running.Go(func() { _ = s.runs.Run(ctx) })
 	s.running.Go(func() { s.control.tokens.Run(ctx) })
+	s.running.Go(func() { s.control.apps.Run(ctx) })
 	s.running.Go(func() { s.remind(ctx) })
 }
 

@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/weir-analytics/weir/internal/app"
 	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/gate"
@@ -47,6 +48,7 @@ type Config struct {
 	Functions []string
 	Keys      *keyring.Ring
 	Tokens    *token.Issuer
+	Apps      *app.Service // of third parties; nil: there are none
 	Ledger    *ledger.Ledger
 	Counts    Counts
 	Audit     *audit.Log
@@ -131,6 +133,8 @@ func New(cfg Config) (*API, error) {
 	mountUsed(a)
 	mountOAuth(a)
 	mountUserFluxToken(a)
+	mountApps(a)
+	mountConsent(a)
 	mountServer(a)
 	a.open()
 	document := a.document()

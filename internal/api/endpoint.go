@@ -36,6 +36,7 @@ type endpoint[I, O any] struct {
 	Doc    doc
 
 	Credential func(*request) (gate.Credential, error) // nil: credentialOf; else where this row's credential stands
+	Nothing    func(*request) error                    // the answer to an app that asks about nothing of its own; nil: none can
 }
 
 // open is one row for an address that needs no key.
@@ -54,6 +55,7 @@ const (
 	plainProblem     body = iota
 	ingestionProblem      // with the members that ingestion clients read (contracts A3)
 	oauthProblem          // as RFC 6749 section 5.2 has it
+	pageProblem           // a page, for whoever reads pages
 )
 
 // row is what the frame and the document need to know of any endpoint.
@@ -89,6 +91,9 @@ func mount[I, O any](a *API, e endpoint[I, O]) {
 		takes: e.Doc.takes(), slash: e.Slash,
 		serve: func(rq *request) error {
 			in, permit, attempt, err := admit(a, rq, &e)
+			if errors.Is(err, errNothing) {
+				return e.Nothing(rq)
+			}
 			if err != nil {
 				return err
 			}

@@ -29,6 +29,7 @@ type controlStore interface {
 	ledger.Store
 	Counters() store.Counters
 	Tokens() store.Tokens
+	Apps() store.Apps
 	audit.Store
 	saved.Store
 	query.RunStore

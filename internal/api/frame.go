@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"path"
 	"runtime/debug"
 	"strings"
@@ -38,9 +39,11 @@ type request struct {
 	span    trace.Span          // nil when no traces are wanted
 	values  map[string][]string // the query, parsed once
 
-	watched watched // of an answer that takes long
-	once    []once  // what was shown that is good once
-	bound   bool    // the token is bound to a key, or is to be
+	watched watched    // of an answer that takes long
+	once    []once     // what was shown that is good once
+	bound   bool       // the token is bound to a key, or is to be
+	app     *byApp     // who asks is an app
+	entered url.Values // what a person sent with a form of ours, without the key
 
 	agentText  string // what wholeAgent found
 	agentKnown bool

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/app"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/token"
@@ -26,6 +27,7 @@ const (
 	revokePath     = "/v1/oauth/revoke"
 	introspectPath = "/v1/oauth/introspect"
 	jwksPath       = "/v1/oauth/jwks"
+	authorizePath  = "/v1/oauth/authorize"
 )
 
 // TokenAnswer is an access token (RFC 6749 section 5.1).
@@ -34,6 +36,8 @@ type TokenAnswer struct {
 	TokenType   string `json:"token_type" enum:"Bearer,DPoP"`
 	ExpiresIn   int64  `json:"expires_in" doc:"For how many seconds it is good." example:"900"`
 	Scope       string `json:"scope" doc:"Its scopes, with a space between." example:"sql:run"`
+
+	RefreshToken string `json:"refresh_token,omitzero" doc:"For an app only: good once, for the next access token."`
 }
 
 // clientForm is where a client may say in a form who it is.
@@ -48,7 +52,7 @@ type clientForm struct {
 type tokenForm struct {
 	DPoP string `header:"DPoP" doc:"A proof of possession (RFC 9449): the token is bound to its key."`
 	Body struct {
-		GrantType   string   `json:"grant_type" enum:"client_credentials"`
+		GrantType   string   `json:"grant_type" enum:"client_credentials,authorization_code,refresh_token" doc:"A client has credentials; an app has a code, and then refresh tokens."`
 		Scope       string   `json:"scope,omitzero" doc:"The scopes wanted, with a space between; by default all that the client has." example:"sql:run"`
 		Resource    string   `json:"resource,omitzero" doc:"What the token is for (RFC 8707): this server's public address."`
 		Lifetime    int64    `json:"lifetime,omitzero" doc:"For how many seconds it is to be good, from 60 to 3600." example:"300"`
@@ -58,6 +62,11 @@ type tokenForm struct {
 		View        string   `json:"view,omitzero" doc:"A view to narrow it to, as JSON."`
 		Variables   string   `json:"variables,omitzero" doc:"Values for the variables of the client's and its key's views: a JSON object."`
 		Embedded    string   `json:"embedded,omitzero" enum:"true,false" doc:"Whether it is for a page."`
+
+		Code         string `json:"code,omitzero" doc:"For authorization_code: what the app was sent back with."`
+		RedirectURI  string `json:"redirect_uri,omitzero" doc:"For authorization_code: where it was sent to."`
+		CodeVerifier string `json:"code_verifier,omitzero" doc:"For authorization_code: what its code_challenge is the SHA-256 of (RFC 7636)."`
+		RefreshToken string `json:"refresh_token,omitzero" doc:"For refresh_token: the last one that the app was given."`
 		clientForm
 	}
 }
@@ -65,49 +74,61 @@ type tokenForm struct {
 // ofToken is the form about a token, as the document shows it.
 type ofToken struct {
 	Body struct {
-		Token string `json:"token" doc:"The access token."`
-		Hint  string `json:"token_type_hint,omitzero" doc:"Ignored: there are access tokens only."`
+		Token string `json:"token" doc:"The access token, or of an app its refresh token."`
+		Hint  string `json:"token_type_hint,omitzero" doc:"Ignored: which it is can be seen."`
 		clientForm
 	}
 }
 
 // tokenAsked is a token that is asked for.
-type tokenAsked struct{ token.Request }
+type tokenAsked struct {
+	token.Request
+	shown *app.Shown // what an app has shown for it; nil: a client asks
+}
+
+// tokenOf is a token that is asked about.
+type tokenOf struct {
+	text string
+	by   *byApp // nil: a client asks
+}
 
 func mountOAuth(a *API) {
 	mount(a, endpoint[tokenAsked, TokenAnswer]{
 		Method: "POST", Path: tokenPath, Action: access.ExchangeTokens, Body: oauthProblem,
-		Credential: clientCredential(oauthClient), Read: readTokenAsked, Wants: wantsNothing[tokenAsked],
-		Do: func(ctx context.Context, permit gate.Permit, in tokenAsked) (TokenAnswer, error) {
-			return a.mintToken(ctx, permit, in.Request)
-		},
+		Credential: appOrClient(standsForToken), Read: readTokenAsked, Wants: wantsNothing[tokenAsked], Do: a.exchangeToken,
 		Write: func(rq *request, out TokenAnswer) error {
 			rq.reply.Header().Set("Pragma", "no-cache")
 			return rq.writeJSON(http.StatusOK, out)
 		},
 		Doc: doc{
-			ID: "exchangeToken", Tag: "Tokens", Summary: "Exchange a client's secret for an access token", In: reflect.TypeFor[tokenForm](), Form: true,
-			Text:     "The client credentials grant of OAuth 2.0 (RFC 6749 section 4.4). The token can do what the client can, or less where the request narrows it. What is narrowed, revoked or expired later ends the token too.",
+			ID: "exchangeToken", Tag: "Tokens", Summary: "Exchange a client's secret, or what an app was given, for an access token", In: reflect.TypeFor[tokenForm](), Form: true,
+			Text: "The client credentials grant of OAuth 2.0 (RFC 6749 section 4.4). The token can do what the client can, or less where the request narrows it. What is narrowed, revoked or expired later ends the token too. " +
+				"Apps exchange a code (section 4.1.3, with RFC 7636) and refresh tokens (section 6), each good once: whichever comes a second time ends what the app was let in with.",
 			Problems: []problem.Code{problem.InvalidScope, problem.InvalidTarget, problem.InvalidGrant, problem.UnsupportedGrantType},
 		},
 	})
-	mount(a, endpoint[string, nothing]{
+	mount(a, endpoint[tokenOf, nothing]{
 		Method: "POST", Path: revokePath, Action: access.RevokeTokens, Body: oauthProblem,
-		Credential: clientCredential(oauthClient), Read: readOfToken, Wants: wantsNothing[string], Do: a.revokeToken,
+		Credential: appOrClient(standsBehind), Read: readOfToken, Wants: wantsNothing[tokenOf], Do: a.revokeToken,
+		Nothing: func(rq *request) error {
+			rq.reply.WriteHeader(http.StatusOK)
+			return nil
+		},
 		Write: func(rq *request, _ nothing) error {
 			rq.reply.WriteHeader(http.StatusOK)
 			return nil
 		},
 		Doc: doc{
-			ID: "revokeToken", Tag: "Tokens", Summary: "Revoke an access token", In: reflect.TypeFor[ofToken](), Form: true,
-			Text: "When this has answered, the token is refused (RFC 7009). What is no token of the client changes nothing, and is answered the same.",
+			ID: "revokeToken", Tag: "Tokens", Summary: "Revoke an access token, or a refresh token", In: reflect.TypeFor[ofToken](), Form: true,
+			Text: "When this has answered, the token is refused (RFC 7009). What is no token of the client changes nothing, and is answered the same. With a refresh token all ends that the app was let in with.",
 		},
 	})
-	mount(a, endpoint[string, token.Introspection]{
+	mount(a, endpoint[tokenOf, token.Introspection]{
 		Method: "POST", Path: introspectPath, Action: access.IntrospectTokens, Body: oauthProblem,
-		Credential: clientCredential(oauthClient), Read: readOfToken, Wants: wantsNothing[string], Do: a.introspectToken,
+		Credential: appOrClient(standsBehind), Read: readOfToken, Wants: wantsNothing[tokenOf], Do: a.introspectToken,
+		Nothing: func(rq *request) error { return rq.writeJSON(http.StatusOK, token.Introspection{}) },
 		Doc: doc{
-			ID: "introspectToken", Tag: "Tokens", Summary: "Ask whether an access token is good", In: reflect.TypeFor[ofToken](), Form: true,
+			ID: "introspectToken", Tag: "Tokens", Summary: "Ask whether a token is good", In: reflect.TypeFor[ofToken](), Form: true,
 			Text: "A client learns about its own tokens (RFC 7662). A token that is not good, for whatever reason, and any other's, is not active.",
 		},
 	})
@@ -149,7 +170,24 @@ func (a *API) issuer() (*token.Issuer, error) {
 
 func (a *API) endpoints(i *token.Issuer) token.Endpoints {
 	base := i.URL()
-	return token.Endpoints{Token: base + tokenPath, Revoke: base + revokePath, Introspect: base + introspectPath, Keys: base + jwksPath, Help: base + "/docs"}
+	return token.Endpoints{
+		Authorize: base + authorizePath, Token: base + tokenPath, Revoke: base + revokePath, Introspect: base + introspectPath, Keys: base + jwksPath, Help: base + "/docs",
+	}
+}
+
+// exchangeToken makes a token for a client, or for what an app was let in with.
+func (a *API) exchangeToken(ctx context.Context, permit gate.Permit, in tokenAsked) (TokenAnswer, error) {
+	if in.shown == nil {
+		return a.mintToken(ctx, permit, in.Request)
+	}
+	if err := in.shown.Bound(in.Thumbprint); err != nil {
+		return TokenAnswer{}, err
+	}
+	made, err := a.mintToken(ctx, permit, in.Request)
+	if err != nil {
+		return TokenAnswer{}, err
+	}
+	return a.redeem(ctx, permit, in.shown, in.Thumbprint, made)
 }
 
 // mintToken makes a token for the client that was admitted.
@@ -172,27 +210,39 @@ func (a *API) mintToken(ctx context.Context, permit gate.Permit, r token.Request
 
 // revokeToken ends a token of the client that was admitted. Also one that its client or key no longer stand behind is
 // revoked: they may be restored.
-func (a *API) revokeToken(ctx context.Context, permit gate.Permit, text string) (nothing, error) {
+func (a *API) revokeToken(ctx context.Context, permit gate.Permit, in tokenOf) (nothing, error) {
+	if in.by != nil && in.by.refresh != nil {
+		service, err := a.apps()
+		if err != nil {
+			return nothing{}, err
+		}
+		return nothing{}, service.End(ctx, permit.Project(), permit.Key().ID, "grant.given_back")
+	}
 	issuer, err := a.issuer()
 	if err != nil {
 		return nothing{}, err
 	}
-	t, found := issuer.Open(text, permit.At())
+	t, found := issuer.Open(in.text, permit.At())
 	if !found || t.Client != permit.Token().Client {
 		return nothing{}, nil
 	}
 	return nothing{}, issuer.Revoke(ctx, t)
 }
 
-func (a *API) introspectToken(_ context.Context, permit gate.Permit, text string) (token.Introspection, error) {
+func (a *API) introspectToken(_ context.Context, permit gate.Permit, in tokenOf) (token.Introspection, error) {
+	if in.by != nil && in.by.refresh != nil {
+		return token.Introspection{
+			Active: true, Scope: permit.Key().Effective().String(), ClientID: in.by.app.ID, Expires: in.by.refresh.ExpiresAt.Unix(), Subject: permit.Key().ID,
+		}, nil
+	}
 	issuer, err := a.issuer()
 	if err != nil {
 		return token.Introspection{}, err
 	}
-	if _, stands := a.cfg.Gate.Standing(permit, access.SecretText(text)); !stands {
+	if _, stands := a.cfg.Gate.Standing(permit, access.SecretText(in.text)); !stands {
 		return token.Introspection{}, nil
 	}
-	described, _ := issuer.Introspect(text, permit.At())
+	described, _ := issuer.Introspect(in.text, permit.At())
 	return described, nil
 }
 
@@ -220,15 +270,15 @@ func (rq *request) form(repeated ...string) (url.Values, error) {
 	return form, nil
 }
 
-func readOfToken(rq *request) (string, error) {
+func readOfToken(rq *request) (tokenOf, error) {
 	form, err := rq.form()
 	if err != nil {
-		return "", err
+		return tokenOf{}, err
 	}
 	if form.Get("token") == "" {
-		return "", missingParameter("token")
+		return tokenOf{}, missingParameter("token")
 	}
-	return form.Get("token"), nil
+	return tokenOf{form.Get("token"), rq.app}, nil
 }
 
 func missingParameter(name string) error {
@@ -240,17 +290,21 @@ func readTokenAsked(rq *request) (in tokenAsked, err error) {
 	if err != nil {
 		return in, err
 	}
-	switch grant := form.Get("grant_type"); grant {
-	case "client_credentials":
-	case "":
-		return in, missingParameter("grant_type")
-	default:
-		return in, problem.New(problem.UnsupportedGrantType, "The parameter grant_type must be client_credentials.").At("grant_type", "must be client_credentials")
+	if rq.app != nil {
+		in.shown = rq.app.shown // with the grant_type that it came with
+	} else if err := clientGrant(form); err != nil {
+		return in, err
 	}
 	if len(form["resource"]) > 1 {
 		return in, problem.New(problem.InvalidTarget, "A token is for one resource.").At("resource", "is given more than once")
 	}
 	in.Resource = form.Get("resource")
+	if in.shown != nil && in.shown.Resource != "" {
+		if in.Resource != "" && in.Resource != in.shown.Resource {
+			return in, problem.New(problem.InvalidTarget, "The app was let in for another resource.").At("resource", "is not the one that was asked for")
+		}
+		in.Resource = in.shown.Resource
+	}
 	for _, read := range [...]func(url.Values, *token.Request) error{readScopes, readLifetime, readNarrowing, readViewAsked} {
 		if err := read(form, &in.Request); err != nil {
 			return in, err
@@ -265,6 +319,17 @@ func readTokenAsked(rq *request) (in tokenAsked, err error) {
 		}
 	}
 	return in, nil
+}
+
+// clientGrant checks how a client asks for a token.
+func clientGrant(form url.Values) error {
+	switch form.Get("grant_type") {
+	case "client_credentials":
+		return nil
+	case "":
+		return missingParameter("grant_type")
+	}
+	return problem.New(problem.UnsupportedGrantType, "The parameter grant_type must be client_credentials.").At("grant_type", "must be client_credentials")
 }
 
 func readScopes(form url.Values, r *token.Request) error {

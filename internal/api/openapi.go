@@ -73,6 +73,7 @@ var tags = [...]huma.Tag{
 	{Name: "Grafana", Description: "What the JSON data sources of Grafana ask for. Needs a secret key."},
 	{Name: "Keys", Description: "Create, list, change and revoke API keys."},
 	{Name: "Tokens", Description: "Exchange the secret of a client for short-lived access tokens (OAuth 2.0), and see and end them."},
+	{Name: "Apps", Description: "Programs of third parties: register them, let them in (OAuth 2.0), see which are, and end that."},
 	{Name: "Project", Description: "What a project decides for all its keys."},
 	{Name: "Ledger", Description: "See what was denied and why, how much was used and by whom, and who changed what."},
 	{Name: "Server", Description: "Whether the server is well, and its documentation."},
@@ -271,8 +272,12 @@ func (a *API) describeProblems(op *huma.Operation, r *row) {
 			lines = append(lines, "`"+string(row.Code)+"`: "+row.Title+".")
 		}
 		media := &huma.MediaType{Schema: schema, Examples: answersShown(r, status)}
+		content := map[string]*huma.MediaType{contentOf(r): media}
+		if r.body == pageProblem {
+			content["text/html"] = &huma.MediaType{Schema: &huma.Schema{Type: "string"}}
+		}
 		op.Responses[strconv.Itoa(status)] = &huma.Response{
-			Description: strings.Join(lines, "\n"), Content: map[string]*huma.MediaType{contentOf(r): media}, Headers: headersOf(r, status),
+			Description: strings.Join(lines, "\n"), Content: content, Headers: headersOf(r, status),
 		}
 	}
 	op.Responses["default"] = &huma.Response{

@@ -59,6 +59,9 @@ type ingestionBody struct {
 
 // writeProblem is the one writer of problems.
 func (a *API) writeProblem(rq *request, err error) {
+	if rq.row != nil && rq.row.body == pageProblem && rq.line.status == 0 && a.writePageOf(rq, err) {
+		return
+	}
 	p := a.classify(rq, err)
 	rq.line.code, rq.line.decisionID = p.Code, p.DecisionID
 	if p.Status() >= http.StatusInternalServerError || p.Code == problem.InvalidRequest {

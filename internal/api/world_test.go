@@ -28,6 +28,7 @@ import (
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/api"
 	"github.com/weir-analytics/weir/internal/api/apitest"
+	"github.com/weir-analytics/weir/internal/app"
 	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/gate"
@@ -70,6 +71,7 @@ type world struct {
 	contract     *apitest.Contract
 	secrets      *secrets
 	issuer       *token.Issuer
+	apps         *app.Service
 	site         *site // asked directly
 	proxied      *site // asked by a proxy that is trusted, and says in X-Forwarded-For and X-Forwarded-Proto for whom
 	forwarded    *site // the same with Forwarded
@@ -131,6 +133,7 @@ func (w *world) openControl(ctx context.Context, adjust ...func(*keyring.Config)
 	if w.issuer, err = token.Open(ctx, w.store.Tokens(), token.Config{Now: w.clock.Now, URL: issuerURL, Vault: cfg.Vault, Log: w.log}); err != nil {
 		return err
 	}
+	w.apps = app.New(app.Config{Store: w.store.Apps(), Flow: w.store.Apps(), Ring: w.ring, Now: w.clock.Now, NewID: newAudit, Resources: w.issuer.Resources(), Log: w.log})
 	if w.ledger, err = ledger.New(w.store, ledger.Config{Now: w.clock.Now, Log: w.log, Writer: rand.Text()}); err != nil {
 		return err
 	}
@@ -172,7 +175,7 @@ func newAudit() string { return "aud_" + rand.Text()[:20] }
 func (w *world) config() api.Config {
 	questions := query.New(query.Config{Engine: w.warehouse, Now: w.clock.Now, TempDir: w.dir, Scope: query.Seen(w.vault.Derive)})
 	return api.Config{
-		Gate: w.gate, Keys: w.ring, Tokens: w.issuer, Ledger: w.ledger, Counts: w.limits, Audit: audit.New(w.store, newAudit), Live: w.live,
+		Gate: w.gate, Keys: w.ring, Tokens: w.issuer, Apps: w.apps, Ledger: w.ledger, Counts: w.limits, Audit: audit.New(w.store, newAudit), Live: w.live,
 		Events: event.New(event.Config{Journal: w.journal, Loader: w.loader, Live: w.live, Random: rand.Reader, SyncLimit: time.Minute}),
 		Query:  questions, Metrics: saved.New(saved.Config{Store: w.store, Query: query.Noted{Service: questions, Runs: w.runs}, Now: w.clock.Now, NewID: newAudit}), Runs: w.runs,
 		Parts: []api.Part{

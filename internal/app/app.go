@@ -256,11 +256,8 @@ func (s *Service) Revoke(ctx context.Context, permit gate.Permit, id string) err
 			return err
 		}
 		for _, g := range grants {
-			if _, err := s.cfg.Ring.Revoke(ctx, permit, g.ID, 0); err != nil {
+			if err := s.Disconnect(ctx, permit, g.ID); err != nil {
 				return err
-			}
-			if err := s.cfg.Flow.EndFamily(ctx, g.ID); err != nil {
-				return fmt.Errorf("app: end what an app could refresh: %w", err)
 			}
 		}
 		if more == "" {
@@ -272,14 +269,31 @@ func (s *Service) Revoke(ctx context.Context, permit gate.Permit, id string) err
 // Find gives an app of any project that is not revoked. Which there are is no secret: their ids are in addresses that people
 // are sent to.
 func (s *Service) Find(ctx context.Context, id string) (App, bool, error) {
+	a, found, err := s.Known(ctx, id)
+	if !found || !a.RevokedAt.IsZero() {
+		return App{}, false, err
+	}
+	return a, true, nil
+}
+
+// Known gives an app of any project, also one that is revoked.
+func (s *Service) Known(ctx context.Context, id string) (App, bool, error) {
 	if !IsID(id) {
 		return App{}, false, nil
 	}
 	a, err := s.cfg.Store.App(ctx, id)
-	if errors.Is(err, ErrNone) || err == nil && !a.RevokedAt.IsZero() {
+	if errors.Is(err, ErrNone) {
 		return App{}, false, nil
 	}
 	return a, err == nil, err
+}
+
+// Disconnect ends what an app was let in with, in the permit's project.
+func (s *Service) Disconnect(ctx context.Context, permit gate.Permit, grant string) error {
+	if _, err := s.cfg.Ring.Revoke(ctx, permit, grant, 0); err != nil {
+		return err
+	}
+	return s.cfg.Flow.EndFamily(ctx, grant)
 }
 
 // Authenticate finds the app that says it is id and shows secret: a public one shows none.

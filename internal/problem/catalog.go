@@ -190,9 +190,10 @@ var catalogue = [...]Row{
 		"The request was not stored, because the disk has no room. What was accepted before is kept. Retry later with the same event ids."},
 
 	{InvalidGrant, 400, "What was shown does not give a token",
-		"The client is who it says, but what it has does not give an access token any more: it, or its key, has expired (RFC 6749 section 5.2). Ask for a new client."},
+		"The client is who it says, but what it has does not give an access token any more: it, or its key, has expired; the code or the refresh token of an app " +
+			"is unknown, expired, used before, or was got with another redirect_uri or code_verifier (RFC 6749 section 5.2). Let the app ask again, or ask for a new client."},
 	{UnsupportedGrantType, 400, "There is no such way to a token here",
-		"The parameter grant_type must be client_credentials (RFC 6749 section 4.4): a client asks for a token in its own name."},
+		"A client asks for a token in its own name, with the grant_type client_credentials (RFC 6749 section 4.4); an app with authorization_code, and then with refresh_token."},
 	{InvalidScope, 400, "The token would be wider than its client",
 		"An access token reaches no further than the client it is for and the client's key, in scopes and in what it is narrowed to (RFC 6749 section 5.2). The " +
 			"detail names what sticks out. Leave it out to get what there is."},

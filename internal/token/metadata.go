@@ -27,6 +27,7 @@ func WellKnown(path, about string) string {
 
 // Endpoints are the addresses of the routes, absolute. An empty one is left out of the documents.
 type Endpoints struct {
+	Authorize  string // empty: there are no apps
 	Token      string
 	Revoke     string
 	Introspect string
@@ -37,6 +38,7 @@ type Endpoints struct {
 // ServerDocument is what clients find out about the authorization server (RFC 8414).
 type ServerDocument struct {
 	Issuer                   string   `json:"issuer"`
+	AuthorizationEndpoint    string   `json:"authorization_endpoint,omitempty"`
 	TokenEndpoint            string   `json:"token_endpoint"`
 	KeysURI                  string   `json:"jwks_uri,omitempty"`
 	RevocationEndpoint       string   `json:"revocation_endpoint,omitempty"`
@@ -53,6 +55,9 @@ type ServerDocument struct {
 	ProofAlgorithms          []string `json:"dpop_signing_alg_values_supported"`
 	Documentation            string   `json:"service_documentation,omitempty"`
 	ProtectedResources       []string `json:"protected_resources"`
+	ResponseModes            []string `json:"response_modes_supported,omitempty"`
+	ChallengeMethods         []string `json:"code_challenge_methods_supported,omitempty"`
+	NamesIssuer              bool     `json:"authorization_response_iss_parameter_supported,omitempty"` // RFC 9207
 }
 
 func authMethods() []string {
@@ -69,11 +74,16 @@ func (i *Issuer) Server(e Endpoints) ServerDocument {
 		AuthMethods: authMethods(), AuthAlgorithms: authAlgorithms(), ProofAlgorithms: proofAlgorithms(),
 		Documentation: e.Help, ProtectedResources: i.cfg.Resources,
 	}
+	if e.Authorize != "" {
+		d.AuthorizationEndpoint, d.ResponseTypes, d.ResponseModes, d.ChallengeMethods, d.NamesIssuer = e.Authorize, []string{"code"}, []string{"query"}, []string{"S256"}, true
+		d.GrantTypes = append(d.GrantTypes, "authorization_code", "refresh_token")
+		d.AuthMethods = append(d.AuthMethods, "none")
+	}
 	if e.Revoke != "" {
-		d.RevocationAuthMethods, d.RevocationAlgorithms = authMethods(), authAlgorithms()
+		d.RevocationAuthMethods, d.RevocationAlgorithms = d.AuthMethods, authAlgorithms()
 	}
 	if e.Introspect != "" {
-		d.IntrospectionAuthMethods, d.IntrospectionAlgorithms = authMethods(), authAlgorithms()
+		d.IntrospectionAuthMethods, d.IntrospectionAlgorithms = d.AuthMethods, authAlgorithms()
 	}
 	return d
 }
