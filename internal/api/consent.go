@@ -22,17 +22,17 @@ const maxAsked = 16 << 10
 
 // asking is what an app asks for, as the document shows it.
 type asking struct {
-	ResponseType string   `query:"response_type" doc:"Must be code." example:"code"`
-	ClientID     string   `query:"client_id" doc:"The app." example:"app_AAAAAAAAAAAAAAAAAAAAAA"`
-	RedirectURI  string   `query:"redirect_uri" doc:"Where the person is sent back to: exactly as the app registered it, but for the port on a loopback address."`
-	Scope        string   `query:"scope" doc:"What the app asks for, with spaces between." example:"sql:run"`
-	State        string   `query:"state" doc:"Comes back as it is, to 2048 bytes."`
-	Challenge    string   `query:"code_challenge" doc:"The SHA-256 of the code_verifier, in base64url (RFC 7636)."`
-	Method       string   `query:"code_challenge_method" doc:"Must be S256." example:"S256"`
-	Mode         string   `query:"response_mode" doc:"Must be query, if it is there."`
-	Resource     string   `query:"resource" doc:"What the tokens are to be for (RFC 8707): this server's public address."`
-	Environment  []string `query:"environment" doc:"The environments to be narrowed to, each a parameter."`
-	Thumbprint   string   `query:"dpop_jkt" doc:"The key that must be proved for the code (RFC 9449 section 10)."`
+	ResponseType string `query:"response_type" doc:"Must be code." example:"code"`
+	ClientID     string `query:"client_id" doc:"The app." example:"app_AAAAAAAAAAAAAAAAAAAAAA"`
+	RedirectURI  string `query:"redirect_uri" doc:"Where the person is sent back to: exactly as the app registered it, but for the port on a loopback address."`
+	Scope        string `query:"scope" doc:"What the app asks for, with spaces between." example:"sql:run"`
+	State        string `query:"state" doc:"Comes back as it is, to 2048 bytes."`
+	Challenge    string `query:"code_challenge" doc:"The SHA-256 of the code_verifier, in base64url (RFC 7636)."`
+	Method       string `query:"code_challenge_method" doc:"Must be S256." example:"S256"`
+	Mode         string `query:"response_mode" doc:"Must be query, if it is there."`
+	Resource     string `query:"resource" doc:"What the tokens are to be for (RFC 8707): this server's public address."`
+	Environment  string `query:"environment" doc:"The environments to be narrowed to, each a parameter."`
+	Thumbprint   string `query:"dpop_jkt" doc:"The key that must be proved for the code (RFC 9449 section 10)."`
 }
 
 // askedForm is the same as a form, with what the person enters.
@@ -67,7 +67,7 @@ func mountConsent(a *API) {
 	page := []string{"text/html"}
 	back := map[int]reflect.Type{http.StatusSeeOther: reflect.TypeFor[nothing]()}
 	mountOpen(a, open{
-		Method: "GET", Path: authorizePath, Action: access.Anyone, Serve: a.serveConsent,
+		Method: "GET", Path: authorizePath, Action: access.Anyone, Serve: a.serveConsent, Body: pageProblem,
 		Doc: doc{
 			ID: "authorize", Tag: "Apps", Summary: "Ask a person to let an app in", In: reflect.TypeFor[asking](), Types: page, Statuses: back,
 			Text: "A page for a browser, without scripts, that says in words what the app asks for (RFC 6749 section 4.1). What is wrong with the request is told to the app, by " +
@@ -101,7 +101,7 @@ func mountConsent(a *API) {
 		},
 	})
 	mountOpen(a, open{
-		Method: "POST", Path: authorizePath + "/deny", Action: access.Anyone, Serve: a.serveDenial,
+		Method: "POST", Path: authorizePath + "/deny", Action: access.Anyone, Serve: a.serveDenial, Body: pageProblem,
 		Doc: doc{
 			ID: "denyApp", Tag: "Apps", Summary: "Let an app not in", In: reflect.TypeFor[askedForm](), Form: true, Status: http.StatusSeeOther,
 			Text: "What the other button of the page sends: the person is sent back with access_denied (303).", Problems: []problem.Code{problem.InvalidRequest, problem.BodyTooLarge},

@@ -45,6 +45,7 @@ type open struct {
 	Path   string
 	Action access.Action // Anyone
 	Serve  func(*request) error
+	Body   body // how problems are shaped
 	Doc    doc
 }
 
@@ -203,7 +204,7 @@ func mountOpen(a *API, o open) {
 	if status == 0 {
 		status = http.StatusOK
 	}
-	a.add(row{method: o.Method, path: o.Path, action: o.Action, status: status, doc: o.Doc, serve: o.Serve})
+	a.add(row{method: o.Method, path: o.Path, action: o.Action, body: o.Body, status: status, doc: o.Doc, takes: o.Doc.takes(), serve: o.Serve})
 }
 
 func (a *API) add(r row) {

@@ -22,3 +22,6 @@ func (a *API) Routes() []Route {
 func (a *API) HoldBodies() (release func(), ok bool) {
 	return func() { a.bodies.memory.Release(allBodies) }, a.bodies.memory.TryAcquire(allBodies)
 }
+
+// RightsSaid are the rights in words.
+func RightsSaid() map[access.Scopes]string { return rightsSaid() }

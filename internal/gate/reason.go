@@ -81,9 +81,11 @@ func replaced(key *access.Key) string {
 	return "it"
 }
 
-func wrongCredential(reason access.Reason, key *access.Key) *problem.Error {
+func wrongCredential(reason access.Reason, key *access.Key, action access.Action) *problem.Error {
 	detail := "Only the secret of a client can be used here."
 	switch {
+	case reason == access.CredentialInBody && action == access.AuthorizeApps:
+		detail = "A key is taken here only from a page of this server. Look at the address of the page where it was entered: if that is not this server's, replace the key."
 	case reason == access.CredentialInBody:
 		detail = "Only the secret of a client may stand in a body: send a key, or a token, in a header."
 	case kindOf(key) == access.Client:
@@ -141,7 +143,7 @@ func datasetNotAllowed(t access.Target) *problem.Error {
 func carriage(reason access.Reason, key *access.Key, attempt *access.Attempt) *problem.Error {
 	switch reason {
 	case access.WrongCredential, access.CredentialInBody:
-		return wrongCredential(reason, key)
+		return wrongCredential(reason, key, attempt.Action)
 	case access.SentInCleartext:
 		return problem.New(problem.CleartextCredential, "The request with its credential came over plain HTTP. Use https, and replace the key.")
 	case access.KeyQuarantined:

@@ -14,7 +14,7 @@ import (
 
 // onlyNarrower refuses to give what an app was let in with a way in of its own, or more than somebody agreed to.
 func onlyNarrower() error {
-	return problem.New(problem.WouldWiden, "An app was let in with this key: it has no secret, and can only be narrowed or revoked. For more, the app must ask again.")
+	return problem.New(problem.Conflict, "An app was let in with this key: it has no secret, and can only be narrowed or revoked. For more, the app must ask again.")
 }
 
 // GrantQuery narrows a list of what apps were let in with.
