@@ -16,7 +16,7 @@ func loopbacks() []string { return []string{"127.0.0.1", "[::1]"} }
 
 // forms are what an address to go back to may look like, without a fragment, a user and what some programs take for something
 // else.
-var forms = regexp.MustCompile(`^(https://[a-z0-9.-]+(:[0-9]{1,5})?(/[!$&'()*+,;=:@/?A-Za-z0-9._~%-]*)?|http://(127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?(/[!$&'()*+,;=:@/?A-Za-z0-9._~%-]*)?|[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+:/[!$&'()*+,;=:@/?A-Za-z0-9._~%-]*)$`)
+var forms = regexp.MustCompile(`^(https://[a-z0-9.-]+(:[0-9]{1,5})?(/[!$&'()*+,;=:@/?A-Za-z0-9._~%-]*)?|http://(127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?(/[!$&'()*+,;=:@/?A-Za-z0-9._~%-]*)?|[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+:/([!$&'()*+,;=:@?A-Za-z0-9._~%-][!$&'()*+,;=:@/?A-Za-z0-9._~%-]*)?)$`)
 
 // checkRedirect says what is wrong with an address that an app wants people sent back to.
 func checkRedirect(uri string) error {
