@@ -38,18 +38,23 @@ const (
 type controlStore interface {
 	keyring.Store
 	org.Store
-	saved.Store
+	asked
 	records
+	Close() error
 	Counters() store.Counters
 	Tokens() store.Tokens
 	Apps() store.Apps
-	Close() error
 }
 
 // records are what is kept of what happened.
 type records interface {
 	ledger.Store
 	audit.Store
+}
+
+// asked are the questions with a name, and those that were asked.
+type asked interface {
+	saved.Store
 	query.RunStore
 }
 
