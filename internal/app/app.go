@@ -181,7 +181,11 @@ func (r *Registration) check() error {
 	if len(fields) == 0 {
 		return nil
 	}
-	p := problem.New(problem.InvalidField, "The app cannot be registered like this.")
+	texts := make([]string, len(fields))
+	for i, f := range fields {
+		texts[i] = f.Name + ": " + f.Detail
+	}
+	p := problem.New(problem.InvalidField, "%s", strings.Join(texts, "; "))
 	p.Fields = fields
 	return p
 }
