@@ -213,8 +213,8 @@ func (p Apps) EndFamily(ctx context.Context, grant string) error {
 // Forget implements app.Flow.
 func (p Apps) Forget(ctx context.Context, before time.Time, codes []access.Digest) error {
 	err := p.s.transact(ctx, func(tx *sql.Tx) error {
-		for _, table := range [...]string{`app_codes WHERE used_at IS NOT NULL AND`, `app_refresh WHERE`} {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` expires_at < $1`, before.UnixMicro()); err != nil {
+		for _, old := range [...]string{`DELETE FROM app_codes WHERE used_at IS NOT NULL AND expires_at < $1`, `DELETE FROM app_refresh WHERE expires_at < $1`} {
+			if _, err := tx.ExecContext(ctx, old, before.UnixMicro()); err != nil {
 				return err
 			}
 		}
