@@ -101,7 +101,7 @@ var hidden = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"
 // person is whoever is sent to the page of consent, enters a key there, and is sent back: to where that is, with what.
 func person(t *testing.T, r *running, address string) url.Values {
 	t.Helper()
-	answer, err := http.Get(address) //nolint:noctx // the address is the client's own
+	answer, err := http.Get(address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func appOrClient(stands func(*request, *app.Service, url.Values) (grant string, 
 	}
 }
 
-// appSays finds the id and the secret of an app. is is false when whoever asks does not say that it is one. The form has the id,
+// appSays finds the id and the secret of an app; is says whether it is one: not when whoever asks does not say so. The form has the id,
 // wherever it stood.
 func (rq *request) appSays() (c gate.Credential, form url.Values, secret string, is bool, err error) {
 	id := ""
@@ -83,16 +83,14 @@ func (rq *request) appSays() (c gate.Credential, form url.Values, secret string,
 		return shown, err
 	})
 	kind, _, _ := mime.ParseMediaType(rq.r.Header.Get("Content-Type"))
-	if err != nil || kind != formType {
-		return c, nil, "", false, nil // what is wrong is told to a client
+	if err == nil && kind == formType {
+		var raw []byte
+		if raw, err = rq.early(clientSize); err == nil {
+			form, _ = url.ParseQuery(string(raw)) // what can be read of it; whoever reads the body says the rest
+		}
 	}
-	raw, err := rq.early(clientSize)
-	if err != nil {
-		return c, nil, "", false, nil
-	}
-	form, _ = url.ParseQuery(string(raw)) // what can be read of it; whoever reads the body says the rest
-	if is = id != "" || app.IsID(form.Get("client_id")); !is {
-		return c, nil, "", false, nil
+	if is = form != nil && (id != "" || app.IsID(form.Get("client_id"))); !is {
+		return c, nil, "", false, nil // and what is wrong is told to a client
 	}
 	for name, values := range form {
 		if len(values) > 1 && name != "environment" && name != "domain" && name != "dataset" {

@@ -203,9 +203,9 @@ func TestAppsAreLetIn(t *testing.T) {
 	t.Parallel()
 	w := open(t)
 	for name, end := range map[string]func(*party, string) (string, string){
-		"disconnected":   func(y *party, grant string) (string, string) { return "DELETE", "/v1/connected-apps/" + grant },
+		"disconnected":   func(_ *party, grant string) (string, string) { return "DELETE", "/v1/connected-apps/" + grant },
 		"key revoked":    func(y *party, _ string) (string, string) { return "DELETE", "/v1/keys/" + y.person.id },
-		"client revoked": func(y *party, grant string) (string, string) { return "DELETE", "/v1/keys/" + grant },
+		"client revoked": func(_ *party, grant string) (string, string) { return "DELETE", "/v1/keys/" + grant },
 		"app revoked":    func(y *party, _ string) (string, string) { return "DELETE", "/v1/apps/" + y.app.ID },
 	} {
 		y := w.project(t).party(app.Registration{})
@@ -248,7 +248,7 @@ func TestAppsAreLetIn(t *testing.T) {
 }
 
 // Promise: who is not the app, or shows something else than it was given, gets nothing: a code is bound to its app, its address
-// and its verifier, and is good for a minute. (RFC 9700 sections 4.5, 4.8, 4.14)
+// and its verifier, and is good for a minute (RFC 9700 sections 4.5, 4.8, 4.14).
 func TestCodesAreBound(t *testing.T) {
 	t.Parallel()
 	w := open(t).apart(t)
@@ -296,7 +296,7 @@ func TestCodesAreBound(t *testing.T) {
 }
 
 // Promise: a code or a refresh token that is used a second time ends all that came of it; of many that use one at the same
-// time no more than one gets anything. (RFC 9700 sections 4.5 and 4.14.2)
+// time no more than one gets anything (RFC 9700 sections 4.5 and 4.14.2).
 func TestUsingAgainEndsAll(t *testing.T) {
 	t.Parallel()
 	w := open(t)
@@ -335,7 +335,7 @@ func TestUsingAgainEndsAll(t *testing.T) {
 }
 
 // Promise: a person is sent nowhere but where the app registered, whatever is wrong; there the app is told what is wrong, with
-// its state and who says so, which tells servers apart. (RFC 9700 sections 4.1, 4.4 and 4.11)
+// its state and who says so, which tells servers apart (RFC 9700 sections 4.1, 4.4 and 4.11).
 func TestNobodyIsSentElsewhere(t *testing.T) {
 	t.Parallel()
 	w := open(t)
@@ -397,7 +397,7 @@ func TestNobodyIsSentElsewhere(t *testing.T) {
 }
 
 // Promise: a key is taken from the page of this server and from no other; what is entered is shown to nobody, is not marked as
-// exposed, and is told what is wrong with it on the page; nothing is handed on that it has not. (RFC 9700 sections 4.7 and 4.16)
+// exposed, and is told what is wrong with it on the page; nothing is handed on that it has not (RFC 9700 sections 4.7 and 4.16).
 func TestKeysAreEnteredHere(t *testing.T) {
 	t.Parallel()
 	w := open(t)
