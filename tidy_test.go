@@ -222,7 +222,7 @@ var rungs = map[string]int{
 	"internal/recording": 2, "internal/dataset": 2, "internal/query": 2, "internal/workflow": 2, "internal/limit": 2,
 	"internal/ledger": 2, "internal/audit": 2, "internal/app": 2,
 	"internal/journal/*": 3, "internal/limit/*": 3, "internal/store": 3, "internal/warehouse/*": 3, "internal/api": 3,
-	"internal/compat": 3, "internal/console": 3, "internal/shell": 3,
+	"internal/compat": 3, "internal/console": 3, "internal/shell": 3, "internal/intake": 3,
 	"cmd/*": 4, "bench": 4, "examples/*": 4, ".": 4, "tools": 4,
 }
 

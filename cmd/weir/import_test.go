@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Promise: an import that is killed goes on when it is started again; every row is stored once, or stands with its line
+// and the reason in the file of rejected rows, also when the whole file is imported again.
+func TestImport(t *testing.T) {
+	in := install(t)
+	in.unlimit()
+	r := in.serve()
+	path := filepath.Join(t.TempDir(), "visits.csv")
+	var file strings.Builder
+	file.WriteString("visitor,seen_at,price\n")
+	const rows = 20_000
+	for i := range rows {
+		switch {
+		case i%5000 == 17:
+			fmt.Fprintf(&file, "u_%d,yesterday,1\n", i)
+		case i%5000 == 18:
+			fmt.Fprintf(&file, "u_%d,2026-01-31T10:00:00Z\n", i)
+		default:
+			fmt.Fprintf(&file, "u_%d,2026-01-31T10:00:00Z,%d.5\n", i, i)
+		}
+	}
+	if err := os.WriteFile(path, []byte(file.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run := func(more ...string) *exec.Cmd {
+		c := r.weir(append([]string{"import", path, "--url", r.url, "--set", "event=Visited", "--map", "distinct_id=visitor", "--map", "timestamp=seen_at"}, more...)...)
+		c.Env = append(c.Env, "WEIR_KEY="+r.public)
+		return c
+	}
+	killed := run()
+	if err := killed.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the first rows", func() bool { return r.ask("SELECT count(*) AS n FROM events")[0][0].(float64) > 0 })
+	_ = killed.Process.Kill()
+	_ = killed.Wait()
+	for _, more := range [][]string{nil, {"--restart"}} {
+		out, err := run(more...).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "20000 rows: 19992 accepted, 8 rejected") {
+			t.Fatalf("%v: %v\n%s", more, err, out)
+		}
+		await(t, "the last rows", func() bool {
+			return r.ask("SELECT count(*) AS n, count(DISTINCT distinct_id) AS d, sum((properties->>'price')::DOUBLE) > 0 AS p FROM events")[0][0].(float64) >= rows-8
+		})
+		if n := r.ask("SELECT count(*) AS n FROM events")[0][0].(float64); n != rows-8 {
+			t.Errorf("%v rows are stored", n)
+		}
+		text, err := os.ReadFile(path + ".rejected.ndjson")
+		if err != nil || strings.Count(string(text), "\n") != 8 || !strings.Contains(string(text), `{"line":19,"code":"invalid_field","detail":"timestamp:`) {
+			t.Errorf("rejected are %s (%v)", text, err)
+		}
+	}
+	if _, err := os.Stat(path + ".weir-import"); !os.IsNotExist(err) {
+		t.Errorf("the state of an import that is over: %v", err)
+	}
+	for want, c := range map[string]*exec.Cmd{
+		"give --url":                          r.weir("import", path),
+		"foo is not a member":                 run("--map", "foo=visitor"),
+		"--map distinct_id=x":                 run("--map", "distinct_id=x"),
+		`"event":"Visited"`:                   run("--dry-run"),
+		"no such file":                        r.weir("import", path+".gone"),
+		"does not say how it is written":      r.weir("import", os.Args[0]),
+		"start it again to go on after row 0": func() *exec.Cmd { c := run(); c.Env = append(c.Env, "WEIR_KEY=pk_live_wrong"); return c }(),
+	} {
+		if out, _ := c.CombinedOutput(); !strings.Contains(string(out), want) {
+			t.Errorf("%v, want %s:\n%s", c.Args[1:], want, out)
+		}
+	}
+}

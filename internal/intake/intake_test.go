@@ -1,0 +1,358 @@
+package intake
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+	"pgregory.net/rapid"
+)
+
+// server stands for a server: it stores each id once, and rejects events that are called "bad".
+type server struct {
+	stored  []string
+	seen    map[string]bool
+	weather func() (down bool, lost bool)
+}
+
+func (s *server) send(_ context.Context, _ string, body []byte) (Answer, error) {
+	down, lost := s.weather()
+	if down {
+		return Answer{Status: http.StatusServiceUnavailable}, nil
+	}
+	var items []struct {
+		Event string `json:"event"`
+		ID    string `json:"event_id"`
+	}
+	if err := json.Unmarshal(body, &items); err != nil {
+		return Answer{}, err
+	}
+	type rejection struct {
+		Index  int    `json:"index"`
+		Code   string `json:"code"`
+		Detail string `json:"detail"`
+	}
+	rejected := []rejection{}
+	for i, item := range items {
+		switch {
+		case item.Event == "bad":
+			rejected = append(rejected, rejection{i, "invalid_field", "it is bad"})
+		case !s.seen[item.ID]:
+			s.seen[item.ID] = true
+			s.stored = append(s.stored, item.Event)
+		}
+	}
+	if lost {
+		return Answer{}, errors.New("the connection was reset")
+	}
+	if len(rejected) == len(items) {
+		return Answer{Status: http.StatusUnprocessableEntity, Body: []byte(`{"code":"invalid_field","detail":"it is bad"}`)}, nil
+	}
+	text, err := json.Marshal(map[string]any{"rejected": rejected})
+	return Answer{Status: http.StatusOK, Body: text}, err
+}
+
+// Promise: wherever an import is stopped, and whatever fails on the way, in the end every good row is stored once, in
+// the order of the file, and every other is in the file of rejected rows once, with its line.
+func TestStoppedAnywhere(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		var file strings.Builder
+		var want []string
+		var wantLines []int64
+		rows := rapid.SliceOfN(rapid.SampledFrom([]string{"good", "good", "good", "bad", "broken"}), 1, 40).Draw(r, "rows")
+		for i, kind := range rows {
+			switch kind {
+			case "good":
+				want = append(want, fmt.Sprint("e", i))
+				fmt.Fprintf(&file, `{"event":"e%d","n":%d}`+"\n", i, i)
+				continue
+			case "bad":
+				fmt.Fprintln(&file, `{"event":"bad"}`)
+			default:
+				fmt.Fprintln(&file, `{"event":`)
+			}
+			wantLines = append(wantLines, int64(i+1))
+		}
+		folder, err := os.MkdirTemp(t.TempDir(), "") //nolint:usetesting // one for each draw
+		if err != nil {
+			r.Fatal(err)
+		}
+		stop := errors.New("stop")
+		s := &server{seen: map[string]bool{}}
+		down, lost := rapid.IntRange(0, 3), rapid.IntRange(0, 3)
+		s.weather = func() (bool, bool) { return down.Draw(r, "down") == 0, lost.Draw(r, "lost") == 0 }
+		letters := filepath.Join(folder, "letters")
+		for run := 0; ; run++ {
+			if run > 200 {
+				s.weather = func() (bool, bool) { return false, false }
+			}
+			kept, err := Keep(filepath.Join(folder, "state"), letters, "file", "")
+			if err != nil {
+				r.Fatal(err)
+			}
+			m := &Import{
+				Source: rowsOf(file.String()), Mapping: &Mapping{Kind: Track}, File: "file", Send: s.send, Kept: kept, Told: func(Progress) {},
+				Pause: func(context.Context, time.Duration) error {
+					if rapid.Bool().Draw(r, "stop") {
+						return stop
+					}
+					return nil
+				},
+			}
+			m.batch = rapid.IntRange(1, 7).Draw(r, "batch")
+			err = m.Run(t.Context())
+			if run%2 == 1 { // as if it had been killed after the rejected rows were written and before the state was
+				if _, err := kept.letters.WriteAt([]byte(`{"line":99}`+"\n"), kept.state.Letters); err != nil {
+					r.Fatal(err)
+				}
+				_ = kept.letters.Close()
+			} else if err := kept.letters.Close(); err != nil {
+				r.Fatal(err)
+			}
+			if err == nil {
+				if p := kept.Progress(); p.Rows != int64(len(rows)) || p.Accepted != int64(len(want)) || p.Rejected != int64(len(wantLines)) {
+					r.Fatalf("%+v of %v", p, rows)
+				}
+				if err := os.Truncate(letters, kept.state.Letters); err != nil {
+					r.Fatal(err)
+				}
+				break
+			}
+			if !errors.Is(err, stop) {
+				r.Fatal(err)
+			}
+		}
+		if !slices.Equal(s.stored, want) {
+			r.Fatalf("stored are %v, want %v", s.stored, want)
+		}
+		text, err := os.ReadFile(letters)
+		if err != nil {
+			r.Fatal(err)
+		}
+		var got []int64
+		for line := range strings.Lines(string(text)) {
+			var rejected Rejected
+			if err := json.Unmarshal([]byte(line), &rejected); err != nil {
+				r.Fatal(err)
+			}
+			got = append(got, rejected.Line)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, wantLines) {
+			r.Fatalf("rejected are the lines %v, want %v", got, wantLines)
+		}
+	})
+}
+
+func rowsOf(text string) Source { return &lines{in: newReader(strings.NewReader(text))} }
+
+// Promise: the same rows make the same items, whatever the format; what is not mapped becomes a property, and an id of many
+// digits stays what it is.
+func TestFormats(t *testing.T) {
+	const want = `{"distinct_id":"u_1","event":"Viewed","properties":{"name":"a,\"b\"","price":1.5,"sku":"00123","yes":true},"timestamp":"2026-01-31T10:00:00Z"}`
+	type row struct {
+		Event string  `parquet:"event"`
+		User  string  `parquet:"user"`
+		At    string  `parquet:"timestamp"`
+		Name  string  `parquet:"name"`
+		Price float64 `parquet:"price"`
+		SKU   string  `parquet:"sku"`
+		Yes   bool    `parquet:"yes"`
+		None  *string `parquet:"none,optional"`
+	}
+	var columns bytes.Buffer
+	if err := parquet.Write(&columns, []row{{"Viewed", "u_1", "2026-01-31T10:00:00Z", `a,"b"`, 1.5, "00123", true, nil}}); err != nil {
+		t.Fatal(err)
+	}
+	mapping := &Mapping{Kind: Track, From: map[string]string{"distinct_id": "user"}}
+	for name, text := range map[string]string{
+		"a.ndjson":  "\n" + `{"event":"Viewed","user":"u_1","timestamp":"2026-01-31T10:00:00Z","name":"a,\"b\"","price":1.5,"sku":"00123","yes":true}`,
+		"a.csv":     "\ufeffevent,user,timestamp,name,price,sku,yes,none\r\nViewed,u_1,2026-01-31T10:00:00Z,\"a,\"\"b\"\"\",1.5,00123,true,\r\n",
+		"a.tsv":     "event\tuser\ttimestamp\tname\tprice\tsku\tyes\nViewed\tu_1\t2026-01-31T10:00:00Z\ta,\"b\"\t1.5\t00123\ttrue\n",
+		"a.parquet": columns.String(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), name)
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			file, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			source, err := Open(file, FormatOf(name), false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			row, err := source.Next()
+			if err != nil || row.Fault != "" {
+				t.Fatal(err, row.Fault)
+			}
+			item, err := mapping.item(row, "f")
+			var got map[string]any
+			if err != nil || json.Unmarshal(item, &got) != nil {
+				t.Fatal(err)
+			}
+			if id, ok := got["event_id"].(string); !ok || !strings.HasPrefix(id, "import-") {
+				t.Errorf("the id is %v", got["event_id"])
+			}
+			delete(got, "event_id")
+			if text, _ := json.Marshal(got); string(text) != want {
+				t.Errorf("got  %s\nwant %s", text, want)
+			}
+			if _, err := source.Next(); !errors.Is(err, io.EOF) {
+				t.Errorf("after the last row: %v", err)
+			}
+			if err := source.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Promise: members come from columns, from within objects, and from what is set; a row's own come first, and what cannot be
+// is said of the row.
+func TestMapping(t *testing.T) {
+	for name, c := range map[string]struct {
+		mapping Mapping
+		row     string
+		want    string
+	}{
+		"path":       {Mapping{Kind: Track, From: map[string]string{"distinct_id": "user.id"}}, `{"event":"e","user":{"id":7,"x":1}}`, `{"distinct_id":7,"event":"e","properties":{}}`},
+		"in text":    {Mapping{Kind: Track, From: map[string]string{"distinct_id": "user.id"}}, `{"event":"e","user":"{\"id\":\"u\"}"}`, `{"distinct_id":"u","event":"e","properties":{}}`},
+		"dot":        {Mapping{Kind: Track, From: map[string]string{"event": "a.b"}}, `{"a.b":"e"}`, `{"event":"e","properties":{}}`},
+		"set":        {Mapping{Kind: Track, Set: map[string]string{"event": "e", "properties.from": "file"}}, `{"event":"other","x":1}`, `{"event":"e","properties":{"from":"file","x":1}}`},
+		"strip":      {Mapping{Kind: Track, Strip: true, From: map[string]string{"properties.y": "x"}}, `{"event":"e","x":1,"z":2}`, `{"event":"e","properties":{"y":1}}`},
+		"properties": {Mapping{Kind: Track}, `{"event":"e","properties":{"a":1},"a":2,"b":3}`, `{"event":"e","properties":{"a":1,"b":3}}`},
+		"not object": {Mapping{Kind: Track}, `{"event":"e","properties":[1]}`, `properties is not an object`},
+		"default":    {Mapping{Kind: Track, Default: "staging"}, `{"event":"e","environment":null}`, `{"environment":"staging","event":"e","properties":{}}`},
+		"own":        {Mapping{Kind: Track, Default: "staging"}, `{"event":"e","environment":"x","event_id":"mine"}`, `{"environment":"x","event":"e","event_id":"mine","properties":{}}`},
+		"identify":   {Mapping{Kind: Identify, From: map[string]string{"distinct_id": "id"}}, `{"id":"u","plan":"pro"}`, `{"distinct_id":"u","traits":{"plan":"pro"}}`},
+		"alias":      {Mapping{Kind: Alias}, `{"distinct_id":"u","new_user_id":"v","more":1}`, `{"distinct_id":"u","new_user_id":"v"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := c.mapping.Check(); err != nil {
+				t.Fatal(err)
+			}
+			row, err := rowsOf(c.row).Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			item, err := c.mapping.item(row, "f")
+			if err != nil {
+				item = []byte(err.Error())
+			}
+			var got map[string]any
+			if json.Unmarshal(item, &got) == nil {
+				if id, _ := got["event_id"].(string); strings.HasPrefix(id, "import-") {
+					delete(got, "event_id")
+				}
+				item, _ = json.Marshal(got)
+			}
+			if string(item) != c.want {
+				t.Errorf("got  %s\nwant %s", item, c.want)
+			}
+		})
+	}
+	for _, m := range []Mapping{
+		{Kind: "person"}, {Kind: Track, From: map[string]string{"new_user_id": "a"}}, {Kind: Alias, Set: map[string]string{"properties.x": "a"}},
+		{Kind: Track, From: map[string]string{"event": "a"}, Set: map[string]string{"event": "b"}}, {Kind: Track, From: map[string]string{"properties.": "a"}}, {Kind: Track, From: map[string]string{"event.x": "a"}},
+	} {
+		if m.Check() == nil {
+			t.Errorf("%+v is accepted", m)
+		}
+	}
+}
+
+// Promise: a refusal that is not about a row stops the import and leaves the rows to be sent again; a file of which
+// nothing is accepted is given up.
+func TestWhatStops(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer Answer
+		most   int64
+		check  func(error) bool
+		rows   int64
+	}{
+		"key":     {Answer{Status: 401, Body: []byte(`{"code":"invalid_key","detail":"no"}`)}, 0, func(err error) bool { var r *Refusal; return errors.As(err, &r) && r.Code == "invalid_key" }, 0},
+		"scope":   {Answer{Status: 403, Body: []byte(`{"code":"missing_scope","detail":"no"}`)}, 0, func(err error) bool { var r *Refusal; return errors.As(err, &r) && r.Status == 403 }, 0},
+		"garbage": {Answer{Status: 200, Body: []byte(`<html>`)}, 0, func(err error) bool { return err != nil }, 0},
+		"wrong":   {Answer{Status: 200, Body: []byte(`{"rejected":[{"index":9}]}`)}, 0, func(err error) bool { return err != nil }, 0},
+		"give up": {Answer{Status: 422, Body: []byte(`{"code":"invalid_field","detail":"event: is required"}`)}, 2, func(err error) bool {
+			return errors.Is(err, ErrRejected) && strings.Contains(err.Error(), "line 1: event: is required")
+		}, 2},
+		"denied": {Answer{Status: 403, Body: []byte(`{"code":"event_not_allowed","detail":"no"}`)}, 0, func(err error) bool { return err == nil }, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			kept, err := Keep(filepath.Join(folder, "s"), filepath.Join(folder, "l"), "f", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := &Import{
+				Source: rowsOf(strings.Repeat("{}\n", 4)), Mapping: &Mapping{Kind: Track}, File: "f", Kept: kept, Told: func(Progress) {}, Most: c.most, batch: 2,
+				Send: func(context.Context, string, []byte) (Answer, error) { return c.answer, nil },
+			}
+			if err := m.Run(t.Context()); !c.check(err) {
+				t.Error(err)
+			}
+			if kept.Progress().Rows != c.rows {
+				t.Errorf("%+v", kept.Progress())
+			}
+			if err := kept.Close(); err != nil {
+				t.Error(err)
+			}
+			if _, err := Keep(filepath.Join(folder, "s"), filepath.Join(folder, "l"), "other", ""); c.rows > 0 && !errors.Is(err, ErrOther) {
+				t.Errorf("another file: %v", err)
+			}
+		})
+	}
+}
+
+// Promise: no text file makes the reader panic, or go on for ever; every row is an item or has a fault.
+func FuzzText(f *testing.F) {
+	f.Add("{\"event\":\"e\"}\n{", false)
+	f.Add("event,n\ne,1\n\"", true)
+	f.Add("\ufeffa,b\r\n1,\"2\r\n\"\r\n3", true)
+	f.Fuzz(func(t *testing.T, text string, csv bool) {
+		source := rowsOf(text)
+		if csv {
+			path := filepath.Join(t.TempDir(), "f")
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			file, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if source, err = Open(file, CSV, false); err != nil {
+				_ = file.Close()
+				return
+			}
+			defer func() { _ = source.Close() }()
+		}
+		m := &Import{Mapping: &Mapping{Kind: Track}, File: "f"}
+		for n := 0; ; n++ {
+			row, err := source.Next()
+			if err != nil {
+				return
+			}
+			if n > len(text) {
+				t.Fatal("more rows than bytes")
+			}
+			if e := m.entry(row); e.row.Fault == "" && !json.Valid(e.item) {
+				t.Fatalf("%q makes %q", text, e.item)
+			}
+		}
+	})
+}

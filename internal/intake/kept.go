@@ -1,0 +1,130 @@
+package intake
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Rejected is a row that was not accepted, as it stands in the file of these.
+type Rejected struct {
+	Line   int64                     `json:"line"`
+	Code   string                    `json:"code"`
+	Detail string                    `json:"detail"`
+	Row    map[string]jsontext.Value `json:"row,omitempty"`
+}
+
+// state is what is kept of an import.
+type state struct {
+	Progress
+
+	File     string `json:"file"`     // what names the file's content
+	Settings string `json:"settings"` // how it is read and sent
+	Letters  int64  `json:"letters"`  // bytes of the file of rejected rows
+}
+
+// Kept is what is kept of an import between its runs. It is for one run at a time.
+type Kept struct {
+	path    string
+	letters *os.File
+	state   state
+}
+
+// ErrOther is what Keep answers when a file, or how it is read, is not that of the import that was begun.
+var ErrOther = errors.New("this import was begun with another file or other flags")
+
+// Keep opens what is kept of an import at a path, and the file of rejected rows. Rows that were written there after the
+// last state are taken away: they are sent again.
+func Keep(path, letters, file, settings string) (k *Kept, err error) {
+	k = &Kept{path: path, state: state{File: file, Settings: settings}}
+	text, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	default:
+		var was state
+		if err := json.Unmarshal(text, &was); err != nil {
+			return nil, fmt.Errorf("%s cannot be read: %w", path, err)
+		}
+		if was.File != file || was.Settings != settings {
+			return nil, ErrOther
+		}
+		k.state = was
+	}
+	if k.letters, err = os.OpenFile(letters, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return nil, err
+	}
+	if err := k.letters.Truncate(k.state.Letters); err != nil {
+		return nil, errors.Join(err, k.letters.Close())
+	}
+	return k, nil
+}
+
+// Progress is how far the import is.
+func (k *Kept) Progress() Progress { return k.state.Progress }
+
+// Close closes the file of rejected rows, and takes it away when it is empty.
+func (k *Kept) Close() error {
+	name := k.letters.Name()
+	err := k.letters.Close()
+	if k.state.Letters == 0 {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
+}
+
+// Done forgets the state: the import is over.
+func (k *Kept) Done() error {
+	if err := os.Remove(k.path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// keep writes what came of a batch: first the rejected rows, then the state that counts them.
+func (k *Kept) keep(p Progress, rejected []Rejected) error {
+	var lines bytes.Buffer
+	out := json.NewEncoder(&lines)
+	out.SetEscapeHTML(false)
+	for _, r := range rejected {
+		if err := out.Encode(r); err != nil {
+			return err
+		}
+	}
+	if _, err := k.letters.WriteAt(lines.Bytes(), k.state.Letters); err != nil {
+		return fmt.Errorf("keep rejected rows: %w", err)
+	}
+	k.state.Progress = p
+	k.state.Letters += int64(lines.Len())
+	text, err := json.Marshal(k.state)
+	if err != nil {
+		return err
+	}
+	next, err := os.CreateTemp(filepath.Dir(k.path), filepath.Base(k.path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = next.Write(append(text, '\n'))
+	if err = errors.Join(err, next.Close()); err == nil {
+		err = os.Rename(next.Name(), k.path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("keep the state: %w", err), os.Remove(next.Name()))
+	}
+	return nil
+}
+
+// first is what the first rejected row was told.
+func (*Kept) first(rejected []Rejected) string {
+	if len(rejected) == 0 {
+		return "nothing"
+	}
+	return fmt.Sprintf("line %d: %s", rejected[0].Line, rejected[0].Detail)
+}
