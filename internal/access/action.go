@@ -37,6 +37,7 @@ const (
 	AuthorizeApps
 	ReadApps
 	WriteApps
+	WriteItems
 
 	endOfActions
 )
@@ -104,6 +105,9 @@ var actions = [endOfActions]actionRow{
 	AuthorizeApps: {name: "authorize_apps", scope: KeysWrite, stored: true, form: true},
 	ReadApps:      {name: "read_apps", scope: KeysRead},
 	WriteApps:     {name: "write_apps", scope: KeysWrite},
+
+	// What other systems send as one batch may have events and persons in it.
+	WriteItems: {name: "write_items", scope: EventsWrite | UsersWrite, space: true},
 }
 
 // Declared reports whether a is an action of the product.

@@ -10,7 +10,8 @@ import (
 type Via uint8
 
 // A header is the place for a key; a query string is written to logs and histories on its way. In a body only a client's
-// secret may stand, as RFC 6749 section 2.3.1 has it, and what a person entered into a form of this server's own.
+// secret may stand, as RFC 6749 section 2.3.1 has it, what a person entered into a form of this server's own, and a public
+// key, which is no secret.
 const (
 	InHeader Via = iota + 1
 	InQuery

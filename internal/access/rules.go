@@ -114,8 +114,9 @@ func secretNotInURL(k *Key, a *Attempt) Reason {
 	return Allowed
 }
 
+// A public key is no secret wherever it stands: beacons, which have no headers of their own, carry it in their body.
 func clientInBody(k *Key, a *Attempt) Reason {
-	if a.Via == InBody && k.Kind != Client && !a.Entered() {
+	if a.Via == InBody && k.Kind != Client && k.Kind != Public && !a.Entered() {
 		return CredentialInBody
 	}
 	return Allowed
@@ -326,9 +327,10 @@ func (k *Key) caged() bool {
 	return k.firstOfMode() != nil
 }
 
-// An attempt without targets sends nothing.
+// An attempt without targets sends nothing. Of items, those that have no name are about persons.
 func eventIsAllowed(k *Key, a *Attempt, t *Target) Reason {
-	if a.Action == WriteEvents && len(a.Targets) > 0 && !eventAllowed(k.Events, t.Event) {
+	event := a.Action == WriteEvents && len(a.Targets) > 0 || a.Action == WriteItems && t.Event != ""
+	if event && !eventAllowed(k.Events, t.Event) {
 		return EventNotAllowed
 	}
 	return Allowed

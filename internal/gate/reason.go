@@ -87,7 +87,7 @@ func wrongCredential(reason access.Reason, key *access.Key, action access.Action
 	case reason == access.CredentialInBody && action == access.AuthorizeApps:
 		detail = "A key is taken here only from a page of this server. Look at the address of the page where it was entered: if that is not this server's, replace the key."
 	case reason == access.CredentialInBody:
-		detail = "Only the secret of a client may stand in a body: send a key, or a token, in a header."
+		detail = "Only the secret of a client, or a public key, may stand in a body: send this in a header."
 	case kindOf(key) == access.Client:
 		detail = "The secret of a client can only be exchanged for access tokens: use one of those here."
 	case kindOf(key) == access.Operator:

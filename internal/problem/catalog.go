@@ -237,7 +237,7 @@ var catalogue = [...]Row{
 		"The project has a ceiling that holds for every key when it is used, whatever the key itself holds. The detail names it."},
 	{WrongCredential, 403, "This kind of credential is not for this",
 		"A client's secret can be exchanged for access tokens and do nothing else: use a token. What is for clients takes their secret, and " +
-			"neither a key nor a token. A token cannot revoke itself as a key can, and only a client's secret may stand in a body."},
+			"neither a key nor a token. A token cannot revoke itself as a key can, and only a client's secret, or a public key, may stand in a body."},
 	{PublicKeyNotEnough, 403, "A public key is not enough for this",
 		"Everybody can have the public key, so it cannot be used for this. Use a secret key."},
 	{EventNotAllowed, 403, "The key may not send this event",
