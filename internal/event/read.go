@@ -25,7 +25,7 @@ func ReadBatch(body []byte, shape Shape) (Batch, error) {
 	}
 	r := batchReader{body: body, batch: Batch{Shape: shape}}
 	if err := json.Unmarshal(body, &r); err != nil {
-		return Batch{}, jsonProblem(body, err)
+		return Batch{}, Unreadable(body, err)
 	}
 	if len(r.batch.Items) == 0 {
 		return Batch{}, problem.Invalid("body", "has no items; at least one is needed")
@@ -118,8 +118,9 @@ func (r *batchReader) add(item Item) error {
 	return nil
 }
 
-// jsonProblem turns a decoder's error into the answer: what is wrong, and where.
-func jsonProblem(body []byte, err error) error {
+// Unreadable turns the error of whoever decoded a body into the answer: what is wrong with it as JSON, and where. A problem
+// in the error stays what it is.
+func Unreadable(body []byte, err error) error {
 	var p *problem.Error
 	var syntax *jsontext.SyntacticError
 	switch {
