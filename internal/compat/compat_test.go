@@ -1,0 +1,190 @@
+package compat_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/txtar"
+
+	"github.com/weir-analytics/weir/internal/compat"
+	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// readers are all there are, by the names that the examples use.
+var readers = map[string]compat.Reader{
+	"userflux event": compat.UserFluxEvents(false), "userflux batch": compat.UserFluxEvents(true), "userflux profile": compat.UserFluxProfiles(),
+	"composite": compat.CompositeEvents(), "segment batch": compat.SegmentBatch(),
+	"segment track": compat.SegmentCalls("track"), "segment identify": compat.SegmentCalls("identify"), "segment alias": compat.SegmentCalls("alias"),
+	"segment page": compat.SegmentCalls("page"), "segment screen": compat.SegmentCalls("screen"), "segment group": compat.SegmentCalls("group"),
+}
+
+// Promise: what testdata/read shows of other systems' items is how they are understood: pairs of a reader with a body, and
+// the items that it has, or what is wrong.
+func TestItemsAreUnderstood(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/read/*.txtar")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("there are %d files (%v)", len(files), err)
+	}
+	used := map[string]bool{}
+	for _, file := range files {
+		archive, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i+1 < len(archive.Files); i += 2 {
+			sent, want := archive.Files[i], archive.Files[i+1]
+			reader, known := readers[sent.Name]
+			if !known || want.Name != "is" {
+				t.Fatalf("%s: pair %d is %q and %q", file, i/2+1, sent.Name, want.Name)
+			}
+			used[sent.Name] = true
+			if got := shown(reader.Read(sent.Data)); got != strings.TrimSpace(string(want.Data)) {
+				t.Errorf("%s: %s%s\nis\n%s", file, sent.Name+" ", sent.Data, got)
+			}
+		}
+	}
+	for name := range readers {
+		if !used[name] {
+			t.Errorf("nothing shows how %s is understood", name)
+		}
+	}
+}
+
+// shown writes a batch, an item a line.
+func shown(batch event.Batch, err error) string {
+	if err != nil {
+		return "error " + string(problem.Of(err)) + " " + problem.From(err).Detail
+	}
+	var lines []string
+	for _, item := range batch.Items {
+		if item.Problem != nil {
+			lines = append(lines, "problem "+string(item.Problem.Code)+" "+item.Problem.Detail)
+			continue
+		}
+		e := item.Event
+		line := e.Kind.String()
+		for _, part := range [][2]string{
+			{"name", e.Name}, {"who", e.DistinctID}, {"anonymous", e.AnonymousID}, {"device", e.DeviceID}, {"session", e.SessionID}, {"also", e.NewUserID}, {"id", e.ID},
+			{"in", e.Environment}, {"with", string(e.Properties)},
+		} {
+			if part[1] != "" {
+				line += " " + part[0] + "=" + part[1]
+			}
+		}
+		if !e.Timestamp.IsZero() {
+			line += " at=" + e.Timestamp.Format("2006-01-02T15:04:05.000Z")
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Promise: a batch has a limit, and one that is too long is refused as a whole, whoever's it is.
+func TestBatchesHaveALimit(t *testing.T) {
+	t.Parallel()
+	for name, list := range map[string]string{"userflux batch": `{"events":[%s]}`, "composite": `[%s]`, "segment batch": `{"batch":[%s]}`} {
+		many := strings.TrimSuffix(strings.Repeat(`{},`, event.MaxItems+1), ",")
+		if _, err := readers[name].Read([]byte(fmt.Sprintf(list, many))); problem.Of(err) != problem.TooManyItems {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	large := `{"name":"` + strings.Repeat("x", event.MaxEventBytes) + `"}`
+	if batch, err := readers["composite"].Read([]byte(large)); err != nil || batch.Items[0].Problem.Code != problem.EventTooLarge {
+		t.Errorf("a large event: %v", err)
+	}
+}
+
+// Promise: whatever is sent, each item becomes one item, good or with its problem, and nothing that a problem says is of
+// our words where the sender has others; what is stored is what was sent: no text comes from elsewhere.
+func FuzzReaders(f *testing.F) {
+	names := make([]string, 0, len(readers))
+	for name := range readers {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	files, err := filepath.Glob("testdata/read/*.txtar")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		archive := txtar.Parse(text)
+		for i := 0; i < len(archive.Files); i += 2 {
+			f.Add(uint8(slices.Index(names, archive.Files[i].Name)), archive.Files[i].Data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
+		name := names[int(which)%len(names)]
+		batch, err := readers[name].Read(body)
+		if err != nil {
+			if problem.Of(err) == problem.Internal {
+				t.Fatalf("%s of %q: %v", name, body, err)
+			}
+			return
+		}
+		if len(batch.Items) == 0 || len(batch.Items) > event.MaxItems {
+			t.Fatalf("%s of %q has %d items", name, body, len(batch.Items))
+		}
+		for _, item := range batch.Items {
+			if item.Problem != nil {
+				if item.Problem.Code == problem.Internal {
+					t.Fatalf("%s of %q: %v", name, body, item.Problem)
+				}
+				continue
+			}
+			if p := item.Event.Properties; p != nil && (!json.Valid(p) || p.Kind() != '{') {
+				t.Fatalf("%s of %q has the properties %s", name, body, p)
+			}
+			if item.Event.Kind == event.Track && item.Event.Name == "" {
+				t.Fatalf("%s of %q has an event without a name", name, body)
+			}
+		}
+	})
+}
+
+// Promise: the texts and statuses that clients compare are these, and every problem has one that is no success.
+func TestProblemsInOtherWords(t *testing.T) {
+	t.Parallel()
+	const quota = "You have exceeded your allotted message quota. Please enable pay-as-you-go to regain access"
+	if got := compat.IEXText(problem.CreditsExhausted, "detail"); got != quota {
+		t.Errorf("402 is %q", got)
+	}
+	if got := compat.IEXText(problem.DomainNotAllowed, "detail"); got != "detail" {
+		t.Errorf("403 is %q", got)
+	}
+	for _, row := range problem.Catalogue() {
+		if compat.IEXText(row.Code, "detail") == "" || compat.SegmentStatus(row.Code) < 400 {
+			t.Errorf("%s has no words", row.Code)
+		}
+	}
+	for code, want := range map[problem.Code]int{
+		problem.InvalidField: 400, problem.BodyTooLarge: 400, problem.RateLimited: 429, problem.KeyNotAccepted: 401, problem.EventNotAllowed: 403, problem.StorageFull: 507,
+	} {
+		if got := compat.SegmentStatus(code); got != want {
+			t.Errorf("%s is %d for Segment's clients", code, got)
+		}
+	}
+}
+
+// Promise: a system is known by its name, and no other text is one.
+func TestSystemsHaveNames(t *testing.T) {
+	t.Parallel()
+	for _, s := range compat.Systems() {
+		if got, err := compat.ParseSystem(string(s)); err != nil || got != s {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+	if _, err := compat.ParseSystem("mixpanel"); err == nil {
+		t.Error("a system that nobody knows is one")
+	}
+}

@@ -1,0 +1,269 @@
+package compat
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// Reader reads the items that come to one address in the words of another system.
+type Reader struct {
+	source string   // the stamp of what comes this way
+	lists  []string // the members of an object that have the items, where the body is not the item itself
+	needed bool     // the body must have such a list
+	item   func(object) (translated, error)
+}
+
+// object is an item as it was sent: its members without those that are null.
+type object map[string]jsontext.Value
+
+// translated is an item in our words.
+type translated struct {
+	kind  event.Kind
+	item  object
+	names map[string]string // what the sender calls our members
+}
+
+// Read reads one item, an array of them, or an object with a list of them. What is wrong with one item is that item's
+// problem, and names the members as the sender does. The batch does not refer to body.
+//
+// Problems: those of event.ReadBatch.
+func (r Reader) Read(body []byte) (event.Batch, error) {
+	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
+		return event.Batch{}, problem.New(problem.InvalidRequest, "The body is empty; a JSON object is expected.")
+	}
+	s := splitter{lists: r.lists, body: body}
+	if err := json.Unmarshal(body, &s); err != nil {
+		return event.Batch{}, event.Unreadable(body, err)
+	}
+	if r.needed && !s.listed {
+		return event.Batch{}, problem.Invalid(r.lists[0], "is required: a list of items")
+	}
+	if len(s.items) == 0 {
+		return event.Batch{}, problem.Invalid("body", "has no items; at least one is needed")
+	}
+	batch := event.Batch{Shape: event.Shape{Kind: event.Track, Source: r.source}, Items: make([]event.Item, len(s.items))}
+	for i, raw := range s.items {
+		item, err := r.read(raw)
+		if err != nil {
+			item = event.Item{Problem: problem.From(err)}
+		}
+		batch.Items[i] = item
+	}
+	return batch, nil
+}
+
+// read translates one item, and has it read as ours are.
+func (r Reader) read(raw jsontext.Value) (event.Item, error) {
+	switch {
+	case raw.Kind() != '{':
+		return event.Item{}, problem.Invalid("item", "must be a JSON object")
+	case len(raw) > event.MaxEventBytes:
+		return event.Item{}, problem.New(problem.EventTooLarge, "The event is %d bytes of JSON; at most %d are accepted.", len(raw), event.MaxEventBytes)
+	}
+	var in object
+	if err := json.Unmarshal(raw, &in); err != nil {
+		return event.Item{}, problem.Invalid("item", "cannot be read")
+	}
+	for name, value := range in {
+		if value.Kind() == 'n' {
+			delete(in, name)
+		}
+	}
+	t, err := r.item(in)
+	if err != nil {
+		return event.Item{}, err
+	}
+	t.set("environment", in["environment"])
+	text, err := json.Marshal(t.item, json.Deterministic(true))
+	if err != nil {
+		return event.Item{}, err
+	}
+	batch, err := event.ReadBatch(text, event.Shape{Kind: t.kind})
+	if err != nil {
+		return event.Item{}, err
+	}
+	item := batch.Items[0]
+	item.Problem = t.named(item.Problem)
+	return item, nil
+}
+
+// named is a problem in the sender's words.
+func (t *translated) named(p *problem.Error) *problem.Error {
+	if p == nil || len(p.Fields) == 0 {
+		return p
+	}
+	out := *p
+	out.Fields = slices.Clone(p.Fields)
+	for i, f := range out.Fields {
+		if name := t.names[f.Name]; name != "" {
+			out.Fields[i].Name = name
+		}
+	}
+	out.Detail = out.Fields[0].Name + ": " + out.Fields[0].Detail
+	return &out
+}
+
+// set adds a member that has a value.
+func (t *translated) set(name string, value jsontext.Value) {
+	if value != nil {
+		t.item[name] = value
+	}
+}
+
+// who says whose the item is: of somebody who is known, both ids; of somebody who is not, the anonymous one (contracts A4).
+func (t *translated) who(user, anonymous jsontext.Value) {
+	user, anonymous = present(user), present(anonymous)
+	if user == nil {
+		user, anonymous = anonymous, nil
+	}
+	t.set("distinct_id", user)
+	t.set("anonymous_id", anonymous)
+}
+
+// present is an id; nil where it is an empty text.
+func present(id jsontext.Value) jsontext.Value {
+	if string(id) == `""` {
+		return nil
+	}
+	return id
+}
+
+// firstOf is the first value that there is.
+func firstOf(values ...jsontext.Value) jsontext.Value {
+	for _, v := range values {
+		if v != nil {
+			return v
+		}
+	}
+	return nil
+}
+
+// with adds to an object what it does not have itself: what the sender wrote there wins. A value that is no object stays
+// what it is, for whoever reads it to refuse.
+func with(properties jsontext.Value, more object) jsontext.Value {
+	own := object{}
+	if properties != nil && (properties.Kind() != '{' || json.Unmarshal(properties, &own) != nil) {
+		return properties
+	}
+	added := false
+	for name, value := range more {
+		if _, there := own[name]; !there && value != nil {
+			own[name], added = value, true
+		}
+	}
+	if !added {
+		return properties
+	}
+	text, err := json.Marshal(own, json.Deterministic(true))
+	if err != nil {
+		return properties
+	}
+	return text
+}
+
+// members are those of a value that is an object; none of any other.
+func members(value jsontext.Value) object {
+	var in object
+	if value.Kind() != '{' || json.Unmarshal(value, &in) != nil {
+		return nil
+	}
+	return in
+}
+
+// quoted is a text as JSON.
+func quoted(text string) jsontext.Value {
+	value, _ := jsontext.AppendQuote(nil, text) // fails only for what is not UTF-8
+	return value
+}
+
+// textOf is the text that a JSON string is; empty for any other value.
+func textOf(value jsontext.Value) string {
+	var text string
+	if value.Kind() != '"' || json.Unmarshal(value, &text) != nil {
+		return ""
+	}
+	return text
+}
+
+// splitter finds the items of a body.
+type splitter struct {
+	lists  []string
+	body   []byte
+	items  []jsontext.Value // parts of body
+	listed bool
+}
+
+// UnmarshalJSONFrom reads the whole body. json.Unmarshal calls it, lends it a decoder, and sees that nothing follows.
+func (s *splitter) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	switch dec.PeekKind() {
+	case '{':
+		return s.object(dec)
+	case '[':
+		s.listed = true
+		return s.list(dec)
+	default:
+		if err := dec.SkipValue(); err != nil {
+			return err
+		}
+		return problem.Invalid("body", "must be a JSON object or an array of objects")
+	}
+}
+
+// object reads an object that is an item, or has a list of them.
+func (s *splitter) object(dec *jsontext.Decoder) error {
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	start := dec.InputOffset() - 1
+	for dec.PeekKind() != '}' {
+		name, err := dec.ReadToken()
+		if err != nil {
+			return err
+		}
+		if known := name.String(); dec.PeekKind() == '[' && slices.Contains(s.lists, known) {
+			s.listed = true
+			err = s.list(dec)
+		} else {
+			err = dec.SkipValue()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if _, err := dec.ReadToken(); err != nil || s.listed {
+		return err
+	}
+	return s.add(s.body[start:dec.InputOffset()])
+}
+
+func (s *splitter) list(dec *jsontext.Decoder) error {
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	for dec.PeekKind() != ']' {
+		value, err := dec.ReadValue()
+		if err != nil {
+			return err
+		}
+		end := dec.InputOffset()
+		if err := s.add(s.body[end-int64(len(value)) : end]); err != nil {
+			return err
+		}
+	}
+	_, err := dec.ReadToken()
+	return err
+}
+
+func (s *splitter) add(item jsontext.Value) error {
+	if len(s.items) == event.MaxItems {
+		return problem.New(problem.TooManyItems, "A batch may have at most %d items.", event.MaxItems)
+	}
+	s.items = append(s.items, item)
+	return nil
+}
