@@ -18,6 +18,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/app"
 	"github.com/weir-analytics/weir/internal/audit"
+	"github.com/weir-analytics/weir/internal/compat"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/keyring"
@@ -70,6 +71,8 @@ type Config struct {
 	AllowCleartext bool
 	// Nonces remembers which signatures were used; nil: since New.
 	Nonces *signature.Nonces
+	// Without are the other systems whose routes are not there.
+	Without []compat.System
 	// Stopping is done when the server begins to stop: streams end then.
 	Stopping context.Context
 }
@@ -135,6 +138,8 @@ func New(cfg Config) (*API, error) {
 	mountUserFluxToken(a)
 	mountApps(a)
 	mountConsent(a)
+	mountCompat(a)
+	mountIEX(a)
 	mountServer(a)
 	a.open()
 	document := a.document()
@@ -159,21 +164,8 @@ func (a *API) open() {
 	sites := map[string]*site{}
 	for i := range a.rows {
 		r := &a.rows[i]
-		s := sites[r.path]
-		if s == nil {
-			s = &site{rows: map[string]*row{}}
-			sites[r.path] = s
-			a.mux.Handle(r.path, s)
-			if !strings.Contains(r.path, "{") {
-				a.plain[r.path] = s
-			}
-		}
-		if s.rows[r.method] != nil {
-			panic("api: two rows for " + r.method + " " + r.path)
-		}
-		s.rows[r.method] = r
-		if r.slash {
-			a.mux.Handle(r.path+"/{$}", s)
+		for _, path := range append([]string{r.path}, r.also...) {
+			a.place(sites, path, r)
 		}
 	}
 	for _, s := range sites {
@@ -192,6 +184,26 @@ func (a *API) open() {
 		s.allow, s.cross = strings.Join(methods, ", "), strings.Join(cross, ", ")
 	}
 	a.mux.Handle("/", notThere{})
+}
+
+// place puts a row at a path.
+func (a *API) place(sites map[string]*site, path string, r *row) {
+	s := sites[path]
+	if s == nil {
+		s = &site{rows: map[string]*row{}}
+		sites[path] = s
+		a.mux.Handle(path, s)
+		if !strings.Contains(path, "{") {
+			a.plain[path] = s
+		}
+	}
+	if s.rows[r.method] != nil {
+		panic("api: two rows for " + r.method + " " + path)
+	}
+	s.rows[r.method] = r
+	if r.slash {
+		a.mux.Handle(path+"/{$}", s)
+	}
 }
 
 // notThere answers for every address that has no row.

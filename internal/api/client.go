@@ -127,6 +127,11 @@ func (rq *request) early(most size) ([]byte, error) {
 	if rq.r.ContentLength > most.sent {
 		return nil, bodyTooLarge(most.sent)
 	}
+	if most.sent > smallBody && (rq.r.ContentLength < 0 || rq.r.ContentLength > smallBody) {
+		if err := rq.hold(most.sent); err != nil {
+			return nil, err
+		}
+	}
 	raw, err := io.ReadAll(io.LimitReader(rq.r.Body, most.sent+1))
 	if err != nil {
 		return nil, bodyFault(err)

@@ -67,7 +67,7 @@ func mountConsent(a *API) {
 	page := []string{"text/html"}
 	back := map[int]reflect.Type{http.StatusSeeOther: reflect.TypeFor[nothing]()}
 	mountOpen(a, open{
-		Method: "GET", Path: authorizePath, Action: access.Anyone, Serve: a.serveConsent, Body: pageProblem,
+		Method: "GET", Path: authorizePath, Action: access.Anyone, Serve: a.serveConsent, As: asPage,
 		Doc: doc{
 			ID: "authorize", Tag: "Apps", Summary: "Ask a person to let an app in", In: reflect.TypeFor[asking](), Types: page, Statuses: back,
 			Text: "A page for a browser, without scripts, that says in words what the app asks for (RFC 6749 section 4.1). What is wrong with the request is told to the app, by " +
@@ -76,7 +76,7 @@ func mountConsent(a *API) {
 		},
 	})
 	mount(a, endpoint[letIn, string]{
-		Method: "POST", Path: authorizePath, Action: access.AuthorizeApps, Body: pageProblem, Status: http.StatusSeeOther,
+		Method: "POST", Path: authorizePath, Action: access.AuthorizeApps, As: asPage, Status: http.StatusSeeOther,
 		Credential: enteredCredential, Read: a.readLetIn, Wants: letIn.wants,
 		Do: func(ctx context.Context, permit gate.Permit, in letIn) (string, error) {
 			service, err := a.apps()
@@ -101,7 +101,7 @@ func mountConsent(a *API) {
 		},
 	})
 	mountOpen(a, open{
-		Method: "POST", Path: authorizePath + "/deny", Action: access.Anyone, Serve: a.serveDenial, Body: pageProblem,
+		Method: "POST", Path: authorizePath + "/deny", Action: access.Anyone, Serve: a.serveDenial, As: asPage,
 		Doc: doc{
 			ID: "denyApp", Tag: "Apps", Summary: "Let an app not in", In: reflect.TypeFor[askedForm](), Form: true, Status: http.StatusSeeOther,
 			Text: "What the other button of the page sends: the person is sent back with access_denied (303).", Problems: []problem.Code{problem.InvalidRequest, problem.BodyTooLarge},

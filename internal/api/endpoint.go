@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/compat"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
 )
@@ -31,8 +33,11 @@ type endpoint[I, O any] struct {
 	Failed bool                                             // Price is asked also of what failed by the caller's fault: Do gives what was done before
 	Later  bool                                             // the credits of what Do has begun are settled when that is over, and not here
 	Long   bool                                             // the answer may take long: whether it is still allowed is asked again
-	Body   body                                             // how problems are shaped
+	As     speech                                           // how its clients are told of problems
 	Slash  bool                                             // the address with a slash at its end is the same one
+	Also   []string                                         // other addresses that are the same one
+	Of     compat.System                                    // another system's route, which is not there when that is switched off
+	Spent  string                                           // the header that says how many credits it came to; empty: none
 	Doc    doc
 
 	Credential func(*request) (gate.Credential, error) // nil: credentialOf; else where this row's credential stands
@@ -45,26 +50,21 @@ type open struct {
 	Path   string
 	Action access.Action // Anyone
 	Serve  func(*request) error
-	Body   body // how problems are shaped
+	As     speech
+	Also   []string
+	Of     compat.System
 	Doc    doc
 }
-
-// body is the shape of a problem's body.
-type body uint8
-
-const (
-	plainProblem     body = iota
-	ingestionProblem      // with the members that ingestion clients read (contracts A3)
-	oauthProblem          // as RFC 6749 section 5.2 has it
-	pageProblem           // a page, for whoever reads pages
-)
 
 // row is what the frame and the document need to know of any endpoint.
 type row struct {
 	method, path string
 	action       access.Action
 	cross        bool
-	body         body
+	as           speech
+	also         []string
+	of           compat.System
+	spent        string
 	status       int
 	doc          doc
 	costs        bool // credits
@@ -88,8 +88,8 @@ func mount[I, O any](a *API, e endpoint[I, O]) {
 	}
 	e.Doc.fill(new(I), new(O))
 	a.add(row{
-		method: e.Method, path: e.Path, action: e.Action, cross: e.Cross, body: e.Body, status: status, doc: e.Doc, costs: e.Cost > 0,
-		takes: e.Doc.takes(), slash: e.Slash,
+		method: e.Method, path: e.Path, action: e.Action, cross: e.Cross, as: e.As, status: status, doc: e.Doc, costs: e.Cost > 0,
+		takes: e.Doc.takes(), slash: e.Slash, also: e.Also, of: e.Of, spent: e.Spent,
 		serve: func(rq *request) error {
 			in, permit, attempt, err := admit(a, rq, &e)
 			if errors.Is(err, errNothing) {
@@ -102,15 +102,19 @@ func mount[I, O any](a *API, e endpoint[I, O]) {
 				defer a.watch(rq, permit, attempt)()
 			}
 			out, err := e.Do(rq.ctx(), permit, in)
+			spent := int64(0)
 			if e.Cost > 0 && !(e.Later && err == nil) {
-				credits := e.credits(out, err)
+				spent = e.credits(out, err)
 				if e.Same != nil && err == nil {
-					a.expected.learn(rq.question, credits)
+					a.expected.learn(rq.question, spent)
 				}
-				if err := a.settle(rq, permit, credits); err != nil {
+				if err := a.settle(rq, permit, spent); err != nil {
 					drop(out)
 					return err
 				}
+			}
+			if e.Spent != "" {
+				rq.reply.Header().Set(e.Spent, strconv.FormatInt(spent, 10))
 			}
 			if err != nil {
 				return rq.interrupted(err)
@@ -204,14 +208,18 @@ func mountOpen(a *API, o open) {
 	if status == 0 {
 		status = http.StatusOK
 	}
-	a.add(row{method: o.Method, path: o.Path, action: o.Action, body: o.Body, status: status, doc: o.Doc, takes: o.Doc.takes(), serve: o.Serve})
+	a.add(row{
+		method: o.Method, path: o.Path, action: o.Action, as: o.As, also: o.Also, of: o.Of, status: status, doc: o.Doc, takes: o.Doc.takes(), serve: o.Serve,
+	})
 }
 
 func (a *API) add(r row) {
 	if !r.action.Declared() {
 		panic(fmt.Sprintf("api: the row %s %s declares no action", r.method, r.path))
 	}
-	a.rows = append(a.rows, r)
+	if !slices.Contains(a.cfg.Without, r.of) {
+		a.rows = append(a.rows, r)
+	}
 }
 
 // identify finds the caller, and checks the head of the request against its signature. It is the one place where a

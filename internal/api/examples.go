@@ -114,3 +114,29 @@ var (
 		Answer: `{"suggestions":[{"text":"distinct_id","kind":"column","from":7,"to":16}]}`,
 	}
 )
+
+// Examples of what other systems' clients send.
+var (
+	userFluxEventExample = example{
+		Name: "userflux", Status: 200,
+		Body: `{"events":[{"timestamp":1769860800000,"userId":"u_1","name":"page_view","properties":{"path":"/"},"deviceData":null},{"userId":"u_1","name":"page_view","timestamp":"1960-01-31T12:00:00Z"}]}`,
+		Answer: `{"ok":true,"task_id":"task-019a0000-0000-7000-8000-000000000000","error_code":null,"accepted":1,"rejected":[` +
+			`{"index":1,"code":"invalid_field","detail":"timestamp: lies outside the years 1970 to 2199","errors":[{"field":"timestamp","detail":"lies outside the years 1970 to 2199"}]}]}`,
+	}
+	compositeExample = example{
+		Name: "composite", Status: 200,
+		Body:   `{"name":"page_viewed","properties":{"path":"/"},"distinct_id":"u_1","sys_uuid":"019a0000-0000-7000-8000-000000000001"}`,
+		Answer: `{"ok":true,"task_id":"task-019a0000-0000-7000-8000-000000000000","error_code":null,"accepted":1,"rejected":[]}`,
+	}
+	segmentExample = example{
+		Name: "segment", Status: 200,
+		Body:   `{"userId":"u_1","event":"Button Clicked","properties":{"page":"pricing"},"context":{"ip":"203.0.113.7"},"messageId":"click-2"}`,
+		Answer: `{"success":true}`,
+	}
+	segmentBatchExample = example{
+		Name: "segment", Status: 200,
+		Body: `{"batch":[{"type":"identify","userId":"u_1","traits":{"plan":"pro"},"messageId":"m-1"},` +
+			`{"type":"page","userId":"u_1","name":"Pricing","messageId":"m-2"}]}`,
+		Answer: `{"success":true}`,
+	}
+)

@@ -212,7 +212,7 @@ func (a *API) meant(rq *request, h *hypothetical) (access.Action, *access.Subjec
 	}
 	for i := range a.rows {
 		r := &a.rows[i]
-		id, ok := matchPath(r.path, path)
+		id, ok := r.at(path)
 		if there = there || ok; !ok || r.method != method {
 			continue
 		}
@@ -231,7 +231,18 @@ func (a *API) meant(rq *request, h *hypothetical) (access.Action, *access.Subjec
 	return 0, nil, problem.Invalid("path", "is no address of this server")
 }
 
-// matchPath reports whether a path is one of a row's, and gives the id in it.
+// at reports whether a path is one of the row's, and gives the id in it.
+func (r *row) at(path string) (id string, ok bool) {
+	if id, ok = matchPath(r.path, path); ok {
+		return id, true
+	}
+	return "", slices.ContainsFunc(r.also, func(also string) bool {
+		_, ok := matchPath(also, path)
+		return ok
+	})
+}
+
+// matchPath reports whether a path is one of a pattern's, and gives the id in it.
 func matchPath(pattern, path string) (id string, ok bool) {
 	want, have := strings.Split(pattern, "/"), strings.Split(path, "/")
 	if len(want) != len(have) {

@@ -7,6 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/compat"
 )
 
 // headerRow is a header of answers, for the document.
@@ -49,6 +50,8 @@ func headerRows() []headerRow {
 		{"ETag", "The version, for If-Match; of an answer that may be kept, what it says, for If-None-Match.", kept, versioned},
 		{"Age", "For how many seconds the answer has been kept (RFC 9111).", kept, nil},
 		{queryIDHeader, "The name of the run, in the list of queries.", func(r *row, status int) bool { return r.doc.Runs && status < http.StatusMultipleChoices }, nil},
+		{problemHeader, "The problem's stable name, where the body does not have it.", func(r *row, status int) bool { return r.as.plain && status >= http.StatusBadRequest }, nil},
+		{compat.IEXUsedHeader, "The credits that the request came to.", func(r *row, status int) bool { return r.spent != "" && status < http.StatusMultipleChoices }, nil},
 		{"WWW-Authenticate", "How to ask (RFC 6750).", is(http.StatusUnauthorized, http.StatusForbidden, http.StatusBadRequest), is(http.StatusUnauthorized)},
 		{"Accept-Signature", "What a signature must cover (RFC 9421 section 5).", is(http.StatusUnauthorized), nil},
 		{"Want-Content-Digest", "The digests that are taken (RFC 9530).", func(r *row, status int) bool { return r.takes && status == http.StatusBadRequest }, nil},

@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/compat"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/problem"
 )
@@ -120,52 +121,62 @@ type ingestionInput[T any] struct {
 }
 
 func mountIngestion(a *API) {
-	mountEvents[TrackItem](a, "/track", access.WriteEvents, event.Shape{Kind: event.Track, Source: "track"}, doc{
+	mountEvents[TrackItem](a, compat.Altertable, "/track", access.WriteEvents, event.Shape{Kind: event.Track, Source: "track"}, doc{
 		ID: "track", Summary: "Send events", Text: "One event or an array of at most 1,000. Each item is judged on its own. " +
 			"An answer of 200 means that what was accepted is durable.",
 		Examples: []example{trackExample, batchExample, badEventExample},
 	})
-	mountEvents[IdentifyItem](a, "/identify", access.IdentifyUsers, event.Shape{Kind: event.Identify, Source: "identify"}, doc{
+	mountEvents[IdentifyItem](a, compat.Altertable, "/identify", access.IdentifyUsers, event.Shape{Kind: event.Identify, Source: "identify"}, doc{
 		ID: "identify", Summary: "Say who somebody is", Text: "Traits are merged into what is known of the person.",
 		Examples: []example{identifyExample},
 	})
-	mountEvents[AliasItem](a, "/alias", access.IdentifyUsers, event.Shape{Kind: event.Alias, Source: "alias"}, doc{
+	mountEvents[AliasItem](a, compat.Altertable, "/alias", access.IdentifyUsers, event.Shape{Kind: event.Alias, Source: "alias"}, doc{
 		ID: "alias", Summary: "Say that two ids are one person", Text: "The fact is kept with its time.",
 		Examples: []example{aliasExample},
 	})
-	mountEvents[TrackItem](a, "/v1/events", access.WriteEvents, event.Shape{Kind: event.Track, Source: "events"}, doc{
+	mountEvents[TrackItem](a, "", "/v1/events", access.WriteEvents, event.Shape{Kind: event.Track, Source: "events"}, doc{
 		ID: "sendEvents", Summary: "Send events (native name)", Text: "The same as /track; an event's name may be given as 'name'.",
 		Examples: []example{nameExample},
 	})
-	mountEvents[TrackItem](a, "/v1/events/batch", access.WriteEvents, event.Shape{Kind: event.Track, Source: "events"}, doc{
+	mountEvents[TrackItem](a, "", "/v1/events/batch", access.WriteEvents, event.Shape{Kind: event.Track, Source: "events"}, doc{
 		ID: "sendEventBatch", Summary: "Send many events (native name)", Text: "The same as /v1/events.",
 		Examples: []example{batchExample},
 	})
 }
 
 // mountEvents adds one ingestion row. Its problems have the members that Altertable's clients read.
-func mountEvents[T any](a *API, path string, action access.Action, shape event.Shape, d doc) {
+func mountEvents[T any](a *API, of compat.System, path string, action access.Action, shape event.Shape, d doc) {
 	d.Takes = []string{"text/plain"} // of a beacon that wants no preflight
 	d.Tag, d.In, d.Out = "Ingestion", reflect.TypeFor[ingestionInput[T]](), reflect.TypeFor[Receipt]()
 	d.Problems = append(d.Problems, problem.TooManyItems, problem.EventTooLarge)
-	mount(a, endpoint[event.Batch, event.Receipt]{
-		Method: "POST", Path: path, Action: action, Cross: true, Body: ingestionProblem, Doc: d,
-		Read:  func(rq *request) (event.Batch, error) { return readBatch(rq, shape) },
-		Wants: func(b event.Batch) access.Attempt { return access.Attempt{Each: true, Targets: b.Targets()} },
-		// When no item is accepted, the answer is about the first one, be it unreadable or denied.
-		Denied: func(b event.Batch, denial error) error {
-			if first := b.Items[0].Problem; first != nil {
-				return first
-			}
-			return denial
+	mount(a, takesItems(a, endpoint[event.Batch, event.Receipt]{
+		Path: path, Action: action, Of: of, As: asAltertable, Write: writeReceipt, Doc: d,
+		Read: func(rq *request) (event.Batch, error) {
+			return readBatch(rq, func(text []byte) (event.Batch, string, error) {
+				batch, err := event.ReadBatch(text, shape)
+				return batch, sdkOf(text), err
+			})
 		},
-		Do:    a.cfg.Events.Record,
-		Write: writeReceipt,
-	})
+	}))
 }
 
-// readBatch reads the items. Unknown query parameters are passed over: clients in the field send their own.
-func readBatch(rq *request, shape event.Shape) (event.Batch, error) {
+// takesItems completes a row that records items.
+func takesItems(a *API, e endpoint[event.Batch, event.Receipt]) endpoint[event.Batch, event.Receipt] {
+	e.Method, e.Cross, e.Do = "POST", true, a.cfg.Events.Record
+	e.Wants = func(b event.Batch) access.Attempt { return access.Attempt{Each: true, Targets: b.Targets()} }
+	// When no item is accepted, the answer is about the first one, be it unreadable or denied.
+	e.Denied = func(b event.Batch, denial error) error {
+		if first := b.Items[0].Problem; first != nil {
+			return first
+		}
+		return denial
+	}
+	return e
+}
+
+// readBatch reads the items, and the library that sent them. Unknown query parameters are passed over: clients in the field
+// send their own.
+func readBatch(rq *request, read func(text []byte) (batch event.Batch, library string, err error)) (event.Batch, error) {
 	sync := false
 	if rq.r.URL.RawQuery != "" {
 		query, err := rq.query()
@@ -184,12 +195,12 @@ func readBatch(rq *request, shape event.Shape) (event.Batch, error) {
 	if err != nil {
 		return event.Batch{}, err
 	}
-	batch, err := event.ReadBatch(text, shape)
+	batch, library, err := read(text)
 	if err != nil {
 		return event.Batch{}, err
 	}
 	batch.Sync = sync
-	rq.sdk = sdkOf(text)
+	rq.sdk = library
 	rq.line.items = len(batch.Items)
 	return batch, batch.FirstProblem()
 }
@@ -204,14 +215,24 @@ func writeReceipt(rq *request, in event.Receipt) error {
 		text = append(strconv.AppendInt(text, int64(in.Accepted), 10), `,"rejected":[]}`...)
 		return rq.writeText(http.StatusOK, text)
 	}
-	out := Receipt{OK: true, TaskID: in.TaskID, Accepted: in.Accepted, Rejected: make([]Rejection, len(in.Rejected))}
-	for i, r := range in.Rejected {
-		out.Rejected[i] = Rejection{Index: r.Index, Code: string(r.Problem.Code), Detail: access.HideKeysIn(r.Problem.Detail), Errors: r.Problem.Fields}
-	}
+	return rq.writeJSON(http.StatusOK, receiptOf(in))
+}
+
+// receiptOf shows a receipt.
+func receiptOf(in event.Receipt) Receipt {
+	out := Receipt{OK: true, TaskID: in.TaskID, Accepted: in.Accepted, Rejected: rejectionsOf(in)}
 	if in.Sync {
 		out.Queryable = &in.Queryable
 	}
-	return rq.writeJSON(http.StatusOK, out)
+	return out
+}
+
+func rejectionsOf(in event.Receipt) []Rejection {
+	out := make([]Rejection, len(in.Rejected))
+	for i, r := range in.Rejected {
+		out[i] = Rejection{Index: r.Index, Code: string(r.Problem.Code), Detail: access.HideKeysIn(r.Problem.Detail), Errors: r.Problem.Fields}
+	}
+	return out
 }
 
 // sdkLook is how much of a body is looked at for the name of the library that sent it.

@@ -247,6 +247,24 @@ var wishes = map[string]struct{ path, body string }{
 	"GET /v1/oauth/authorize":        {"/v1/oauth/authorize?" + askedOfAPP, ""},
 	"POST /v1/oauth/authorize":       {"/v1/oauth/authorize", askedOfAPP},
 	"POST /v1/oauth/authorize/deny":  {"/v1/oauth/authorize/deny", askedOfAPP},
+
+	"POST /event/ingest":             {"/event/ingest", `{"name":"A","environment":"production"}`},
+	"POST /event/ingest/batch":       {"/event/ingest/batch", `{"events":[{"name":"A","environment":"production"}]}`},
+	"POST /profile":                  {"/profile", `{"userId":"u_1","environment":"production"}`},
+	"POST /ingest/e":                 {"/ingest/e", `{"name":"A","environment":"production"}`},
+	"POST /ingest/batch":             {"/ingest/batch", `[{"name":"sys_identify","distinct_id":"u_1","environment":"production"}]`},
+	"POST /v1/track":                 {"/v1/track", `{"event":"A","environment":"production"}`},
+	"POST /v1/page":                  {"/v1/page", `{"name":"A","environment":"production"}`},
+	"POST /v1/screen":                {"/v1/screen", `{"name":"A","environment":"production"}`},
+	"POST /v1/group":                 {"/v1/group", `{"groupId":"g_1","environment":"production"}`},
+	"POST /v1/identify":              {"/v1/identify", `{"userId":"u_1","environment":"production"}`},
+	"POST /v1/alias":                 {"/v1/alias", `{"previousId":"u_1","userId":"u_2","environment":"production"}`},
+	"POST /v1/batch":                 {"/v1/batch", `{"batch":[{"type":"track","event":"A","environment":"production"}]}`},
+	"GET /v1/account/metadata":       {"/v1/account/metadata", ""},
+	"GET /v1/account/usage":          {"/v1/account/usage", ""},
+	"GET /v1/account/usage/{type}":   {"/v1/account/usage/messages", ""},
+	"POST /v1/account/messagebudget": {"/v1/account/messagebudget?allow=false", ""},
+	"GET /v1/status":                 {"/v1/status", ""},
 }
 
 // matrix is some projects with keys, each made once.
@@ -467,6 +485,9 @@ func (m *matrix) verdict(t *testing.T, route api.Route, path, body string, s sen
 	defer func() { _ = answer.Body.Close() }()
 	if answer.StatusCode < 400 {
 		return ""
+	}
+	if code := answer.Header.Get("Weir-Problem"); code != "" {
+		return fmt.Sprintf("%d %s", answer.StatusCode, code)
 	}
 	var problem struct{ Code string }
 	if err := json.NewDecoder(answer.Body).Decode(&problem); err != nil {

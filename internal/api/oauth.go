@@ -94,7 +94,7 @@ type tokenOf struct {
 
 func mountOAuth(a *API) {
 	mount(a, endpoint[tokenAsked, TokenAnswer]{
-		Method: "POST", Path: tokenPath, Action: access.ExchangeTokens, Body: oauthProblem,
+		Method: "POST", Path: tokenPath, Action: access.ExchangeTokens, As: asOAuth,
 		Credential: appOrClient(standsForToken), Read: readTokenAsked, Wants: wantsNothing[tokenAsked], Do: a.exchangeToken,
 		Write: func(rq *request, out TokenAnswer) error {
 			rq.reply.Header().Set("Pragma", "no-cache")
@@ -108,7 +108,7 @@ func mountOAuth(a *API) {
 		},
 	})
 	mount(a, endpoint[tokenOf, nothing]{
-		Method: "POST", Path: revokePath, Action: access.RevokeTokens, Body: oauthProblem,
+		Method: "POST", Path: revokePath, Action: access.RevokeTokens, As: asOAuth,
 		Credential: appOrClient(standsBehind), Read: readOfToken, Wants: wantsNothing[tokenOf], Do: a.revokeToken,
 		Nothing: func(rq *request) error {
 			rq.reply.WriteHeader(http.StatusOK)
@@ -124,7 +124,7 @@ func mountOAuth(a *API) {
 		},
 	})
 	mount(a, endpoint[tokenOf, token.Introspection]{
-		Method: "POST", Path: introspectPath, Action: access.IntrospectTokens, Body: oauthProblem,
+		Method: "POST", Path: introspectPath, Action: access.IntrospectTokens, As: asOAuth,
 		Credential: appOrClient(standsBehind), Read: readOfToken, Wants: wantsNothing[tokenOf], Do: a.introspectToken,
 		Nothing: func(rq *request) error { return rq.writeJSON(http.StatusOK, token.Introspection{}) },
 		Doc: doc{

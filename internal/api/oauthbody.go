@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"reflect"
 	"strings"
 
 	"github.com/weir-analytics/weir/internal/problem"
@@ -17,33 +18,30 @@ type oauthBody struct {
 	Description string `json:"error_description" doc:"The detail, in ASCII."`
 }
 
-func isOAuth(r *row) bool { return r != nil && r.body == oauthProblem }
-
-// contentOf is the content type of a row's problems.
-func contentOf(r *row) string {
-	if isOAuth(r) {
-		return "application/json"
-	}
-	return problemType
+// asOAuth tells of problems as OAuth has it.
+var asOAuth = speech{
+	content: "application/json", shape: reflect.TypeFor[oauthBody](), basic: true, status: oauthStatus,
+	body: func(body Problem, p *problem.Error) any {
+		return oauthBody{Problem: body, Error: oauthError(p.Code), Description: describable(p.Detail)}
+	},
 }
 
-// statusFor is the status of a problem on a row. OAuth has 401 for a client that is not known by what it showed, and 400 for
-// all else that is the client's fault; what is about HTTP, or about when to come again, stays what it is.
-func statusFor(r *row, code problem.Code) int {
-	status := code.Row().Status
-	switch {
-	case !isOAuth(r):
-		return status
-	case code == problem.WrongCredential:
+// oauthStatus is the status of a problem in OAuth: 401 for a client that is not known by what it showed, and 400 for all else
+// that is the client's fault; what is about HTTP, or about when to come again, stays what it is.
+func oauthStatus(code problem.Code) int {
+	switch code {
+	case problem.WrongCredential:
 		return http.StatusUnauthorized
-	case code == problem.InvalidDPoPProof:
+	case problem.InvalidDPoPProof:
 		return http.StatusBadRequest
+	default:
 	}
-	switch status {
+	switch status := code.Row().Status; status {
 	case http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity:
 		return http.StatusBadRequest
+	default:
+		return status
 	}
-	return status
 }
 
 // oauthError is a problem's name in OAuth.

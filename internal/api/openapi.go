@@ -34,6 +34,7 @@ type doc struct {
 	Version  bool                 // the answer has an ETag
 	Kept     bool                 // the answer may be a kept one, with what says so
 	Runs     bool                 // the answer names a run of a query
+	Basic    bool                 // the key may come with HTTP Basic, as the user name
 	Examples []example
 }
 
@@ -76,6 +77,7 @@ var tags = [...]huma.Tag{
 	{Name: "Apps", Description: "Programs of third parties: register them, let them in (OAuth 2.0), see which are, and end that."},
 	{Name: "Project", Description: "What a project decides for all its keys."},
 	{Name: "Ledger", Description: "See what was denied and why, how much was used and by whom, and who changed what."},
+	{Name: "Compatibility", Description: "What clients of Composite, UserFlux, Segment and IEX Cloud send and ask, in their words."},
 	{Name: "Server", Description: "Whether the server is well, and its documentation."},
 }
 
@@ -106,9 +108,9 @@ func (a *API) document() *huma.OpenAPI {
 	}
 	for i := range a.rows {
 		a.describe(d, &a.rows[i])
-		if a.rows[i].action.ForClients() {
+		if a.rows[i].action.ForClients() || a.rows[i].doc.Basic {
 			d.Components.SecuritySchemes["basic"] = &huma.SecurityScheme{
-				Type: "http", Scheme: "basic", Description: "A client's id and secret (RFC 6749 section 2.3.1). Both may stand in the body instead.",
+				Type: "http", Scheme: "basic", Description: "A client's id and secret (RFC 6749 section 2.3.1), both of which may stand in the body instead; for clients of Segment, a key as the user name.",
 			}
 		}
 	}
@@ -127,7 +129,7 @@ func (a *API) describe(d *huma.OpenAPI, r *row) {
 		OperationID: r.doc.ID, Summary: r.doc.Summary, Description: r.doc.Text, Tags: []string{r.doc.Tag},
 		Extensions: map[string]any{"x-weir-action": r.action.String()},
 		Responses:  map[string]*huma.Response{},
-		Security:   security(r.action),
+		Security:   security(r),
 	}
 	if scope := r.action.Scope(); scope != 0 {
 		op.Extensions["x-weir-scopes"] = scope.Names()
@@ -135,6 +137,10 @@ func (a *API) describe(d *huma.OpenAPI, r *row) {
 	}
 	if r.slash {
 		op.Extensions["x-weir-slash"] = true // the address with a slash at its end is the same one
+	}
+	if len(r.also) > 0 {
+		op.Extensions["x-weir-also"] = r.also // addresses that are the same one
+		op.Description += "\n\nAlso at `" + strings.Join(r.also, "`, `") + "`."
 	}
 	a.describeInput(op, r)
 	a.describeAnswers(op, r)
@@ -168,13 +174,17 @@ func orElse(instead access.Scopes) string {
 	return ", or `" + instead.String() + "` for what the key asked itself"
 }
 
-func security(action access.Action) []map[string][]string {
+func security(r *row) []map[string][]string {
+	action := r.action
 	if action == access.Anyone {
 		return []map[string][]string{{}}
 	}
 	ways := []map[string][]string{{"bearer": {}}, {"header": {}}}
+	if action.ForClients() || r.doc.Basic {
+		ways = append(ways, map[string][]string{"basic": {}})
+	}
 	if action.ForClients() {
-		return append(ways, map[string][]string{"basic": {}})
+		return ways
 	}
 	if access.ClientScopes.Has(action.Scope()) && action != access.RevokeSelf {
 		ways = append(ways, map[string][]string{"query": {}})
@@ -256,15 +266,15 @@ func answersShown(r *row, status int) map[string]*huma.Example {
 func (a *API) describeProblems(op *huma.Operation, r *row) {
 	byStatus := map[int][]problem.Row{}
 	for _, code := range a.problemsOf(r) {
-		status := statusFor(r, code)
+		status := r.as.statusOf(code)
 		byStatus[status] = append(byStatus[status], code.Row())
 	}
 	schema := a.registry.Schema(reflect.TypeFor[Problem](), true, "")
-	if r.body == ingestionProblem {
-		schema = a.registry.Schema(reflect.TypeFor[ingestionBody](), true, "")
-	}
-	if isOAuth(r) {
-		schema = a.registry.Schema(reflect.TypeFor[oauthBody](), true, "")
+	switch {
+	case r.as.plain:
+		schema = &huma.Schema{Type: huma.TypeString}
+	case r.as.shape != nil:
+		schema = a.registry.Schema(r.as.shape, true, "")
 	}
 	for _, status := range slices.Sorted(maps.Keys(byStatus)) {
 		var lines []string
@@ -272,8 +282,8 @@ func (a *API) describeProblems(op *huma.Operation, r *row) {
 			lines = append(lines, "`"+string(row.Code)+"`: "+row.Title+".")
 		}
 		media := &huma.MediaType{Schema: schema, Examples: answersShown(r, status)}
-		content := map[string]*huma.MediaType{contentOf(r): media}
-		if r.body == pageProblem {
+		content := map[string]*huma.MediaType{r.as.contentType(): media}
+		if r.as.page {
 			content["text/html"] = &huma.MediaType{Schema: &huma.Schema{Type: "string"}}
 		}
 		op.Responses[strconv.Itoa(status)] = &huma.Response{
@@ -282,7 +292,7 @@ func (a *API) describeProblems(op *huma.Operation, r *row) {
 	}
 	op.Responses["default"] = &huma.Response{
 		Description: "Any other problem: the request came too slowly (408) or under a host name that is not the server's (421), or the server is at fault (5xx).",
-		Content:     map[string]*huma.MediaType{contentOf(r): {Schema: schema}}, Headers: headersOf(r, http.StatusServiceUnavailable),
+		Content:     map[string]*huma.MediaType{r.as.contentType(): {Schema: schema}}, Headers: headersOf(r, http.StatusServiceUnavailable),
 	}
 }
 
@@ -300,7 +310,7 @@ func (a *API) problemsOf(r *row) []problem.Code {
 	if r.costs {
 		codes = append(codes, problem.CreditsExhausted)
 	}
-	if r.action == access.WriteEvents {
+	if r.action == access.WriteEvents || r.action == access.WriteItems {
 		codes = append(codes, problem.EventNotAllowed)
 	}
 	if r.action.Scope() != 0 {

@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-
-	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/signature"
 )
@@ -46,6 +43,15 @@ func (body *Problem) add(p *problem.Error) {
 	}
 }
 
+// asAltertable tells of problems as the ingestion clients read it, and as everybody else does too.
+var asAltertable = speech{
+	shape: reflect.TypeFor[ingestionBody](),
+	body: func(body Problem, p *problem.Error) any {
+		code := ingestionCode(p.Code)
+		return ingestionBody{Problem: body, ErrorCode: code, Error: code, Message: p.Detail}
+	},
+}
+
 // ingestionBody is a problem as the ingestion clients read it (contracts A3): one reads error_code, one needs error to
 // be a string, one reads message.
 type ingestionBody struct {
@@ -59,7 +65,7 @@ type ingestionBody struct {
 
 // writeProblem is the one writer of problems.
 func (a *API) writeProblem(rq *request, err error) {
-	if rq.row != nil && rq.row.body == pageProblem && rq.line.status == 0 && a.writePageOf(rq, err) {
+	if rq.speech().page && rq.line.status == 0 && a.writePageOf(rq, err) {
 		return
 	}
 	p := a.classify(rq, err)
@@ -73,8 +79,9 @@ func (a *API) writeProblem(rq *request, err error) {
 		return
 	}
 	header := rq.reply.Header()
-	status := statusFor(rq.row, p.Code)
-	header.Set("Content-Type", contentOf(rq.row))
+	as := rq.speech()
+	status := as.statusOf(p.Code)
+	header.Set("Content-Type", as.contentType())
 	if challenge := rq.challenge(p); challenge != "" {
 		header.Set("WWW-Authenticate", challenge)
 	}
@@ -93,21 +100,9 @@ func (a *API) writeProblem(rq *request, err error) {
 		body.RetryAfter = int((p.RetryAfter + time.Second - 1) / time.Second)
 		header.Set("Retry-After", strconv.Itoa(body.RetryAfter))
 	}
-	var out any = body
-	if rq.row != nil && rq.row.body == ingestionProblem {
-		code := ingestionCode(p.Code)
-		out = ingestionBody{Problem: body, ErrorCode: code, Error: code, Message: p.Detail}
-	}
-	if isOAuth(rq.row) {
-		out = oauthBody{Problem: body, Error: oauthError(p.Code), Description: describable(p.Detail)}
-	}
-	text, err := json.Marshal(out, jsontext.AllowInvalidUTF8(true)) // a detail may repeat a name from the request
-	if err != nil {
-		panic(err) // a Problem always marshals
-	}
+	text := as.text(header, body, p)
 	rq.reply.WriteHeader(status)
-	// A detail repeats names from the request, and somebody may have put a key in the place of one.
-	_, _ = rq.reply.Write(append(access.HideKeys(text), '\n'))
+	_, _ = rq.reply.Write(text)
 }
 
 // classify finds the problem in an error. A caller who went away is not our fault.
@@ -130,8 +125,8 @@ func (rq *request) challenge(p *problem.Error) string {
 	switch {
 	case p.Code == problem.SignatureRequired || p.Code == problem.SignatureInvalid:
 		return `Signature realm="weir"`
-	case isOAuth(rq.row):
-		if statusFor(rq.row, p.Code) == http.StatusUnauthorized {
+	case rq.speech().basic:
+		if rq.speech().statusOf(p.Code) == http.StatusUnauthorized {
 			return `Basic realm="weir"`
 		}
 		return ""

@@ -16,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/compat"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/query"
@@ -55,7 +56,7 @@ type userFluxSQL struct {
 func mountUserFlux(a *API) {
 	metrics := a.cfg.Metrics
 	mount(a, endpoint[noted[userFluxMetric], *query.Answer]{
-		Method: "POST", Path: "/metrics/query/{metricId}", Action: access.RunMetrics,
+		Method: "POST", Path: "/metrics/query/{metricId}", Of: compat.UserFlux, Action: access.RunMetrics,
 		Read: readNoted(bound[userFluxMetric](a)), Wants: wantsNothing[noted[userFluxMetric]],
 		Do: func(ctx context.Context, permit gate.Permit, n noted[userFluxMetric]) (*query.Answer, error) {
 			return metrics.Run(ctx, permit, n.in.ID, saved.Asked{Variables: n.in.Body.Variables, Note: n.note()})
@@ -68,7 +69,7 @@ func mountUserFlux(a *API) {
 		},
 	})
 	mount(a, endpoint[noted[userFluxSQL], *query.Answer]{
-		Method: "POST", Path: "/metrics/query", Action: access.RunSQL, Read: readNoted(readUserFluxSQL(a)), Wants: wantsNothing[noted[userFluxSQL]],
+		Method: "POST", Path: "/metrics/query", Of: compat.UserFlux, Action: access.RunSQL, Read: readNoted(readUserFluxSQL(a)), Wants: wantsNothing[noted[userFluxSQL]],
 		Do: func(ctx context.Context, permit gate.Permit, n noted[userFluxSQL]) (*query.Answer, error) {
 			translated, source := metric.FromUserFlux(n.in.sql)
 			return metrics.Unsaved(ctx, permit, saved.Question{

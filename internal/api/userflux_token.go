@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/compat"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/token"
@@ -30,7 +31,7 @@ type UserFluxToken struct {
 
 func mountUserFluxToken(a *API) {
 	mount(a, endpoint[userFluxExchange, UserFluxToken]{
-		Method: "POST", Path: "/metrics/auth/token", Action: access.ExchangeTokens, Body: oauthProblem,
+		Method: "POST", Path: "/metrics/auth/token", Of: compat.UserFlux, Action: access.ExchangeTokens, As: asOAuth,
 		Credential: clientCredential(userFluxClient), Read: bound[userFluxExchange](a), Wants: wantsNothing[userFluxExchange],
 		Do: func(ctx context.Context, permit gate.Permit, _ userFluxExchange) (UserFluxToken, error) {
 			made, err := a.mintToken(ctx, permit, token.Request{})

@@ -58,7 +58,8 @@ type Example struct {
 
 type operation struct {
 	Operation
-	slash      bool // the address with a slash at its end is the same one
+	slash      bool     // the address with a slash at its end is the same one
+	also       []string // other addresses that are the same one
 	parameters []parameter
 	body       map[string]*jsonschema.Schema // by content type; nil: no body
 	required   bool                          // the body
@@ -91,6 +92,7 @@ type (
 		ID          string      `json:"operationId"`
 		Action      string      `json:"x-weir-action"`
 		Slash       bool        `json:"x-weir-slash"`
+		Also        []string    `json:"x-weir-also"`
 		Parameters  []parameter `json:"parameters"`
 		RequestBody struct {
 			Required bool             `json:"required"`
@@ -154,7 +156,7 @@ func load(compiler *jsonschema.Compiler, path, method string, raw json.RawMessag
 	}
 	at := documentURL + "#/paths/" + escape(path) + "/" + method
 	op := &operation{
-		Operation: Operation{ID: text.ID, Method: strings.ToUpper(method), Path: path, Action: text.Action}, slash: text.Slash,
+		Operation: Operation{ID: text.ID, Method: strings.ToUpper(method), Path: path, Action: text.Action}, slash: text.Slash, also: text.Also,
 		parameters: text.Parameters, required: text.RequestBody.Required, answers: map[string]answer{},
 	}
 	var err error
@@ -287,11 +289,16 @@ func (c *Contract) find(r *http.Request) *operation {
 		if op.slash {
 			path = strings.TrimSuffix(path, "/")
 		}
-		if op.Method == method && matches(op.Path, path) && (best == nil || strings.Contains(best.Path, "{")) {
+		if op.Method == method && op.at(path) && (best == nil || strings.Contains(best.Path, "{")) {
 			best = op
 		}
 	}
 	return best
+}
+
+// at reports whether a path is one of the operation's.
+func (op *operation) at(path string) bool {
+	return matches(op.Path, path) || slices.ContainsFunc(op.also, func(also string) bool { return matches(also, path) })
 }
 
 // matches compares a path with a template. A parameter stands for one step.
