@@ -17,6 +17,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/compat"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/proxy"
 	"github.com/weir-analytics/weir/internal/token"
@@ -71,6 +72,7 @@ type config struct {
 	DiskReserve      int64
 	TraceEndpoint    string
 	Profiling        bool
+	Without          []compat.System // other systems whose routes are not there
 	StopTime         time.Duration
 }
 
@@ -212,11 +214,29 @@ func settings() []setting {
 			func(c *config, v string) (err error) { c.DiskReserve, err = sizeOf(v); return err }},
 		{"trace-endpoint", "", "address of an OpenTelemetry collector that takes OTLP over HTTP; empty: no traces",
 			func(c *config, v string) error { c.TraceEndpoint = v; return isWebAddressOrEmpty(v) }},
+		{"compat-altertable", "true", "serve POST /track, /identify and /alias, which clients of Altertable use, and this program's own tools: true or false",
+			func(c *config, v string) error { return c.compat(compat.Altertable, v) }},
+		{"compat-composite", "true", "serve the routes that Composite's library uses: true or false",
+			func(c *config, v string) error { return c.compat(compat.Composite, v) }},
+		{"compat-userflux", "true", "serve the routes that UserFlux's clients use: true or false",
+			func(c *config, v string) error { return c.compat(compat.UserFlux, v) }},
+		{"compat-segment", "true", "serve the routes that Segment's clients use: true or false",
+			func(c *config, v string) error { return c.compat(compat.Segment, v) }},
+		{"compat-iex", "true", "serve the routes that clients of IEX Cloud use: true or false",
+			func(c *config, v string) error { return c.compat(compat.IEX, v) }},
 		{"profiling", "false", "serve Go profiles under /debug/pprof on the metrics address: true or false",
 			func(c *config, v string) error { c.Profiling = v == "true"; return oneOf(v, "true", "false") }},
 		{"stop-time", "20s", "how long a stop may take to finish what is under way",
 			func(c *config, v string) (err error) { c.StopTime, err = timeOf(v, 0, time.Hour); return err }},
 	}
+}
+
+// compat reads whether another system's routes are served.
+func (c *config) compat(of compat.System, v string) error {
+	if v == "false" {
+		c.Without = append(c.Without, of)
+	}
+	return oneOf(v, "true", "false")
 }
 
 // readConfig gathers the settings: a flag that was given wins over a variable, that over the file, that over the

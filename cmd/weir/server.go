@@ -113,7 +113,7 @@ func (s *server) apiConfig(w world) api.Config {
 			{Name: "warehouse", Ready: s.warehouse.Ready},
 		},
 		Registry: s.metrics, Tracer: s.tracing.tracer(), Now: w.now, NewID: newID, Log: s.log, PublicURL: s.cfg.PublicURL, Hosts: hosts(s.cfg), Version: version,
-		Stopping: s.stopping, AllowCleartext: s.cfg.Cleartext == cleartextAllow,
+		Without: s.cfg.Without, Stopping: s.stopping, AllowCleartext: s.cfg.Cleartext == cleartextAllow,
 		Proxy: proxy.New(proxy.Config{Trusted: s.cfg.TrustedProxies, Header: s.cfg.ForwardedHeader}),
 	}
 }
