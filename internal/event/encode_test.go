@@ -57,7 +57,7 @@ func TestEncodingRoundTrip(t *testing.T) {
 		cut := rapid.IntRange(0, len(data)-1).Draw(t, "cut")
 		damaged := map[string][]byte{
 			"cut short": data[:cut], "continued": append(bytes.Clone(data), 0), "of version 2": append([]byte{2}, data[1:]...),
-			"of no kind": append([]byte{1, 0}, data[2:]...), "of a kind too many": append([]byte{1, 4}, data[2:]...),
+			"of no kind": append([]byte{1, 0}, data[2:]...), "of a kind too many": append([]byte{1, 5}, data[2:]...),
 			"with an unknown flag": append([]byte{1, data[1], data[2] | 2}, data[3:]...),
 		}
 		for how, bad := range damaged {
@@ -76,7 +76,7 @@ func drawEvent(t *rapid.T) event.Event {
 	text := rapid.OneOf(rapid.Just(""), rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }))
 	at := rapid.Map(rapid.Int64Range(0, time.Date(2199, 12, 31, 0, 0, 0, 0, time.UTC).UnixMicro()), func(us int64) time.Time { return time.UnixMicro(us).UTC() })
 	return event.Event{
-		Kind:      rapid.SampledFrom([]event.Kind{event.Track, event.Identify, event.Alias}).Draw(t, "kind"),
+		Kind:      rapid.SampledFrom([]event.Kind{event.Track, event.Identify, event.Alias, event.Forget}).Draw(t, "kind"),
 		Name:      text.Draw(t, "name"),
 		Timestamp: rapid.OneOf(at, rapid.Just(time.Time{})).Draw(t, "timestamp"), DistinctID: text.Draw(t, "distinct id"),
 		AnonymousID: text.Draw(t, "anonymous id"), DeviceID: text.Draw(t, "device id"), SessionID: text.Draw(t, "session id"),

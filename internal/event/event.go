@@ -15,17 +15,22 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Kind is what an event says: that something happened, who somebody is, or that two ids are one person.
+// Kind is what an event says: that something happened, who somebody is, that two ids are one person, or that a person is
+// to be forgotten.
 type Kind uint8
 
-// The kinds, by the endpoints of contracts A.
+// The kinds: the first three by the endpoints of contracts A. A Forget is ours: it takes a person, whom any of their ids
+// names, out of what can be asked.
 const (
 	Track Kind = iota + 1
 	Identify
 	Alias
+	Forget
+
+	endOfKinds
 )
 
-// String is "track", "identify" or "alias".
+// String is "track", "identify", "alias" or "forget".
 func (k Kind) String() string {
 	switch k {
 	case Track:
@@ -34,6 +39,8 @@ func (k Kind) String() string {
 		return "identify"
 	case Alias:
 		return "alias"
+	case Forget:
+		return "forget"
 	}
 	return "none"
 }

@@ -96,9 +96,9 @@ func (f *fields) item(kind Kind, size int) Item {
 	f.texts.Grow(f.room())
 	f.text(environment, &e.Environment, MaxIDBytes)
 	f.time(&e.Timestamp)
-	f.id(distinctID, &e.DistinctID)
-	f.id(anonymousID, &e.AnonymousID)
-	f.id(deviceID, &e.DeviceID)
+	f.person(distinctID, &e.DistinctID)
+	f.person(anonymousID, &e.AnonymousID)
+	f.person(deviceID, &e.DeviceID)
 	f.id(sessionID, &e.SessionID)
 	f.id(f.given(eventID, messageID, sysUUID, insertID), &e.ID)
 	e.OwnID = e.ID != ""
@@ -110,9 +110,9 @@ func (f *fields) item(kind Kind, size int) Item {
 		f.object(properties, &e.Properties)
 	case Identify:
 		f.require(distinctID, e.DistinctID)
-		f.object(traits, &e.Properties)
+		f.traits(&e.Properties)
 	case Alias:
-		f.id(newUserID, &e.NewUserID)
+		f.person(newUserID, &e.NewUserID)
 		f.require(distinctID, e.DistinctID)
 		f.require(newUserID, e.NewUserID)
 	}
