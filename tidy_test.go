@@ -226,12 +226,20 @@ var rungs = map[string]int{
 	"cmd/*": 4, "bench": 4, "examples/*": 4, ".": 4, "tools": 4,
 }
 
-// besides are the imports allowed within a rung: query names its rows by event.Space, and whoever changes something
-// writes the audit, and an app is let in with a key. The rows of other systems are translated by compat.
+// besides are the imports allowed within a rung: query names its rows by event.Space, whoever changes something writes the
+// audit, an app is let in with a key, what is made of others is made of them, and the rows of other systems are
+// translated by compat.
 var besides = map[[2]string]bool{
-	{"internal/query", "internal/event"}: true, {"internal/keyring", "internal/audit"}: true, {"internal/org", "internal/audit"}: true,
-	{"internal/query/saved", "internal/audit"}: true, {"internal/app", "internal/audit"}: true, {"internal/app", "internal/keyring"}: true,
 	{"internal/api", "internal/compat"}: true,
+	{"internal/app", "internal/audit"}: true,
+	{"internal/app", "internal/keyring"}: true,
+	{"internal/keyring", "internal/audit"}: true,
+	{"internal/org", "internal/audit"}: true,
+	{"internal/profile", "internal/event"}: true,
+	{"internal/profile", "internal/query"}: true,
+	{"internal/profile/graph", "internal/event"}: true,
+	{"internal/query", "internal/event"}: true,
+	{"internal/query/saved", "internal/audit"}: true,
 }
 
 // houseOf finds the house a folder is or lies in, and its rung.
