@@ -49,6 +49,12 @@ func about(table, column string) string {
 		return "What is known of people, one row for each."
 	case "persons.distinct_id":
 		return "The person, as the sender knows them."
+	case "events.person_id":
+		return "Whose event it is, by all that is known now: the person_id in persons, or the event's own id when it is nobody known."
+	case "persons.person_id":
+		return "How the person is called: the user id they began with."
+	case "persons.distinct_ids":
+		return "All ids of the person, in the order in which they joined."
 	case "persons.anonymous_id":
 		return "The person before the sender knew them."
 	case "persons.traits":

@@ -150,6 +150,7 @@ func (f EventFilter) columns(scope view.Scope) (string, error) {
 	var all []string
 	for _, c := range events.Columns {
 		switch {
+		case c.Name == view.PersonID: // no event says it of itself
 		case hides(c.Name):
 			all = append(all, "NULL AS "+c.Name)
 		case c.Name == "timestamp":

@@ -57,7 +57,7 @@ func TestWhatIsAskedIsAskedInTheScope(t *testing.T) {
 		}
 	}
 	tables, err := sighted(t, numbers(0), scope, nil).Schema(permit(t))
-	if err != nil || len(tables) != 1 || len(tables[0].Columns) != 10 {
+	if err != nil || len(tables) != 1 || len(tables[0].Columns) != 11 {
 		t.Errorf("Schema: %v, %v", tables, err)
 	}
 }

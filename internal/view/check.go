@@ -89,7 +89,7 @@ func (t TableScope) check(f *faults, table Table, sources int) {
 			checkMasked(f, fmt.Sprintf("%s.%s[%d]", t.Table, masked.member, i), name, table, masked.hash)
 		}
 	}
-	if !slices.ContainsFunc(table.Columns, func(c Column) bool { return !slices.Contains(t.Hidden, c.Name) }) {
+	if !slices.ContainsFunc(table.Columns, func(c Column) bool { return !slices.Contains(t.Hidden, c.Name) && !made(c.Name) }) {
 		f.add(t.Table+".hide", "hides every column: leave the table out instead")
 	}
 }
@@ -171,6 +171,9 @@ func (c Condition) check(f *faults, at string, table Table) {
 		return
 	case kind == "":
 		f.add(at+".column", "%s", noColumn(c.Column, table))
+		return
+	case made(c.Column):
+		f.add(at+".column", "%s is made of other columns: a condition is on one of those, such as distinct_id", c.Column)
 		return
 	case kind == jsonType && c.Property == "":
 		f.add(at+".column", "must name a property, such as %s.plan", c.Column)

@@ -16,8 +16,8 @@ type Column struct {
 
 // Tables are the relations that a statement may name.
 //
-//	events(event_id, event, timestamp, received_at, distinct_id, anonymous_id, device_id, session_id, properties, key_id, source)
-//	persons(distinct_id, anonymous_id, traits, first_seen_at, updated_at)
+//	events(event_id, event, timestamp, received_at, distinct_id, anonymous_id, device_id, session_id, properties, key_id, source, person_id)
+//	persons(distinct_id, anonymous_id, traits, first_seen_at, updated_at, person_id, distinct_ids)
 func Tables() []string { return []string{"events", "persons"} }
 
 // The types of the columns there are.
@@ -33,9 +33,11 @@ func schema() []Table {
 		{"events", []Column{
 			{"event_id", textType}, {"event", textType}, {"timestamp", timeType}, {"received_at", timeType}, {"distinct_id", textType},
 			{"anonymous_id", textType}, {"device_id", textType}, {"session_id", textType}, {"properties", jsonType}, {"key_id", textType}, {"source", textType},
+			{PersonID, textType},
 		}},
 		{"persons", []Column{
 			{"distinct_id", textType}, {"anonymous_id", textType}, {"traits", jsonType}, {"first_seen_at", timeType}, {"updated_at", timeType},
+			{PersonID, textType}, {DistinctIDs, jsonType},
 		}},
 	}
 }

@@ -75,6 +75,12 @@ func (s Scope) Whole() bool { return s.Tables == nil }
 
 // Table is how a table is narrowed; visible is false when it is not there.
 func (s Scope) Table(name string) (narrow TableScope, visible bool) {
+	narrow, visible = s.written(name)
+	return narrow.withPersons(s), visible
+}
+
+// written is Table as it was written, without what is hidden and hashed because of that.
+func (s Scope) written(name string) (narrow TableScope, visible bool) {
 	if s.Whole() {
 		return TableScope{Table: name}, true
 	}
@@ -107,7 +113,7 @@ func (s Scope) And(other Scope) Scope {
 	}
 	both := Scope{Tables: []TableScope{}, HashKey: s.HashKey}
 	for _, a := range s.Tables {
-		b, there := other.Table(a.Table)
+		b, there := other.written(a.Table)
 		if !there {
 			continue
 		}

@@ -131,7 +131,8 @@ func drawScope(t *rapid.T) view.Scope {
 }
 
 func drawCondition(t *rapid.T, table view.Table) view.Condition {
-	c := view.Condition{Column: rapid.SampledFrom(table.Columns).Draw(t, "column").Name, Op: rapid.SampledFrom([]view.Op{view.In, view.NotIn}).Draw(t, "op")}
+	of := slices.DeleteFunc(slices.Clone(table.Columns), func(c view.Column) bool { return c.Name == view.PersonID || c.Name == view.DistinctIDs })
+	c := view.Condition{Column: rapid.SampledFrom(of).Draw(t, "column").Name, Op: rapid.SampledFrom([]view.Op{view.In, view.NotIn}).Draw(t, "op")}
 	value := rapid.Custom(func(t *rapid.T) any {
 		return rapid.StringN(0, 8, 40).Filter(func(s string) bool { return !strings.Contains(s, "\x00") }).Draw(t, "text")
 	})
@@ -241,10 +242,10 @@ func TestSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprint(view.Schema(s)); got != "[{persons [{distinct_id VARCHAR} {traits JSON} {first_seen_at TIMESTAMP}]}]" {
+	if got := fmt.Sprint(view.Schema(s)); got != "[{persons [{distinct_id VARCHAR} {traits JSON} {first_seen_at TIMESTAMP} {person_id VARCHAR}]}]" {
 		t.Error(got)
 	}
-	if got := view.Schema(view.Scope{}); len(got) != len(view.Tables()) || len(got[0].Columns) != 11 {
+	if got := view.Schema(view.Scope{}); len(got) != len(view.Tables()) || len(got[0].Columns) != 12 {
 		t.Error(got)
 	}
 	if got := view.Schema(view.Scope{Tables: []view.TableScope{}}); len(got) != 0 {
