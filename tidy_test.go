@@ -230,16 +230,16 @@ var rungs = map[string]int{
 // audit, an app is let in with a key, what is made of others is made of them, and the rows of other systems are
 // translated by compat.
 var besides = map[[2]string]bool{
-	{"internal/api", "internal/compat"}: true,
-	{"internal/app", "internal/audit"}: true,
-	{"internal/app", "internal/keyring"}: true,
-	{"internal/keyring", "internal/audit"}: true,
-	{"internal/org", "internal/audit"}: true,
-	{"internal/profile", "internal/event"}: true,
-	{"internal/profile", "internal/query"}: true,
+	{"internal/api", "internal/compat"}:          true,
+	{"internal/app", "internal/audit"}:           true,
+	{"internal/app", "internal/keyring"}:         true,
+	{"internal/keyring", "internal/audit"}:       true,
+	{"internal/org", "internal/audit"}:           true,
+	{"internal/profile", "internal/event"}:       true,
+	{"internal/profile", "internal/query"}:       true,
 	{"internal/profile/graph", "internal/event"}: true,
-	{"internal/query", "internal/event"}: true,
-	{"internal/query/saved", "internal/audit"}: true,
+	{"internal/query", "internal/event"}:         true,
+	{"internal/query/saved", "internal/audit"}:   true,
 }
 
 // houseOf finds the house a folder is or lies in, and its rung.

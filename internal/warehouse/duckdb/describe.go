@@ -3,6 +3,7 @@ package duckdb
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/weir-analytics/weir/internal/query"
 	"github.com/weir-analytics/weir/internal/view"
@@ -54,8 +55,7 @@ func estimate(ctx context.Context, conn *native.Conn, reads map[string]int) (int
 	})
 	total := int64(0)
 	for table, times := range reads {
-		relation, _ := source(table)
-		total += int64(times) * sizes[relation]
+		total += int64(times) * sizes["store."+strings.TrimSuffix(table, "s")]
 	}
 	return total, err
 }

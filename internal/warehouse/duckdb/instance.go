@@ -36,8 +36,20 @@ func migrations() []string {
 		// would append to the table without them, and so refuses the file.
 		`CREATE TABLE store.promoted(name VARCHAR NOT NULL, path VARCHAR NOT NULL, kind VARCHAR NOT NULL, until BIGINT NOT NULL, done BIGINT NOT NULL);
 		CREATE TABLE store.misfit(name VARCHAR NOT NULL);`,
+		// The events make the persons anew: see learnPersons.
+		`DROP VIEW main.persons; DROP TABLE store.person;
+		CREATE TABLE store.identity(id VARCHAR NOT NULL, person_id VARCHAR NOT NULL);
+		CREATE TABLE store.person(
+			person_id VARCHAR NOT NULL, distinct_ids JSON NOT NULL, anonymous_id VARCHAR, anonymous_at BIGINT NOT NULL,
+			traits JSON NOT NULL, trait_state JSON NOT NULL, first_seen_at TIMESTAMP NOT NULL, updated_at TIMESTAMP NOT NULL);
+		CREATE TABLE store.forgotten(person_id VARCHAR NOT NULL, distinct_ids JSON NOT NULL, forgotten_at TIMESTAMP NOT NULL);
+		CREATE VIEW main.persons AS
+			SELECT person_id AS distinct_id, anonymous_id, traits, first_seen_at, updated_at, person_id, distinct_ids FROM store.person;`,
 	}
 }
+
+// graphVersion is the first version whose files have the graph of ids.
+const graphVersion = 3
 
 // instance is the open database of one space.
 type instance struct {
@@ -49,6 +61,7 @@ type instance struct {
 	mu     sync.Mutex   // held by the one who writes
 	writer *native.Conn // nil before the first load and after a failed one
 	seen   *seen        // nil when writer is
+	told   *told        // nil when writer is
 }
 
 // openInstance opens a space's file, and makes it or brings it up to date when it must; with an empty path, it makes an
@@ -122,8 +135,14 @@ func (i *instance) prepare(ctx context.Context) error {
 		return fmt.Errorf("its file has version %d, and this program knows up to %d", state.version, len(steps))
 	}
 	for v := state.version; v < int64(len(steps)); v++ {
-		sql := fmt.Sprintf("BEGIN; %s; UPDATE store.state SET version = %d; COMMIT", steps[v], v+1)
-		if err := conn.Exec(ctx, sql); err != nil {
+		err := conn.Exec(ctx, fmt.Sprintf("BEGIN; %s; UPDATE store.state SET version = %d", steps[v], v+1))
+		if err == nil && v+1 == graphVersion {
+			err = learnPersons(ctx, conn)
+		}
+		if err == nil {
+			err = conn.Exec(ctx, "COMMIT")
+		}
+		if err != nil {
 			return fmt.Errorf("bringing it to version %d: %w", v+1, err)
 		}
 	}

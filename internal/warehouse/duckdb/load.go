@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/profile/graph"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb/native"
 )
 
@@ -43,6 +44,7 @@ func (i *instance) load(ctx context.Context, records []event.Record) error {
 		}
 	}
 	i.seen.forget()
+	i.told.add(matters(kept))
 	return nil
 }
 
@@ -67,7 +69,7 @@ func (i *instance) makeWriter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	i.writer, i.seen = conn, newSeen(firstRoom)
+	i.writer, i.seen, i.told = conn, newSeen(firstRoom), newTold()
 	if err := i.remember(ctx); err != nil {
 		i.dropWriter()
 		return err
@@ -80,7 +82,7 @@ func (i *instance) dropWriter() {
 	if i.writer != nil {
 		i.writer.Close()
 	}
-	i.writer, i.seen = nil, nil
+	i.writer, i.seen, i.told = nil, nil, nil
 }
 
 // write puts the new records, the persons they tell of and the position into the open transaction, and returns the
@@ -104,15 +106,21 @@ func (i *instance) write(ctx context.Context, records []event.Record) ([]stored,
 	if err := i.fillColumns(ctx, state.position); err != nil {
 		return nil, fmt.Errorf("filling columns: %w", err)
 	}
-	events := make([]*event.Event, len(kept))
-	for n := range kept {
-		events[n] = &kept[n].event
-	}
-	if err := mergePersons(ctx, i.writer, events); err != nil {
+	if err := mergePersons(ctx, i.writer, i.told.news(matters(kept))); err != nil {
 		return nil, fmt.Errorf("merging persons: %w", err)
 	}
 	last := fresh[len(fresh)-1].position
 	return kept, i.writer.Each(ctx, "UPDATE store.state SET position = $1", nil, int64(last))
+}
+
+// matters are the events that the graph of persons is made of.
+func matters(records []stored) (events []*event.Event) {
+	for n := range records {
+		if e := &records[n].event; graph.Matters(e) {
+			events = append(events, e)
+		}
+	}
+	return events
 }
 
 // decode reads the records after a position. It refuses records out of order and those of another space.

@@ -293,3 +293,37 @@ func modelHash(key view.HashKey, text string) string {
 	mac.Write([]byte(text))
 	return hex.EncodeToString(mac.Sum(nil))[:32]
 }
+
+// showsPerson reports whether a scope tells who a person is.
+func showsPerson(s view.Scope, row modelRow) bool {
+	for _, t := range s.Tables {
+		if t.Table != "persons" {
+			continue
+		}
+		for _, column := range []string{"distinct_id", "anonymous_id", "person_id", "distinct_ids"} {
+			if slices.Contains(t.Hidden, column) {
+				return false
+			}
+		}
+		return !slices.ContainsFunc(t.Where, func(c view.Condition) bool { return !holds(row, c) })
+	}
+	return false
+}
+
+// modelPerson is whose an event is, where persons are known by their ids; empty for nobody's.
+func modelPerson(s view.Scope, event modelRow, persons map[string]string) string {
+	for _, t := range s.Tables {
+		if t.Table != "events" {
+			continue
+		}
+		for _, column := range []string{"distinct_id", "anonymous_id", "device_id"} {
+			if id, ok := event[column].(string); ok && !slices.Contains(t.Hidden, column) {
+				if person, known := persons[id]; known {
+					return person
+				}
+				return id
+			}
+		}
+	}
+	return ""
+}

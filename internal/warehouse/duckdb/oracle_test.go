@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -131,15 +132,27 @@ func (o *oracle) fill(n int) {
 		e.Project, e.Environment, e.ReceivedAt = shop.Project, shop.Environment, e.Timestamp.Add(time.Second)
 		records = append(records, event.Record{Position: event.Position(len(records) + 1), Data: event.AppendEvent(nil, e)})
 	}
-	told := map[string]bool{}
+	claimed := map[string]bool{}
+	claim := func(ids ...string) {
+		for _, id := range ids {
+			claimed[id] = true
+		}
+	}
 	for i := range n {
 		row := o.drawRow()
 		at := rapid.IntRange(0, 20).Draw(o.t, "second")
 		row["event_id"] = fmt.Sprint(row["event_id"], i)
 		row["timestamp"] = time.Date(2026, 1, 1, 0, 0, at, 0, time.UTC)
 		row["received_at"] = row["timestamp"].(time.Time).Add(time.Second)
+		drawn := maps.Clone(row)
 		o.spoil("events", row)
 		text := func(column string) string { s, _ := row[column].(string); return s }
+		if text("anonymous_id") != "" { // it makes a person of its ids, and what persons shows is nothing hidden
+			for _, column := range []string{"distinct_id", "anonymous_id", "device_id"} {
+				row[column] = drawn[column]
+			}
+			claim(text("distinct_id"), text("anonymous_id"), text("device_id"))
+		}
 		add(&event.Event{
 			Kind: event.Track, ID: text("event_id"), Name: text("event"), Timestamp: row["timestamp"].(time.Time), DistinctID: text("distinct_id"),
 			AnonymousID: text("anonymous_id"), DeviceID: text("device_id"), SessionID: text("session_id"), Properties: jsontext.Value(text("properties")),
@@ -147,10 +160,8 @@ func (o *oracle) fill(n int) {
 		})
 		if i%4 == 0 {
 			row := o.drawRow()
-			if id := row["distinct_id"].(string); told[id] { // what two events tell of one person would be one row
+			if id := row["distinct_id"].(string); claimed[id] { // what two events tell of one person would be one row
 				row["distinct_id"] = id + strconv.Itoa(i)
-			} else {
-				told[id] = true
 			}
 			row["first_seen_at"] = time.Date(2026, 1, 1, 0, 0, at, 0, time.UTC)
 			row["updated_at"] = row["first_seen_at"]
@@ -160,6 +171,7 @@ func (o *oracle) fill(n int) {
 				Kind: event.Identify, ID: "i" + strconv.Itoa(i), Timestamp: row["first_seen_at"].(time.Time), DistinctID: text("distinct_id"),
 				AnonymousID: text("anonymous_id"), Properties: jsontext.Value(text("traits")),
 			})
+			claim(text("distinct_id"), text("anonymous_id"))
 		}
 	}
 	cut := 0
@@ -277,6 +289,10 @@ func (o *oracle) stored(table view.Table) (rows []modelRow) {
 	defer conn.Close()
 	var named []string
 	for _, c := range table.Columns {
+		if table.Name == "events" && c.Name == view.PersonID {
+			named = append(named, "NULL")
+			continue
+		}
 		named = append(named, name(c.Name))
 	}
 	o.must(conn.Each(context.Background(), "SELECT "+strings.Join(named, ", ")+" FROM main."+table.Name, func(r *native.Result, n int) error {
@@ -293,7 +309,32 @@ func (o *oracle) stored(table view.Table) (rows []modelRow) {
 		rows = append(rows, row)
 		return nil
 	}))
+	if table.Name == "events" {
+		persons := o.shownPersons()
+		for _, row := range rows {
+			if id := modelPerson(o.scope, row, persons); id != "" {
+				row[view.PersonID] = id
+			}
+		}
+	}
 	return rows
+}
+
+// shownPersons are the ids of the persons whom the scope shows, and how these are called.
+func (o *oracle) shownPersons() map[string]string {
+	of := map[string]string{}
+	persons, _ := view.TableNamed("persons")
+	for _, row := range o.stored(persons) {
+		if !showsPerson(o.scope, row) {
+			continue
+		}
+		var ids []string
+		o.must(json.Unmarshal([]byte(row[view.DistinctIDs].(string)), &ids))
+		for _, id := range ids {
+			of[id] = row[view.PersonID].(string)
+		}
+	}
+	return of
 }
 
 // gathered is an answer in memory.
@@ -314,6 +355,7 @@ func (o *oracle) ask(i *instance, sql string, scope view.Scope) (*gathered, erro
 	if err != nil {
 		return nil, err
 	}
+	analysis.PersonID = analysis.PersonID && i == o.whole // the copy has it in its rows
 	answer := &gathered{}
 	err = i.run(ctx, &question{SQL: sql, Scope: scope, Rows: 200_000}, &analysis, answer)
 	slices.Sort(answer.rows)
@@ -389,7 +431,7 @@ func (o *oracle) fail(sql, format string, args ...any) {
 }
 
 // inner are names that only we use, of which no answer may tell.
-var inner = regexp.MustCompile(`own_id|new_user_id|trait_times|weir_rewrite|TABLESAMPLE|store\.`)
+var inner = regexp.MustCompile(`own_id|new_user_id|trait_state|forgotten_at|weir_rewrite|TABLESAMPLE|store\.`)
 
 // checkWords looks for what may not be there: in rows, names of columns and errors.
 func (o *oracle) checkWords(sql string, got *gathered, err error) {

@@ -2,173 +2,232 @@ package duckdb
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/profile/graph"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb/native"
 )
 
-// maxTraits bounds the traits of one person, names and values, in bytes. A trait that would pass it is not taken.
-const maxTraits = 256 << 10
+// The graph of ids and persons (package graph) is in three tables, which are changed in the transaction that stores the
+// events:
+//
+//	store.identity(id, person_id)     every id that somebody has, once
+//	store.person(person_id, ids, …) every person, once, with all their ids
+//	store.forgotten(person_id, …)     persons that were taken out, for those who erase them
+//
+// What an event is to the person it is of is no part of its row, so that what is learned later is true of it too.
 
-// trait is one property of a person, and the timestamp of the event it is from, in microseconds.
-type trait struct {
-	value jsontext.Value
-	at    int64
+// maxTold bounds the events whose ids are remembered as told, to some 8 MiB.
+const maxTold = 150_000
+
+// told remembers which ids were in one event: once claimed, they stay so, and what only says it again need not be looked
+// up. It forgets everything when it is full, and when a person is forgotten.
+type told struct {
+	seeds [2]maphash.Seed
+	known map[[16]byte]struct{}
 }
 
-// person is who a distinct id belongs to, as told by its identify events so far. Each trait, and the anonymous id, is
-// from the event with the newest timestamp that had it; of two with the same timestamp, the later in the journal.
-type person struct {
-	distinctID  string
-	anonymousID string
-	anonymousAt int64
-	traits      map[string]trait
-	size        int // of the traits, as maxTraits counts
-	firstSeen   int64
-	updated     int64
+func newTold() *told {
+	return &told{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, known: map[[16]byte]struct{}{}}
 }
 
-// identify takes what an event says of the person. Traits that are not a JSON object say nothing.
-func (p *person) identify(e *event.Event) {
-	at := e.Timestamp.UnixMicro()
-	if p.traits == nil {
-		p.traits, p.firstSeen, p.updated = map[string]trait{}, at, at
-	}
-	p.firstSeen, p.updated = min(p.firstSeen, at), max(p.updated, at)
-	if e.AnonymousID != "" && (p.anonymousID == "" || at >= p.anonymousAt) {
-		p.anonymousID, p.anonymousAt = e.AnonymousID, at
-	}
-	var told map[string]jsontext.Value
-	if json.Unmarshal(e.Properties, &told, jsontext.AllowDuplicateNames(true)) != nil {
-		return
-	}
-	for _, name := range slices.Sorted(maps.Keys(told)) {
-		p.take(name, trait{told[name], at})
-	}
+func (t *told) key(e *event.Event) (key [16]byte) {
+	ids := e.DistinctID + "\x00" + e.AnonymousID + "\x00" + e.DeviceID // an id has no NUL
+	binary.NativeEndian.PutUint64(key[:8], maphash.String(t.seeds[0], ids))
+	binary.NativeEndian.PutUint64(key[8:], maphash.String(t.seeds[1], ids))
+	return key
 }
 
-func (p *person) take(name string, t trait) {
-	old, known := p.traits[name]
-	if known && t.at < old.at {
-		return
-	}
-	size := p.size + len(t.value) - len(old.value)
-	if !known {
-		size += len(name)
-	}
-	if size > maxTraits {
-		return
-	}
-	p.size, p.traits[name] = size, t
-}
-
-// documents writes the traits, and their timestamps, as JSON objects with their names in order.
-func (p *person) documents() (traits, times string, err error) {
-	values, stamps := map[string]jsontext.Value{}, map[string]int64{}
-	for name, t := range p.traits {
-		values[name], stamps[name] = t.value, t.at
-	}
-	v, err := json.Marshal(values, json.Deterministic(true), jsontext.AllowDuplicateNames(true))
-	if err != nil {
-		return "", "", err
-	}
-	s, err := json.Marshal(stamps, json.Deterministic(true))
-	return string(v), string(s), err
-}
-
-// restore is the reverse of documents.
-func (p *person) restore(traits, times string) error {
-	var values map[string]jsontext.Value
-	var stamps map[string]int64
-	if err := json.Unmarshal([]byte(traits), &values, jsontext.AllowDuplicateNames(true)); err != nil {
-		return err
-	}
-	if err := json.Unmarshal([]byte(times), &stamps); err != nil {
-		return err
-	}
-	p.traits = map[string]trait{}
-	for name, value := range values {
-		p.traits[name] = trait{value, stamps[name]}
-		p.size += len(name) + len(value)
-	}
-	return nil
-}
-
-// mergePersons applies the identify events among events to the stored persons, within the connection's transaction.
-func mergePersons(ctx context.Context, conn *native.Conn, events []*event.Event) error {
-	persons := map[string]*person{}
+// news are the events that say something to the graph that is not known to have been said.
+func (t *told) news(events []*event.Event) (news []*event.Event) {
+	now := map[[16]byte]struct{}{}
 	for _, e := range events {
-		if e.Kind == event.Identify {
-			persons[e.DistinctID] = &person{distinctID: e.DistinctID}
+		if !graph.Matters(e) {
+			continue
+		}
+		if e.Kind == event.Forget {
+			clear(t.known)
+			clear(now)
+		}
+		if e.Kind == event.Track {
+			key := t.key(e)
+			_, before := t.known[key]
+			if _, again := now[key]; before || again {
+				continue
+			}
+			now[key] = struct{}{}
+		}
+		news = append(news, e)
+	}
+	return news
+}
+
+// add remembers events that are stored, in their order.
+func (t *told) add(events []*event.Event) {
+	for _, e := range events {
+		switch {
+		case e.Kind == event.Forget:
+			clear(t.known)
+		case e.Kind == event.Track:
+			if len(t.known) >= maxTold {
+				clear(t.known)
+			}
+			t.known[t.key(e)] = struct{}{}
 		}
 	}
-	if len(persons) == 0 {
+}
+
+// mergePersons applies what events say of persons to what is stored of them, within the connection's transaction.
+func mergePersons(ctx context.Context, conn *native.Conn, events []*event.Event) error {
+	if len(events) == 0 {
 		return nil
 	}
-	ids := slices.Sorted(maps.Keys(persons))
-	if err := readPersons(ctx, conn, ids, persons); err != nil {
+	persons, err := readPersons(ctx, conn, graph.IDs(events))
+	if err != nil {
 		return fmt.Errorf("reading persons: %w", err)
 	}
+	g := graph.New(persons)
 	for _, e := range events {
-		if e.Kind == event.Identify {
-			persons[e.DistinctID].identify(e)
-		}
+		g.Apply(e)
 	}
-	return writePersons(ctx, conn, ids, persons)
+	c := g.Changes()
+	return errors.Join(
+		remove(ctx, conn, "store.person WHERE person_id", c.Gone), writePersons(conn, c.Persons),
+		remove(ctx, conn, "store.identity WHERE id", c.Unlinked), writeLinks(conn, c.Links), writeForgotten(conn, c.Forgotten),
+	)
 }
 
-func readPersons(ctx context.Context, conn *native.Conn, ids []string, into map[string]*person) error {
+// unnested is a parameter that is a list of texts in JSON, as rows.
+const unnested = ` IN (SELECT unnest(from_json($1, '["VARCHAR"]')))`
+
+// readPersons reads the persons that have any of the ids.
+func readPersons(ctx context.Context, conn *native.Conn, ids []string) (persons []*graph.Person, err error) {
 	list, err := json.Marshal(ids)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return conn.Each(ctx, `
-		SELECT distinct_id, anonymous_id, anonymous_at, traits, trait_times, first_seen_at, updated_at
-		FROM store.person WHERE distinct_id IN (SELECT unnest(from_json($1, '["VARCHAR"]')))`,
+	err = conn.Each(ctx, `
+		SELECT person_id, distinct_ids, anonymous_id, anonymous_at, trait_state, first_seen_at, updated_at
+		FROM store.person WHERE person_id IN (SELECT person_id FROM store.identity WHERE id`+unnested+`)`,
 		func(r *native.Result, row int) error {
-			p := into[r.Text(0, row)]
-			p.anonymousID, p.anonymousAt = r.Text(1, row), r.Int(2, row)
-			p.firstSeen, p.updated = r.Int(5, row), r.Int(6, row)
-			return p.restore(r.Text(3, row), r.Text(4, row))
+			p := &graph.Person{
+				ID: r.Text(0, row), AnonymousID: r.Text(2, row), AnonymousAt: r.Int(3, row),
+				FirstSeen: r.Int(5, row), Updated: r.Int(6, row),
+			}
+			persons = append(persons, p)
+			return errors.Join(json.Unmarshal([]byte(r.Text(1, row)), &p.IDs), p.Traits.Restore(jsontext.Value(r.Text(4, row))))
 		}, string(list))
+	return persons, err
 }
 
-func writePersons(ctx context.Context, conn *native.Conn, ids []string, persons map[string]*person) error {
-	list, err := json.Marshal(ids)
+// remove deletes the rows of which a column has any of the values.
+func remove(ctx context.Context, conn *native.Conn, from string, values []string) error {
+	if len(values) == 0 {
+		return nil
+	}
+	list, err := json.Marshal(values)
 	if err != nil {
 		return err
 	}
-	err = conn.Each(ctx, `DELETE FROM store.person WHERE distinct_id IN (SELECT unnest(from_json($1, '["VARCHAR"]')))`, nil, string(list))
-	if err != nil {
-		return err
+	return conn.Each(ctx, "DELETE FROM "+from+unnested, nil, string(list))
+}
+
+// appendRows appends rows to a table: each writes one.
+func appendRows[T any](conn *native.Conn, table string, all []T, each func(*native.Appender, T) error) error {
+	if len(all) == 0 {
+		return nil
 	}
-	rows, err := conn.Append("store", "person")
+	rows, err := conn.Append("store", table)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	for _, id := range ids {
-		p := persons[id]
-		traits, times, err := p.documents()
-		if err != nil {
-			return err
-		}
-		rows.Text(0, p.distinctID)
-		rows.TextOrNull(1, p.anonymousID)
-		native.Put(rows, 2, p.anonymousAt)
-		rows.Text(3, traits)
-		rows.Text(4, times)
-		native.Put(rows, 5, p.firstSeen)
-		native.Put(rows, 6, p.updated)
-		if err := rows.End(); err != nil {
+	for _, one := range all {
+		if err := errors.Join(each(rows, one), rows.End()); err != nil {
 			return err
 		}
 	}
 	return rows.Flush()
+}
+
+func writePersons(conn *native.Conn, persons []*graph.Person) error {
+	return appendRows(conn, "person", persons, func(rows *native.Appender, p *graph.Person) error {
+		traits, err := p.Traits.Shown()
+		if err != nil {
+			return err
+		}
+		state, err := p.Traits.State()
+		if err != nil {
+			return err
+		}
+		ids, err := json.Marshal(p.IDs)
+		if err != nil {
+			return err
+		}
+		rows.Text(0, p.ID)
+		rows.Text(1, string(ids))
+		rows.TextOrNull(2, p.AnonymousID)
+		native.Put(rows, 3, p.AnonymousAt)
+		rows.Text(4, string(traits))
+		rows.Text(5, string(state))
+		native.Put(rows, 6, p.FirstSeen)
+		native.Put(rows, 7, p.Updated)
+		return nil
+	})
+}
+
+func writeLinks(conn *native.Conn, links map[string]string) error {
+	return appendRows(conn, "identity", slices.Sorted(maps.Keys(links)), func(rows *native.Appender, id string) error {
+		rows.Text(0, id)
+		rows.Text(1, links[id])
+		return nil
+	})
+}
+
+func writeForgotten(conn *native.Conn, all []graph.Forgotten) error {
+	return appendRows(conn, "forgotten", all, func(rows *native.Appender, f graph.Forgotten) error {
+		ids, err := json.Marshal(f.IDs)
+		rows.Text(0, f.ID)
+		rows.Text(1, string(ids))
+		native.Put(rows, 2, f.At)
+		return err
+	})
+}
+
+// learnPersons makes the graph of the events that a file has, in pieces.
+func learnPersons(ctx context.Context, conn *native.Conn) error {
+	const piece = 20_000
+	for last, more := int64(0), true; more; {
+		var events []*event.Event
+		err := conn.Each(ctx, fmt.Sprintf(`
+			SELECT position, kind::BIGINT, "timestamp", distinct_id, anonymous_id, device_id, new_user_id, CASE WHEN kind = 1 THEN NULL ELSE properties END
+			FROM store.event WHERE position > $1 AND (kind <> 1 OR distinct_id <> anonymous_id) ORDER BY position LIMIT %d`, piece),
+			func(r *native.Result, row int) error {
+				last = r.Int(0, row)
+				text := func(column int) string { return r.Text(column, row) }
+				events = append(events, &event.Event{
+					Kind: event.Kind(r.Int(1, row)), Timestamp: time.UnixMicro(r.Int(2, row)).UTC(), DistinctID: text(3), AnonymousID: text(4), DeviceID: text(5),
+					NewUserID: text(6), Properties: jsontext.Value(text(7)),
+				})
+				return nil
+			}, last)
+		if err != nil {
+			return err
+		}
+		more = len(events) == piece
+		if err := mergePersons(ctx, conn, events); err != nil {
+			return err
+		}
+	}
+	return nil
 }

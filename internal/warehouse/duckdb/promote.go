@@ -188,7 +188,7 @@ func (i *instance) runPromoted(ctx context.Context, q *question, analysis *guard
 		if !ok {
 			return errAsWritten
 		}
-		back, err := i.widen(ctx, conn, q, analysis, used)
+		back, err := i.narrow(ctx, conn, q, analysis, used)
 		defer back()
 		if err != nil {
 			return err
@@ -262,29 +262,6 @@ func sameAnswer(written, promoted *native.Stmt) bool {
 		}
 	}
 	return true
-}
-
-// widen makes the relation of events anew on a connection, with columns.
-func (i *instance) widen(ctx context.Context, conn *native.Conn, q *question, analysis *guard.Analysis, used []column) (back func(), err error) {
-	if !q.Scope.Whole() {
-		return i.narrow(ctx, conn, q, analysis, used)
-	}
-	if q.TimeZone != "" {
-		return func() {}, zoned(ctx, conn, q, used)
-	}
-	var shown []string
-	for _, table := range view.Schema(view.Scope{}) {
-		for _, c := range table.Columns {
-			if table.Name == promotedTable {
-				shown = append(shown, name(c.Name))
-			}
-		}
-	}
-	for _, c := range used {
-		shown = append(shown, c.name+" AS "+name(c.mark()))
-	}
-	relation, own := source(promotedTable)
-	return func() {}, conn.Exec(ctx, "CREATE TEMP VIEW "+name(promotedTable)+" AS SELECT "+strings.Join(shown, ", ")+" FROM "+relation+" WHERE "+own)
 }
 
 // The table, and the column, whose properties become columns.

@@ -34,14 +34,20 @@ import (
 // below the barrier are of TRY of columns for the same reason, and cost no more.
 
 // source is where a table's rows are: a relation, and the condition that a row is one of the table's, if there is one.
-func source(table string) (relation, condition string) {
-	if table == "persons" {
-		return "store.person", ""
+// With persons, the rows of events say whose they are, as far as a scope tells.
+func source(table string, scope view.Scope, persons bool) (relation, condition string, err error) {
+	switch {
+	case table == personsTable:
+		return personRows, "", nil
+	case persons:
+		relation, err = eventsOfPersons(scope)
+		return relation, "kind = 1", err
 	}
-	return "store.event", "kind = 1"
+	return "store.event", "kind = 1", nil
 }
 
-// narrow makes the relations of a question's scope on a connection. The function gives back what they need, when the
+// narrow makes the relations of a question's scope on a connection. Of the whole space it makes the one of events, which
+// has columns then that are not always there, and with a time zone all. The function gives back what they need, when the
 // statement is over.
 func (i *instance) narrow(ctx context.Context, conn *native.Conn, q *question, analysis *guard.Analysis, used []column) (back func(), err error) {
 	var all []func()
@@ -58,7 +64,10 @@ func (i *instance) narrow(ctx context.Context, conn *native.Conn, q *question, a
 		all = append(all, back)
 		return number
 	}
-	for _, table := range view.Schema(view.Scope{}) {
+	for _, table := range tables(analysis.PersonID) {
+		if q.Scope.Whole() && q.TimeZone == "" && table.Name != promotedTable {
+			continue // it is what it is
+		}
 		err := makeRelation(ctx, conn, q, analysis.Bounds, table, used, lend)
 		if native.IsKind(err, native.Statement) { // the bounds may be at fault, and they are the statement's: it is to fail for itself
 			err = makeRelation(ctx, conn, q, nil, table, used, lend)
@@ -103,22 +112,32 @@ func relation(q *question, bounds []guard.Bounds, table view.Table, used []colum
 	if err != nil {
 		return "", err
 	}
-	relation, own := source(table.Name)
+	relation, own, err := source(table.Name, q.Scope, slices.Contains(columns, name(view.PersonID)))
+	if err != nil {
+		return "", err
+	}
 	var where []string
 	if own != "" {
 		where = append(where, own)
 	}
-	for _, c := range narrow.Where {
-		sql, err := condition(c)
-		if err != nil {
-			return "", err
-		}
-		where = append(where, "("+sql+")")
+	held, err := holding(narrow.Where)
+	if err != nil {
+		return "", err
 	}
+	where = append(where, held...)
 	if table.Name != promotedTable {
 		used = nil
 	}
 	plain := asStored(columns, shown)
+	if q.Scope.Whole() {
+		for _, c := range used {
+			shown = append(shown, c.name+" AS "+name(c.mark()))
+		}
+		if own != "" {
+			relation += " WHERE " + own
+		}
+		return "CREATE OR REPLACE TEMP VIEW " + name(table.Name) + " AS SELECT " + strings.Join(shown, ", ") + " FROM " + relation, nil
+	}
 	for _, c := range used {
 		shown = append(shown, name(c.mark()))
 	}

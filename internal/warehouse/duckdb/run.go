@@ -66,12 +66,7 @@ func (i *instance) prepared(ctx context.Context, q *question, analysis *guard.An
 	if err := conn.Exec(ctx, "BEGIN TRANSACTION READ ONLY"); err != nil {
 		return err
 	}
-	if q.Scope.Whole() && q.TimeZone != "" {
-		if err := zoned(ctx, conn, q, nil); err != nil {
-			return err
-		}
-	}
-	if !q.Scope.Whole() {
+	if !q.Scope.Whole() || analysis.PersonID || q.TimeZone != "" {
 		back, err := i.narrow(ctx, conn, q, analysis, nil)
 		defer back()
 		if err != nil {

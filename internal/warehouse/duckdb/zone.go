@@ -3,7 +3,6 @@ package duckdb
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/weir-analytics/weir/internal/problem"
@@ -38,29 +37,6 @@ func enterZone(ctx context.Context, conn *native.Conn, q *question) error {
 		return problem.Wrap(err, problem.InvalidField, "time_zone: %s", detail).At("time_zone", detail)
 	}
 	return err
-}
-
-// zoned makes the relations of a question that sees everything and has a time zone.
-func zoned(ctx context.Context, conn *native.Conn, q *question, used []column) error {
-	for _, table := range view.Schema(view.Scope{}) {
-		var shown []string
-		for _, c := range table.Columns {
-			shown = append(shown, showTime(q, c))
-		}
-		if table.Name == promotedTable {
-			for _, c := range used {
-				shown = append(shown, c.name+" AS "+name(c.mark()))
-			}
-		}
-		relation, own := source(table.Name)
-		if own != "" {
-			own = " WHERE " + own
-		}
-		if err := conn.Exec(ctx, "CREATE OR REPLACE TEMP VIEW "+name(table.Name)+" AS SELECT "+strings.Join(shown, ", ")+" FROM "+relation+own); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // showIn has rows show their instants in the zone of a question.

@@ -51,6 +51,9 @@ func Run(t *testing.T, open Opener) {
 		{"ParametersMustFit", parametersMustFit},
 		{"Persons", persons},
 		{"PersonsAgreeWithModel", personsAgreeWithModel},
+		{"PersonsOfEvents", personsOfEvents},
+		{"PersonsAgreeWithGraph", personsAgreeWithGraph},
+		{"PersonsInScopes", personsInScopes},
 		{"OnlySelects", onlySelects},
 		{"Analyze", analyze},
 		{"Scopes", scopes},
@@ -181,10 +184,10 @@ func columns(t *testing.T, open Opener) {
 	for range 2 {
 		wantRows(t, w, s, "SELECT * FROM events ORDER BY event_id",
 			`["e1","signup","2026-01-02T03:04:05.678901Z","2026-03-04T12:00:00.000001Z","u","a","d","s",`+
-				`{"big": 12345678901234567890.123, "list":[1.0, null]},"key_1","events"]`,
-			`["e2","bare","2199-12-31T23:59:59.999999Z","2026-03-04T12:00:00.000000Z",null,null,null,null,{},null,null]`)
+				`{"big": 12345678901234567890.123, "list":[1.0, null]},"key_1","events","u"]`,
+			`["e2","bare","2199-12-31T23:59:59.999999Z","2026-03-04T12:00:00.000000Z",null,null,null,null,{},null,null,null]`)
 		wantRows(t, w, s, "SELECT * FROM persons",
-			`["u","a",{"n":9007199254740993,"plan":"pro"},"2026-03-04T12:00:00.000000Z","2026-03-04T12:00:00.000000Z"]`)
+			`["u","a",{"n":9007199254740993,"plan":"pro"},"2026-01-02T03:04:05.678901Z","2026-03-04T12:00:00.000000Z","u",["u","a","d","v"]]`)
 		w = again()
 	}
 	answer, err := w.Run(t.Context(), s, query.Statement{SQL: "SELECT event, event, count(*) AS n FROM events GROUP BY event LIMIT 0"})

@@ -54,6 +54,7 @@ type Analysis struct {
 	Bounds []Bounds
 
 	Properties []Property // in the order of the text
+	PersonID   bool       // it may ask whose an event is
 
 	guard *Guard
 	text  string

@@ -59,7 +59,7 @@ func (g *Guard) walk(text string, root *value, scope view.Scope) (Analysis, erro
 	properties, stars := properties(text, &statements[0])
 	return Analysis{
 		Facts: query.Facts{Tables: w.tablesRead(), Parameters: parameters(&statements[0])}, Reads: w.reads, Bounds: w.bounds(&statements[0]),
-		Properties: properties, guard: g, text: text, root: root, stars: stars,
+		Properties: properties, PersonID: w.reads["events"] > 0 && namesPerson(&statements[0]), guard: g, text: text, root: root, stars: stars,
 	}, nil
 }
 
