@@ -66,7 +66,7 @@ func (c *compiler) now() string {
 // events is the relation that a form reads: events, with persons beside them when traits are asked for.
 func (c *compiler) events() string {
 	if c.traits {
-		return "events AS e LEFT JOIN persons AS p ON p.distinct_id = e.distinct_id"
+		return "events AS e LEFT JOIN persons AS p ON p.person_id = e.person_id"
 	}
 	return "events"
 }
@@ -82,10 +82,8 @@ func (c *compiler) column(name string) string {
 	return name
 }
 
-// person is who an event is of; null when nobody is named.
-func (c *compiler) person() string {
-	return "coalesce(" + c.column("distinct_id") + ", " + c.column("anonymous_id") + ")"
-}
+// person is who an event is of, by all that is known when it is asked; null when nobody is named.
+func (c *compiler) person() string { return c.column("person_id") }
 
 // text is the expression of a field: the text of a property or a trait, or a column as it is.
 func (c *compiler) text(f Field) string {

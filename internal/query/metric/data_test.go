@@ -55,12 +55,16 @@ func placed(property string, v value) string {
 type fact struct {
 	event.Event
 	values map[string]value
+	owner  string // of the anonymous id, as far as somebody claims it
 }
 
 // person is who an event is of.
 func (f *fact) person() string {
 	if f.DistinctID != "" {
 		return f.DistinctID
+	}
+	if f.owner != "" {
+		return f.owner
 	}
 	return f.AnonymousID
 }
@@ -113,6 +117,15 @@ func facts(seed uint64, n int) (events []fact, persons map[string]map[string]val
 			f.AnonymousID = fmt.Sprintf("a%d", r.IntN(people))
 		}
 		events = append(events, f)
+	}
+	claims := map[string]string{} // whoever comes first with an anonymous id has it, for what came before too
+	for _, f := range events {
+		if _, taken := claims[f.AnonymousID]; f.DistinctID != "" && f.AnonymousID != "" && !taken {
+			claims[f.AnonymousID] = f.DistinctID
+		}
+	}
+	for i := range events {
+		events[i].owner = claims[events[i].AnonymousID]
 	}
 	persons = map[string]map[string]value{}
 	for i := range people {

@@ -8,7 +8,7 @@ import (
 
 // Field is where a value of an event is found: in a column, in a property, or in a trait of the person. One is given.
 type Field struct {
-	Column   string `json:"column,omitzero" enum:"event,event_id,timestamp,received_at,distinct_id,anonymous_id,device_id,session_id,key_id,source" doc:"A column of events."`
+	Column   string `json:"column,omitzero" enum:"event,event_id,timestamp,received_at,distinct_id,anonymous_id,device_id,session_id,key_id,source,person_id" doc:"A column of events."`
 	Property string `json:"property,omitzero" minLength:"1" maxLength:"512" doc:"A property of the event: its key, the keys on the way to it parted by dots, or a JSON pointer (RFC 6901)." example:"plan"`
 	Trait    string `json:"trait,omitzero" minLength:"1" maxLength:"512" doc:"A trait of the person, found as a property is." example:"country"`
 }
@@ -19,7 +19,7 @@ var columns = []struct {
 	time bool
 }{
 	{"event", false}, {"event_id", false}, {"timestamp", true}, {"received_at", true}, {"distinct_id", false}, {"anonymous_id", false},
-	{"device_id", false}, {"session_id", false}, {"key_id", false}, {"source", false},
+	{"device_id", false}, {"session_id", false}, {"key_id", false}, {"source", false}, {"person_id", false},
 }
 
 // given is how many of the field's members are there.

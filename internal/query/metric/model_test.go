@@ -30,7 +30,7 @@ func (m *model) field(f metric.Field, e *fact) value {
 	case f.Property != "":
 		return e.values[f.Property]
 	case f.Trait != "":
-		if traits, known := m.persons[e.DistinctID]; known {
+		if traits, known := m.persons[e.person()]; known {
 			return traits[f.Trait]
 		}
 		return value{null: true}
