@@ -38,6 +38,11 @@ const (
 	ReadApps
 	WriteApps
 	WriteItems
+	ReadProfile
+	ReadUsers
+	ReadTimeline
+	DeleteUsers
+	MintUserTokens
 
 	endOfActions
 )
@@ -51,8 +56,10 @@ type actionRow struct {
 	secret  bool   // a public key may not, whatever it holds: everybody has it
 	others  Scopes // the right that it takes besides to do it to what is another key's; empty: nobody may
 	reads   reads  // what it reads of an environment
+	changes bool   // it changes what it reads
 	shared  bool   // it changes what keys run that may see more than this one
 	stored  bool   // an access token may not: there is no such key to do it to
+	own     bool   // a public key may do it with a user token, to that user
 	client  bool   // a client may, and nobody else; it may do nothing else
 	form    bool   // a secret key may be entered for it into a form of this server's own; an operator may not do it
 }
@@ -108,6 +115,13 @@ var actions = [endOfActions]actionRow{
 
 	// What other systems send as one batch may have events and persons in it.
 	WriteItems: {name: "write_items", scope: EventsWrite | UsersWrite, space: true},
+
+	ReadProfile:  {name: "read_profile", scope: UsersRead, space: true, reads: readsView, own: true},
+	ReadUsers:    {name: "read_users", scope: UsersRead, space: true, reads: readsView},
+	ReadTimeline: {name: "read_timeline", scope: UsersRead | EventsRead, space: true, reads: readsView},
+	DeleteUsers:  {name: "delete_users", scope: DataDelete, space: true, reads: readsView, changes: true},
+
+	MintUserTokens: {name: "mint_user_token", scope: UsersRead, space: true, reads: readsView, changes: true, secret: true, stored: true},
 }
 
 // Declared reports whether a is an action of the product.
@@ -133,7 +147,9 @@ func (a Action) needs(held Scopes) Scopes {
 func (a Action) InEnvironment() bool { return a.row().space }
 
 // readsOnly reports whether the action changes nothing.
-func (a Action) readsOnly() bool { return a == HoldKey || a.Reads() && !a.row().shared }
+func (a Action) readsOnly() bool {
+	return a == HoldKey || a.Reads() && !a.row().shared && !a.row().changes
+}
 
 // Reads reports whether the action reads an environment, so that a key's view is about it.
 func (a Action) Reads() bool { return a.row().reads != readsNothing }

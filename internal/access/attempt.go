@@ -43,6 +43,7 @@ type Circumstances struct {
 	Signed       Signed
 	SecretUntil  time.Time // when the secret that was shown ends, having been replaced; zero: it is the present one
 	SecretMinted time.Time // when it was made; zero: when the present one was
+	User         User      // whose user token came beside the credential
 }
 
 // Signed is what is known of a request's signature.
@@ -103,6 +104,7 @@ type Target struct {
 	Dataset     string // the dataset's name, with its class and what is to be done; empty: none
 	Class       Class
 	Right       Rights
+	User        string // the id by which a person is asked for
 }
 
 // Grant is what an attempt would give to the key it creates or changes: what the key could do afterwards and could not
@@ -171,6 +173,8 @@ const (
 	ScopeMissing
 	ScopeOverCeiling
 	PublicKeyUsed
+	UserTokenMissing
+	UserTokenWrong
 	SignatureMissing
 	SignatureRequired
 	ViewNotApplied
@@ -185,6 +189,7 @@ const (
 	EnvironmentNotAllowed
 	EventNotAllowed
 	DatasetNotAllowed
+	UserTokenOther
 
 	endOfReasons
 )
@@ -213,6 +218,8 @@ var reasonNames = [endOfReasons]string{
 	ScopeMissing:          "scope_missing",
 	ScopeOverCeiling:      "scope_over_ceiling",
 	PublicKeyUsed:         "public_key_used",
+	UserTokenMissing:      "user_token_missing",
+	UserTokenWrong:        "user_token_wrong",
 	SignatureMissing:      "signature_missing",
 	SignatureRequired:     "signature_required",
 	ViewNotApplied:        "view_not_applied",
@@ -226,6 +233,7 @@ var reasonNames = [endOfReasons]string{
 	EnvironmentNotAllowed: "environment_not_allowed",
 	EventNotAllowed:       "event_not_allowed",
 	DatasetNotAllowed:     "dataset_not_allowed",
+	UserTokenOther:        "user_token_other",
 }
 
 // NeedsBody reports whether the reason can be found only once the body is known. Others are found by Screen.

@@ -47,6 +47,7 @@ var (
 		{name: "key has the networks that the project requires", judge: networksPresent, above: networksPresent},
 		{name: "page is in the key's domains", of: ByDomain, judge: domainAllowed, above: domainAllowed},
 		{name: "action is for this kind of credential", judge: forItsKind},
+		{name: "a public key comes with a user token", judge: userProven},
 		{name: "key holds the scope", judge: holdsScope, above: holdsScope},
 		{name: "project allows the scope", judge: scopeUnderCeiling},
 		{name: "action may be a public key's", judge: notForPublic},
@@ -70,6 +71,7 @@ var (
 		{name: "environment is the key's", of: ByEnvironment, judge: environmentAllowed, above: true},
 		{name: "event is one the key may send", of: ByEvent, judge: eventIsAllowed, above: true},
 		{name: "dataset is one the key may use", of: ByDataset, judge: datasetAllowed, above: true},
+		{name: "user is the token's own", judge: userIsOneself},
 	}
 )
 
@@ -231,7 +233,7 @@ func (k *Key) meant(a *Attempt, t *Target) *Target {
 // setData names the data that a yes is about.
 func (d *Decision) setData(key *Key, attempt *Attempt) {
 	d.Data.Organization, d.Data.Project, d.Data.Live = key.Project.Organization, key.Project.ID, key.seesLive()
-	d.Data.View = key.Sees()
+	d.Data.View = key.sees(attempt)
 	if !attempt.Action.InEnvironment() || len(attempt.Targets) > 1 {
 		return
 	}

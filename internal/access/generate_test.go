@@ -41,7 +41,7 @@ var (
 // facets are the matters that the policy is about. A random pair is wild in one of them, sometimes in another too, and in
 // one case of sixteen in all: without that there would be hardly a yes, and hardly a no late in the policy.
 var facets = []string{
-	"kind", "state", "time", "secret", "carriage", "network", "domain", "scope", "signature", "subject", "grant", "environment", "event",
+	"user", "kind", "state", "time", "secret", "carriage", "network", "domain", "scope", "signature", "subject", "grant", "environment", "event",
 	"dataset", "ceiling", "observe", "view", "action", "mode", "ceiling", "grant",
 }
 
@@ -157,6 +157,9 @@ func (d draw) mode(label string) access.Mode {
 func (d draw) key(project *access.Project) *access.Key {
 	k := &access.Key{ID: "key_1", Project: project, Kind: access.Secret, Mode: d.mode("key"), Scopes: access.AllScopes, MintedAt: noon.Add(-time.Hour / 2)}
 	if sometimes(d.T, "public") {
+		k.Kind = access.Public
+	}
+	if d.focus == "user" {
 		k.Kind = access.Public
 	}
 	if d.wild("kind") {
@@ -342,6 +345,8 @@ func (d draw) attempt(project *access.Project) *access.Attempt {
 		At:     noon, Circumstances: d.circumstances(), Each: d.flip("each"),
 	}
 	switch d.focus {
+	case "user":
+		a.Action = access.ReadProfile
 	case "view":
 		a.Action = evenly(d.T, "reading", []access.Action{access.ReadEvents, access.RunSQL, access.FollowEvents, a.Action})
 	case "environment", "event":
@@ -396,6 +401,12 @@ func (d draw) circumstances() access.Circumstances {
 			c.Via, c.Cleartext, c.Browser = access.InQuery, rarely(d.T, "cleartext"), true
 		}
 	}
+	if d.wild("user") {
+		c.User = access.User{
+			Shown: !rarely(d.T, "no user"), Good: !rarely(d.T, "a bad user token"), Project: pick(d, "user's project", projectIDs),
+			Environment: pick(d, "user's environment", names), DistinctID: pick(d, "user", []string{"u", "v"}),
+		}
+	}
 	if d.wild("secret") {
 		c.SecretUntil, c.SecretMinted = pick(d, "secret until", instants), pick(d, "secret minted", instants)
 	}
@@ -408,6 +419,9 @@ func (d draw) target(project *access.Project) access.Target {
 		t.Environment = pick(d, "own environment", project.Environments).Name
 	} else if d.wild("environment") {
 		t.Environment = pick(d, "environment", names)
+	}
+	if d.wild("user") {
+		t.User = pick(d, "asked user", []string{"u", "v", ""})
 	}
 	if d.wild("event") || d.focus == "observe" {
 		t.Event = pick(d, "event", events)

@@ -209,7 +209,7 @@ func (th *theme) derive(k *access.Key, clauses map[string][]string) error {
 
 func (th *theme) verdict(line string, words []word) error {
 	head, clauses, err := cut(words, append(boundWords("given-"), "in", "each", "on", "singly", "via", "from", "cleartext", "browser", "own-page", "origin",
-		"referer", "signed", "secret-until", "secret-minted", "at", "about", "giving", "within", "until", "renewal", "refusing", "observing", "gets", "by")...)
+		"referer", "signed", "secret-until", "secret-minted", "at", "about", "giving", "within", "until", "renewal", "refusing", "observing", "gets", "by", "user", "asks")...)
 	if err != nil {
 		return err
 	}
@@ -249,6 +249,20 @@ func (th *theme) attempt(action string, clauses map[string][]string) (access.Att
 	}
 	if a.Targets, err = targets(clauses); err != nil {
 		return a, err
+	}
+	if user := clauses["user"]; user != nil { // user ID of PROJECT ENVIRONMENT, or: user bad
+		a.User = access.User{Shown: true}
+		if len(user) == 4 {
+			a.User.Good, a.User.DistinctID, a.User.Project, a.User.Environment = true, user[0], user[2], user[3]
+		}
+	}
+	if asks := clauses["asks"]; asks != nil {
+		if len(a.Targets) == 0 {
+			a.Targets = []access.Target{{}}
+		}
+		for i := range a.Targets {
+			a.Targets[i].User = asks[0]
+		}
 	}
 	a.Each = clauses["each"] != nil || clauses["singly"] != nil
 	if about := clauses["about"]; about != nil {

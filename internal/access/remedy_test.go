@@ -130,7 +130,8 @@ func noRemedy(k *access.Key, a *access.Attempt, s access.Step) bool {
 		return target.Event == ""
 	case access.DatasetNotAllowed:
 		return target.Dataset == "" || target.Right == 0
-	case access.ActionUndeclared, access.KeyRevoked, access.KeyKindUnknown, access.WrongCredential, access.PublicKeyUsed, access.NotVisible, access.GrantTooWide,
+	case access.ActionUndeclared, access.KeyRevoked, access.KeyKindUnknown, access.WrongCredential, access.PublicKeyUsed, access.UserTokenMissing, access.UserTokenWrong,
+		access.UserTokenOther, access.NotVisible, access.GrantTooWide,
 		access.PublicGrantTooWide, access.GrantOverCeiling, access.EnvironmentUnknown, access.ViewNotApplied:
 		return true
 	default:

@@ -176,7 +176,7 @@ func forItsKind(k *Key, a *Attempt) Reason {
 }
 
 func holdsScope(k *Key, a *Attempt) Reason {
-	if held := k.usable(); !held.Has(a.Action.needs(held)) {
+	if held := k.usable(); !self(k, a) && !held.Has(a.Action.needs(held)) {
 		return ScopeMissing
 	}
 	return Allowed
@@ -184,7 +184,7 @@ func holdsScope(k *Key, a *Attempt) Reason {
 
 func scopeUnderCeiling(k *Key, a *Attempt) Reason {
 	held, most := k.usable(), k.Project.ceiling(k.Kind).Scopes
-	if most != 0 && !most.Has(a.Action.needs(held)) && !most.Has(a.Action.needs(held&most)) {
+	if !self(k, a) && most != 0 && !most.Has(a.Action.needs(held)) && !most.Has(a.Action.needs(held&most)) {
 		return ScopeOverCeiling
 	}
 	return Allowed

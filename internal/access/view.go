@@ -70,6 +70,14 @@ func (v *View) Same(other *View) bool {
 	})
 }
 
+// sees is what the key reads in an attempt: of a user no more than who proved them does.
+func (k *Key) sees(a *Attempt) *View {
+	if self(k, a) {
+		return k.Sees().And(a.User.View)
+	}
+	return k.Sees()
+}
+
 func (v *View) table(name string) *ViewTable {
 	for i := range v.Tables {
 		if v.Tables[i].Name == name {
@@ -151,7 +159,7 @@ func viewBound(k *Key, a *Attempt) Reason {
 	if !a.Action.Reads() {
 		return Allowed
 	}
-	if v := k.Sees(); v != nil && len(v.Unbound) > 0 {
+	if v := k.sees(a); v != nil && len(v.Unbound) > 0 {
 		return ViewUnbound
 	}
 	return Allowed
