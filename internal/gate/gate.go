@@ -202,6 +202,7 @@ func (g *Gate) Identify(ctx context.Context, c Credential, action access.Action)
 	}
 	caller := Caller{credential: c, action: action}
 	reason := g.find(&caller)
+	caller.credential.User = g.user(&caller.credential, g.now())
 	attempt := access.Attempt{Action: action, At: g.now(), Circumstances: caller.credential.Circumstances}
 	if reason == "" {
 		g.expose(ctx, &caller)
@@ -339,6 +340,7 @@ func (g *Gate) Admit(ctx context.Context, caller Caller, attempt access.Attempt,
 		return Permit{}, g.gone(&caller)
 	}
 	key := caller.entry.Key
+	caller.credential.User = g.user(&caller.credential, g.now())
 	attempt.Action, attempt.Circumstances, attempt.At = caller.action, caller.credential.Circumstances, g.now()
 	d := access.Decide(key, &attempt)
 	if !d.Allowed() {

@@ -166,6 +166,12 @@ func carriage(reason access.Reason, key *access.Key, attempt *access.Attempt) *p
 		return problem.New(problem.ProjectCeiling, "The project's ceiling does not allow %s to any key of this kind.", attempt.Action.Scope())
 	case access.PublicKeyUsed:
 		return problem.New(problem.PublicKeyNotEnough, "Everybody can have the public key. Use a secret key.")
+	case access.UserTokenMissing:
+		return problem.New(problem.PublicKeyNotEnough, "A public key alone says nothing of who asks. Send a user token beside it, in 'X-User-Token': your back end makes one with a secret key.")
+	case access.UserTokenWrong:
+		return problem.New(problem.TokenNotAccepted, "The user token is not accepted: it is unknown, expired or of another project, or the key that made it is no longer what it was.")
+	case access.UserTokenOther:
+		return problem.New(problem.PublicKeyNotEnough, "The user token is for another id, or another environment, than the request names.")
 	case access.SignatureMissing, access.SignatureRequired:
 		return problem.New(problem.SignatureRequired, "The request is not signed, and the key takes signed requests only.")
 	case access.SignatureInvalid:

@@ -15,6 +15,7 @@ type Credential struct {
 	Proof     string        // the thumbprint of the key that signed a DPoP proof of the request (RFC 9449); empty: none did
 	Asserted  access.Lookup // the client that proved itself by signing (RFC 7523), and sent no secret; zero: none did
 	Of        access.Text   // what the sender says that the client comes of, as the id of that key or the key itself; empty: nothing
+	UserToken access.Text   // what came as a user token; empty: nothing
 	RequestID string
 }
 

@@ -12,6 +12,8 @@ import (
 // answer is under way.
 type Tokens interface {
 	Open(text string, at time.Time) (t Token, found bool)
+	// OpenUser reads a user token; found is false as for Open.
+	OpenUser(text string, at time.Time) (t UserToken, found bool)
 }
 
 // Token is what an access token says. What it says of its narrowing can only take away from what its client may do.

@@ -36,12 +36,13 @@ type keyset struct {
 
 // signingKey is a key that could be opened. The private part is within sign, where nothing prints it.
 type signingKey struct {
-	id     string
-	number int64
-	public ed25519.PublicKey
-	from   time.Time
-	end    time.Time // zero: it is not replaced
-	sign   func(payload []byte) (string, error)
+	id       string
+	number   int64
+	public   ed25519.PublicKey
+	from     time.Time
+	end      time.Time // zero: it is not replaced
+	sign     func(payload []byte) (string, error)
+	signUser func(payload []byte) (string, error)
 }
 
 // current is the key that signs at a time; nil when there is none.
@@ -117,18 +118,27 @@ func (i *Issuer) openKey(stored SigningKey) (signingKey, error) {
 	if err != nil || id != stored.ID {
 		return signingKey{}, errors.Join(errors.New("it is another key than its name says"), err)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: jose.JSONWebKey{Key: private, KeyID: id}}, (&jose.SignerOptions{}).WithType(tokenType))
+	sign, err := signerOf(private, id, tokenType)
 	if err != nil {
 		return signingKey{}, err
 	}
-	sign := func(payload []byte) (string, error) {
+	signUser, err := signerOf(private, id, userTokenType)
+	return signingKey{id: id, number: stored.Number, public: public, from: stored.From, sign: sign, signUser: signUser}, err
+}
+
+// signerOf signs payloads of one type.
+func signerOf(private ed25519.PrivateKey, id string, kind jose.ContentType) (func(payload []byte) (string, error), error) {
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: jose.JSONWebKey{Key: private, KeyID: id}}, (&jose.SignerOptions{}).WithType(kind))
+	if err != nil {
+		return nil, err
+	}
+	return func(payload []byte) (string, error) {
 		signed, err := signer.Sign(payload)
 		if err != nil {
 			return "", err
 		}
 		return signed.CompactSerialize()
-	}
-	return signingKey{id: id, number: stored.Number, public: public, from: stored.From, sign: sign}, nil
+	}, nil
 }
 
 // thumbprint names a public key by RFC 7638, with SHA-256.

@@ -255,6 +255,9 @@ func (k *Tokens) Open(text string, at time.Time) (gate.Token, bool) {
 	return t, found && at.Before(t.Bounds.ExpiresAt)
 }
 
+// OpenUser finds no user token.
+func (k *Tokens) OpenUser(string, time.Time) (gate.UserToken, bool) { return gate.UserToken{}, false }
+
 // Revoke forgets a token.
 func (k *Tokens) Revoke(text string) {
 	k.mu.Lock()
