@@ -32,6 +32,7 @@ const (
 type EventFilter struct {
 	Event      string
 	DistinctID string
+	PersonID   string // as the caller sees it
 	After      time.Time
 	Before     time.Time
 	Limit      int    // events a page, 1 to 1000; 0 is 100
@@ -112,6 +113,9 @@ func (s *Service) listing(f EventFilter, columns string) (Statement, error) {
 	if f.DistinctID != "" {
 		add(`distinct_id = $distinct_id`, "distinct_id", quoted(f.DistinctID))
 	}
+	if f.PersonID != "" {
+		add(`person_id = $person_id`, "person_id", quoted(f.PersonID))
+	}
 	if !f.After.IsZero() {
 		add(`"timestamp" >= CAST($after AS TIMESTAMP)`, "after", instant(f.After))
 	}
@@ -145,6 +149,8 @@ func (f EventFilter) columns(scope view.Scope) (string, error) {
 		return "", problem.Invalid("event", "may not be seen, and so not be asked for")
 	case f.DistinctID != "" && hides("distinct_id"):
 		return "", problem.Invalid("distinct_id", "may not be seen, and so not be asked for")
+	case f.PersonID != "" && hides(view.PersonID):
+		return "", problem.New(problem.ViewNotApplied, "Whose an event is may not be seen.")
 	}
 	events, _ := view.TableNamed("events")
 	var all []string
@@ -167,7 +173,7 @@ func (f EventFilter) check() (position, error) {
 	for _, text := range []struct {
 		field, value string
 		limit        int
-	}{{"event", f.Event, event.MaxNameBytes}, {"distinct_id", f.DistinctID, event.MaxIDBytes}} {
+	}{{"event", f.Event, event.MaxNameBytes}, {"distinct_id", f.DistinctID, event.MaxIDBytes}, {"person_id", f.PersonID, event.MaxIDBytes}} {
 		if !utf8.ValidString(text.value) || strings.IndexByte(text.value, 0) >= 0 {
 			return position{}, problem.Invalid(text.field, "must be UTF-8 without a NUL character")
 		}
