@@ -124,6 +124,7 @@ func New(cfg Config) (*API, error) {
 	mountQueries(a)
 	mountMetrics(a)
 	mountUserFlux(a)
+	mountUsers(a)
 	mountRuns(a)
 	mountComplete(a)
 	mountGrafana(a)

@@ -253,6 +253,7 @@ var kinds = map[string]string{
 	"four":     `[0-9A-Za-z]{4}`,
 	"date":     `[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT`,
 	"seconds":  `\d+`,
+	"jwt":      `[\w-]+\.[\w-]+\.[\w-]+`,
 	"address":  `198\.1[89]\.\d+\.\d+`,
 }
 

@@ -62,6 +62,7 @@ func inClear(c gate.Credential, err error) (gate.Credential, error) {
 // readCredential finds the text of a credential. authorization reads it of that header.
 func readCredential(rq *request, authorization func(string) (string, error)) (c gate.Credential, key string, err error) {
 	c = gate.Credential{Circumstances: circumstances(rq), RequestID: rq.id, Client: gate.Client{Agent: rq.wholeAgent()}}
+	c.UserToken = access.SecretText(strings.TrimSpace(first(rq.r.Header["X-User-Token"])))
 	take := func(value string) bool {
 		if value == "" || value == key {
 			return true
@@ -181,6 +182,6 @@ func uncross(h http.Header) {
 // preflight answers a browser's question whether a page may call the address. It is asked without a key.
 func preflight(h http.Header, methods string) {
 	h.Set("Access-Control-Allow-Methods", methods)
-	h.Set("Access-Control-Allow-Headers", "authorization, content-encoding, content-type, x-api-key, idempotency-key, traceparent, tracestate")
+	h.Set("Access-Control-Allow-Headers", "authorization, content-encoding, content-type, x-api-key, x-user-token, idempotency-key, traceparent, tracestate")
 	h.Set("Access-Control-Max-Age", "7200")
 }

@@ -41,6 +41,16 @@ var (
 		Body:   `{"environment":"production","distinct_id":"u_1","new_user_id":"crm:1"}`,
 		Answer: `{"ok":true,"task_id":"task-019a0000-0000-7000-8000-000000000000","error_code":null,"accepted":1,"rejected":[]}`,
 	}
+	userTokenExample = example{
+		Name: "for a page", Status: 201,
+		Body:   `{"environment":"production","lifetime":600}`,
+		Answer: `{"token":"eyJhbGciOiJFZERTQSIsImtpZCI6…","user_id":"u_1","expires_at":"2026-01-31T12:10:00Z","expires_in":600}`,
+	}
+	patchUserExample = example{
+		Name: "traits", Status: 200,
+		Body:   `{"environment":"production","traits":{"plan":"pro","$set_once":{"first_campaign":"spring"},"$unset":["trial_ends"]}}`,
+		Answer: `{"ok":true,"task_id":"task-019a0000-0000-7000-8000-000000000000","queryable":true}`,
+	}
 	createKeyExample = example{
 		Name: "secret", Status: 201,
 		Body: `{"kind":"secret","label":"nightly report","steward":"ana@example.com","scopes":["sql:run"],"environments":["production"]}`,
@@ -111,7 +121,7 @@ var (
 	}
 	completeExample = example{
 		Name: "a word", Status: 200, Body: `{"sql":"SELECT distinct_"}`,
-		Answer: `{"suggestions":[{"text":"distinct_id","kind":"column","from":7,"to":16}]}`,
+		Answer: `{"suggestions":[{"text":"distinct_id","kind":"column","from":7,"to":16},{"text":"distinct_ids","kind":"column","from":7,"to":16}]}`,
 	}
 )
 

@@ -70,6 +70,7 @@ const problemType = "application/problem+json"
 var tags = [...]huma.Tag{
 	{Name: "Ingestion", Description: "Send events, and say who did what. A public key with `events:write` or `users:write` is enough."},
 	{Name: "Query", Description: "Read what was sent, with SQL or as a list. Needs a secret key."},
+	{Name: "Users", Description: "What is known of people: read it, find it, change it, take it out. Needs a secret key, but for a user's own profile."},
 	{Name: "Metrics", Description: "Questions with a name: save them, and run them with variables. Needs a secret key."},
 	{Name: "Grafana", Description: "What the JSON data sources of Grafana ask for. Needs a secret key."},
 	{Name: "Keys", Description: "Create, list, change and revoke API keys."},
