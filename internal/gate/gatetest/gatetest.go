@@ -245,6 +245,7 @@ type Tokens struct {
 	mu     sync.Mutex
 	made   int
 	tokens map[string]gate.Token
+	users  map[string]gate.UserToken
 }
 
 // Open finds a token, as gate.Tokens says.
@@ -255,8 +256,23 @@ func (k *Tokens) Open(text string, at time.Time) (gate.Token, bool) {
 	return t, found && at.Before(t.Bounds.ExpiresAt)
 }
 
-// OpenUser finds no user token.
-func (k *Tokens) OpenUser(string, time.Time) (gate.UserToken, bool) { return gate.UserToken{}, false }
+// OpenUser finds a user token, as gate.Tokens says.
+func (k *Tokens) OpenUser(text string, at time.Time) (gate.UserToken, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t, found := k.users[text]
+	return t, found && at.Before(t.ExpiresAt)
+}
+
+// AddUser keeps a user token under a text.
+func (k *Tokens) AddUser(text string, t gate.UserToken) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.users == nil {
+		k.users = map[string]gate.UserToken{}
+	}
+	k.users[text] = t
+}
 
 // Revoke forgets a token.
 func (k *Tokens) Revoke(text string) {
