@@ -380,6 +380,8 @@ var revealers = map[string]string{
 	"internal/keyring/rotate.go":  "makes signing secrets, and seals them",
 	"internal/api/keys.go":        "shows a new key once, in the answer that creates it",
 	"internal/gate/client.go":     "compares the key that a client is said to come of",
+	"internal/gate/user.go":       "reads the user token that was sent",
+	"internal/api/users.go":       "shows a new user token once, in the answer that makes it",
 	"internal/api/oauth.go":       "shows a new access token once, in the answer that makes it",
 	"internal/api/signed.go":      "checks a signature that names the key, and says which key is to sign",
 	"internal/app/app.go":         "makes an app's id, and its secret, which is shown once",

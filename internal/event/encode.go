@@ -90,7 +90,7 @@ type reader struct {
 
 // open checks the first three bytes, and gives a reader of the rest.
 func open(data []byte) (reader, bool) {
-	if len(data) < 3 || data[0] != encodingVersion || data[1] < byte(Track) || data[1] >= byte(endOfKinds) || data[2] > flagOwnID {
+	if len(data) < 3 || data[0] != encodingVersion || data[1] < byte(Track) || data[1] >= endOfKinds || data[2] > flagOwnID {
 		return reader{}, false
 	}
 	return reader{data: data[3:]}, true

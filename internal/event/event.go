@@ -26,9 +26,9 @@ const (
 	Identify
 	Alias
 	Forget
-
-	endOfKinds
 )
+
+const endOfKinds = byte(Forget) + 1
 
 // String is "track", "identify", "alias" or "forget".
 func (k Kind) String() string {

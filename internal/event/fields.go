@@ -115,6 +115,7 @@ func (f *fields) item(kind Kind, size int) Item {
 		f.person(newUserID, &e.NewUserID)
 		f.require(distinctID, e.DistinctID)
 		f.require(newUserID, e.NewUserID)
+	case Forget: // nobody sends one
 	}
 	return Item{Event: e, Problem: f.problem}
 }

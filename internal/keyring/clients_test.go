@@ -172,6 +172,8 @@ type one struct{ gate.Token }
 
 func (o one) Open(string, time.Time) (gate.Token, bool) { return o.Token, true }
 
+func (one) OpenUser(string, time.Time) (gate.UserToken, bool) { return gate.UserToken{}, false }
+
 // Promise: a token dies when its client or their key is narrowed, by whichever way, and for good; what takes nothing away
 // leaves it alive.
 func TestNarrowingEndsTokens(t *testing.T) {

@@ -370,7 +370,7 @@ func TestTraits(t *testing.T) {
 	} {
 		d := &disk{map[string]row{}, map[string]string{}}
 		d.load(t, of(event.Identify, "u", "", "", "", 0, ""))
-		for _, one := range strings.Split(c.said, " | ") {
+		for one := range strings.SplitSeq(c.said, " | ") {
 			who := "u"
 			if rest, other := strings.CutPrefix(one, "+"); other {
 				who, one = "v", rest
