@@ -316,7 +316,8 @@ func (s *Service) Authenticate(ctx context.Context, id, secret string) (App, err
 // IsID reports whether a text has the form of an app's id.
 func IsID(text string) bool {
 	rest, is := strings.CutPrefix(text, "app_")
-	return is && len(rest) == base64.RawURLEncoding.EncodedLen(16)
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(rest) // which passes over line ends
+	return is && err == nil && len(raw) == 16 && len(rest) == base64.RawURLEncoding.EncodedLen(16)
 }
 
 // draw makes a text that nobody can guess, of so many random bytes.

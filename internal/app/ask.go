@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -16,6 +17,9 @@ const (
 	MaxState        = 2048 // bytes
 	maxEnvironments = 32
 )
+
+// environments are the names that an environment can have (org.EnvironmentPattern).
+var environments = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
 // Asked is what an app asks a person for.
 type Asked struct {
@@ -108,8 +112,8 @@ func (asked *Asked) read(values url.Values, resources []string) (code, text stri
 	}
 	asked.Challenge, asked.Thumbprint, asked.Resource = values.Get("code_challenge"), values.Get("dpop_jkt"), values.Get("resource")
 	for _, name := range values["environment"] {
-		if name == "" || len(name) > 64 {
-			return invalid, "An environment has no name, or too long a one."
+		if !environments.MatchString(name) { // it is shown to the person, and whoever made the address has no words there
+			return invalid, "An environment has a name that none can have."
 		}
 		if !slices.Contains(asked.Environments, name) {
 			asked.Environments = append(asked.Environments, name)

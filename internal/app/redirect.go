@@ -91,13 +91,14 @@ func Host(uri string) string {
 	return "an app on this device (" + u.Scheme + ")"
 }
 
-// Source is the address's origin, or its scheme, as a Content-Security-Policy names it.
+// Source is the address's origin, or its scheme, as a Content-Security-Policy names it. There is no way to name an address of IPv6
+// there, and what browsers cannot read they take for nothing: of such an address it is the scheme.
 func Source(uri string) string {
 	u, err := url.Parse(uri)
 	if err != nil {
 		return ""
 	}
-	if u.Host == "" {
+	if u.Host == "" || u.Host[0] == '[' {
 		return u.Scheme + ":"
 	}
 	return u.Scheme + "://" + u.Host
