@@ -178,6 +178,18 @@ func standsBehind(rq *request, service *app.Service, form url.Values) (string, e
 	return grant, nil
 }
 
+// givesBack gives the client of what an app gives back. While that does not stand, there is nobody to ask the gate about; but it
+// may be disabled only, or the key is that let it in, and be restored. So a refresh token of the app's own ends it all the same.
+func givesBack(rq *request, service *app.Service, form url.Values) (string, error) {
+	grant, err := standsBehind(rq, service, form)
+	if own := rq.app.refresh; own != nil && errors.Is(err, errNothing) {
+		if err := service.End(rq.ctx(), own.Project, own.Grant, "grant.given_back"); err != nil {
+			return "", err
+		}
+	}
+	return grant, err
+}
+
 // redeem uses up what an app has shown, once its access token is made, and adds the next refresh token to the answer.
 func (a *API) redeem(ctx context.Context, permit gate.Permit, shown *app.Shown, thumbprint string, answer TokenAnswer) (TokenAnswer, error) {
 	service, err := a.apps()

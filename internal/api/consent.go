@@ -122,6 +122,9 @@ func (a *API) serveConsent(rq *request) error {
 	if len(rq.r.URL.RawQuery) > maxAsked {
 		return rq.pageOrProblem(problem.New(problem.InvalidRequest, "The address that sent you here is too long."))
 	}
+	if circumstances(rq).Cleartext { // a key that is entered would be read on its way
+		return rq.pageOrProblem(problem.New(problem.InvalidRequest, "This page came over plain HTTP, where a key would be read on its way. Use https."))
+	}
 	values, err := rq.query()
 	if err != nil {
 		return rq.pageOrProblem(err)
@@ -299,7 +302,7 @@ func (a *API) writePageOf(rq *request, err error) bool {
 	if challenge := rq.challenge(p); challenge != "" {
 		rq.reply.Header().Set("WWW-Authenticate", challenge)
 	}
-	if rq.entered == nil {
+	if rq.entered == nil || p.Code == problem.CleartextCredential { // nobody is asked for a key again where it is read on its way
 		return rq.writeFault(p) == nil
 	}
 	return rq.ask(rq.entered, p.Status(), p.Detail) == nil

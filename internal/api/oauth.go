@@ -60,7 +60,7 @@ type tokenForm struct {
 		Domain      []string `json:"domain,omitempty" doc:"The pages to narrow it to, each a parameter."`
 		Dataset     []string `json:"dataset,omitempty" doc:"The datasets to narrow it to, each a parameter: the name, for reading, or the name, a colon and rights with commas between."`
 		View        string   `json:"view,omitzero" doc:"A view to narrow it to, as JSON."`
-		Variables   string   `json:"variables,omitzero" doc:"Values for the variables of the client's and its key's views: a JSON object."`
+		Variables   string   `json:"variables,omitzero" doc:"Values for the variables of the client's and its key's views: a JSON object. Not for apps."`
 		Embedded    string   `json:"embedded,omitzero" enum:"true,false" doc:"Whether it is for a page."`
 
 		Code         string `json:"code,omitzero" doc:"For authorization_code: what the app was sent back with."`
@@ -109,7 +109,7 @@ func mountOAuth(a *API) {
 	})
 	mount(a, endpoint[tokenOf, nothing]{
 		Method: "POST", Path: revokePath, Action: access.RevokeTokens, As: asOAuth,
-		Credential: appOrClient(standsBehind), Read: readOfToken, Wants: wantsNothing[tokenOf], Do: a.revokeToken,
+		Credential: appOrClient(givesBack), Read: readOfToken, Wants: wantsNothing[tokenOf], Do: a.revokeToken,
 		Nothing: func(rq *request) error {
 			rq.reply.WriteHeader(http.StatusOK)
 			return nil
@@ -309,6 +309,9 @@ func readTokenAsked(rq *request) (in tokenAsked, err error) {
 		if err := read(form, &in.Request); err != nil {
 			return in, err
 		}
+	}
+	if in.shown != nil && len(in.Variables) > 0 { // the key that let it in sees nothing without them, and the app sees no more
+		return in, problem.New(problem.InvalidRequest, "An app does not choose the variables of the view of the key that let it in.").At("variables", "is not for apps")
 	}
 	if len(rq.r.Header["Dpop"]) > 0 {
 		if in.Thumbprint, err = rq.proof(""); err != nil {
