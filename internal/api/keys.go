@@ -462,7 +462,7 @@ func (a *API) keyView(r keyring.Record) Key {
 	k := Key{
 		ID: r.ID, Kind: r.Kind.String(), Parent: r.Parent, Mode: r.Mode.String(), Label: r.Label, Steward: r.Steward, Scopes: r.Scopes.Names(), Status: a.statusOf(&r, now),
 		Key: r.Public, Settings: keyring.SettingsOf(&r.Bounds), SigningHint: r.Signing.Hint, PublicKeys: []string{}, Generation: r.Generation, MintedAt: r.MintedAt,
-		Former: []FormerSecret{}, Exposed: string(r.Exposed), ExposedAt: timeOrNull(r.ExposedAt), Advice: r.Advice(now), Source: "stored",
+		Former: []FormerSecret{}, Exposed: string(r.Exposed), ExposedAt: timeOrNull(r.ExposedAt), Advice: a.cfg.Keys.Advice(&r), Source: "stored",
 		CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy, UpdatedAt: r.UpdatedAt, RevokedAt: timeOrNull(r.RevokedAt), Version: r.Revision,
 	}
 	if r.Declared {
