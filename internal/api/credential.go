@@ -169,7 +169,7 @@ func cross(h http.Header, r *http.Request) {
 var (
 	varyOrigin      = []string{"Origin"}
 	withCredentials = []string{"true"}
-	exposed         = []string{"Age, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"}
+	exposed         = []string{"Age, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, WWW-Authenticate"}
 	noReferrer      = []string{"no-referrer"}
 )
 
@@ -182,6 +182,6 @@ func uncross(h http.Header) {
 // preflight answers a browser's question whether a page may call the address. It is asked without a key.
 func preflight(h http.Header, methods string) {
 	h.Set("Access-Control-Allow-Methods", methods)
-	h.Set("Access-Control-Allow-Headers", "authorization, content-encoding, content-type, x-api-key, x-user-token, idempotency-key, traceparent, tracestate")
+	h.Set("Access-Control-Allow-Headers", "authorization, content-encoding, content-type, dpop, x-api-key, x-user-token, idempotency-key, traceparent, tracestate")
 	h.Set("Access-Control-Max-Age", "7200")
 }
