@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -22,6 +23,7 @@ type declaredKey struct {
 	ID         string   `json:"id"`
 	Digest     string   `json:"digest"`
 	Kind       string   `json:"kind"`
+	Parent     string   `json:"parent"`
 	Mode       string   `json:"mode"`
 	Project    string   `json:"project"`
 	Label      string   `json:"label"`
@@ -47,6 +49,11 @@ func readDeclared(list any) (keys []keyring.Record, faults []string) {
 		}
 		keys = append(keys, rec)
 	}
+	for i, rec := range keys {
+		if rec.Kind == access.Client && rec.Parent != "" && !slices.ContainsFunc(keys, func(up keyring.Record) bool { return up.ID == rec.Parent && up.Kind == access.Secret }) {
+			faults = append(faults, fmt.Sprintf("keys[%d]: parent: is no secret key that the file declares", i))
+		}
+	}
 	return keys, faults
 }
 
@@ -63,7 +70,7 @@ func readDeclaredKey(table map[string]any) (keyring.Record, error) {
 }
 
 func (in *declaredKey) record(limited bool) (keyring.Record, error) {
-	rec := keyring.Record{ID: in.ID, Project: in.Project, Label: in.Label, Steward: in.Steward, Kind: access.Secret, Mode: access.Live}
+	rec := keyring.Record{ID: in.ID, Project: in.Project, Parent: in.Parent, Label: in.Label, Steward: in.Steward, Kind: access.Secret, Mode: access.Live}
 	var faults []string
 	add := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	if _, ok := access.LookupOf(in.ID); !ok {
@@ -72,12 +79,18 @@ func (in *declaredKey) record(limited bool) (keyring.Record, error) {
 	if n, err := hex.Decode(rec.Digest[:], []byte(in.Digest)); err != nil || n != len(rec.Digest) || len(in.Digest) != 2*len(rec.Digest) {
 		add("digest: must be the SHA-256 of the whole key, in hex")
 	}
+	prefix := "sk_"
 	switch in.Kind {
 	case "secret":
 	case "public":
-		rec.Kind = access.Public
+		rec.Kind, prefix = access.Public, "pk_"
+	case "client":
+		rec.Kind, prefix = access.Client, "cs_"
 	default:
-		add("kind: must be public or secret")
+		add("kind: must be public, secret or client")
+	}
+	if _, ok := access.LookupOf(in.Parent); ok != (rec.Kind == access.Client) || !ok && in.Parent != "" {
+		add("parent: must be the id of the declared secret key that a client comes of, and is for clients only")
 	}
 	if in.Mode != "" {
 		var ok bool
@@ -103,13 +116,18 @@ func (in *declaredKey) record(limited bool) (keyring.Record, error) {
 	if err != nil {
 		add("%s", problem.From(err).Detail)
 	}
-	if rec.Bounds = bounds; !limited {
+	rec.Bounds = bounds
+	switch {
+	case limited:
+	case rec.Kind == access.Client:
+		rec.Limits = access.Limits{} // its parent's count
+	default:
 		rec.Limits = access.DefaultLimits(rec.Kind)
 	}
 	if len(faults) > 0 {
 		return rec, errors.New(strings.Join(faults, "; "))
 	}
-	rec.Hint = in.Kind[:1] + "k_" + rec.Mode.String() + "_" + in.ID[len("key_"):len("key_")+4] + "…"
+	rec.Hint = prefix + rec.Mode.String() + "_" + in.ID[len("key_"):len("key_")+4] + "…"
 	return rec, nil
 }
 
@@ -126,7 +144,11 @@ func hashKeyCommand(w world) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("what was read is not a key: %w", err)
 			}
-			_, err = fmt.Fprintf(w.out, "[[keys]]\nid = %q\ndigest = %q\nkind = %q\nmode = %q\n", parsed.Lookup.ID(), hex.EncodeToString(parsed.Digest[:]), parsed.Kind, parsed.Mode)
+			parent := ""
+			if parsed.Kind == access.Client {
+				parent = "parent = \"\" # the id of the declared secret key that it comes of\n"
+			}
+			_, err = fmt.Fprintf(w.out, "[[keys]]\nid = %q\ndigest = %q\nkind = %q\nmode = %q\n%s", parsed.Lookup.ID(), hex.EncodeToString(parsed.Digest[:]), parsed.Kind, parsed.Mode, parent)
 			return err
 		},
 	}
