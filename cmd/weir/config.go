@@ -62,6 +62,7 @@ type config struct {
 	CacheDisk        int64
 	QueryPerProject  int
 	QueryPerKey      int
+	MetricsBytes     int64
 	HistorySQL       bool
 	HistoryTime      time.Duration
 	HistoryQueries   int
@@ -187,6 +188,13 @@ func settings() []setting {
 			func(c *config, v string) (err error) { c.CacheMemory, err = sizeOf(v); return err }},
 		{"cache-disk", "1GiB", "disk for kept answers that have no room in memory or are larger than 1 MiB; 0: none",
 			func(c *config, v string) (err error) { c.CacheDisk, err = sizeOf(v); return err }},
+		{"metrics-bytes", "64MiB", "bytes that the definitions of a project's metrics may have, all versions together; at least 1MiB",
+			func(c *config, v string) (err error) {
+				if c.MetricsBytes, err = sizeOf(v); err == nil && c.MetricsBytes < 1<<20 {
+					err = errors.New("must be at least 1MiB")
+				}
+				return err
+			}},
 		{"query-history", "1000", "queries of a project that are kept in its history",
 			func(c *config, v string) (err error) { c.HistoryQueries, err = countOf(v, 1, 1_000_000); return err }},
 		{"query-history-time", "720h", "how long they are kept",

@@ -242,7 +242,7 @@ func mountMetricChanges(a *API) {
 			Statuses: map[int]reflect.Type{201: reflect.TypeFor[MetricDetail]()},
 			Text: "Makes it, with status 201, or adds a version to it, unless the newest one is the same already. The statement is held against the tables before " +
 				"anything is saved, and does not run.",
-			Problems: []problem.Code{problem.InvalidSQL, problem.SQLNotAllowed, problem.GrantTooWide, problem.Conflict, problem.PreconditionFailed, problem.QueryTimeout},
+			Problems: []problem.Code{problem.InvalidSQL, problem.SQLNotAllowed, problem.GrantTooWide, problem.Conflict, problem.MetricsFull, problem.PreconditionFailed, problem.QueryTimeout},
 		},
 	})
 	mount(a, endpoint[publishMetric, MetricDetail]{

@@ -45,6 +45,7 @@ const (
 	QueryQueueFull        Code = "query_queue_full"
 	QueryTimeout          Code = "query_timeout"
 	StorageFull           Code = "storage_full"
+	MetricsFull           Code = "metrics_full"
 	DigestUnsupported     Code = "digest_unsupported_algorithms"
 	DigestInvalid         Code = "digest_invalid_values"
 	DigestMismatched      Code = "digest_mismatched_values"
@@ -155,6 +156,9 @@ var catalogue = [...]Row{
 		"The body did not arrive within the time the server waits for it. Nothing was stored. Send it again, perhaps in smaller pieces."},
 	{Conflict, 409, "The change conflicts with the present state",
 		"What was asked contradicts the present state, for instance changing a key that is revoked. Read it again and decide anew."},
+	{MetricsFull, 409, "The project's metrics have no room for another version",
+		"The definitions of a project's metrics, all versions together, may have as many bytes as the ceiling that the member 'ceiling' names. Delete " +
+			"metrics that nobody needs; whoever runs the server can raise the setting of that name."},
 	{BodyTooLarge, 413, "The body is too large",
 		"The body, as sent or as unpacked, is over the limit named in the detail. Send smaller batches."},
 	{TooManyItems, 413, "The batch has too many items",

@@ -126,7 +126,8 @@ func openChange(ctx context.Context, tx *sql.Tx, project, id string) (*saved.Cha
 		return nil, err
 	}
 	c.Project, c.ID = project, id
-	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM metrics WHERE project_id = $1 AND id <> $2`, project, id).Scan(&c.Count); err != nil {
+	if err := tx.QueryRowContext(ctx, `SELECT coalesce(sum(CASE WHEN id = $2 THEN 0 ELSE 1 END), 0), coalesce(sum(bytes), 0) FROM metrics WHERE project_id = $1`,
+		project, id).Scan(&c.Count, &c.Bytes); err != nil {
 		return nil, err
 	}
 	if c.Revision == 0 {
@@ -194,7 +195,12 @@ func changeVersions(ctx context.Context, tx *sql.Tx, c *saved.Change) error {
 			return err
 		}
 	}
-	return nil
+	if c.Add == nil && len(c.Drop) == 0 {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE metrics SET bytes = (SELECT coalesce(sum(octet_length(v.definition)), 0) FROM metric_versions v
+		WHERE v.project_id = $1 AND v.metric_id = $2) WHERE project_id = $1 AND id = $2`, c.Project, c.ID)
+	return err
 }
 
 // scanMetric reads a row that begins with metricColumns.

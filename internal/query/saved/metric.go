@@ -42,6 +42,7 @@ type Change struct {
 	Metric             // of Revision 0 when there is none; the store counts Revision
 	Versions []Version // as they are, newest first, without their definitions but for the first
 	Count    int       // metrics of the project, this one left out
+	Bytes    int64     // of all definitions of the project, this metric's among them
 
 	Add     *Version // a version to add
 	Publish int64    // a version that is published now, when PublishedAt is zero until now
@@ -75,6 +76,7 @@ const (
 	MaxMetrics      = 1000     // of a project
 	MaxVersions     = 100      // kept of a metric
 	MaxDefinition   = 64 << 10 // bytes of a definition as JSON, without spaces
+	DefaultMaxBytes = 64 << 20 // of all definitions of a project, where a Config does not say
 	MaxDescription  = 1000     // characters
 	MaxOwner        = 200      // characters
 	MaxPage         = 200      // metrics in a page of a list

@@ -43,7 +43,7 @@ const (
 // already stays as it is, so that saving it again changes nothing.
 //
 // Problems: invalid_json and invalid_field for what is wrong with the definition, invalid_sql and sql_not_allowed when its
-// statement does not fit the tables that the permit's holder sees, conflict, precondition_failed.
+// statement does not fit the tables that the permit's holder sees, conflict, metrics_full, precondition_failed.
 func (s *Service) Save(ctx context.Context, permit gate.Permit, id string, n Wanted) (shown Shown, created bool, err error) {
 	if err := n.check(id); err != nil {
 		return Shown{}, false, err
@@ -69,11 +69,27 @@ func (s *Service) Save(ctx context.Context, permit gate.Permit, id string, n Wan
 		if !changed {
 			return nil, nil
 		}
+		if err := s.roomFor(c); err != nil {
+			return nil, err
+		}
 		entry := audit.Of(permit, s.cfg.NewID(), actionSave, subject(id), before, c.view())
 		return &entry, nil
 	})
 	shown.Version.Definition = n.Definition
 	return shown, created, told(err, id)
+}
+
+// bytesCeiling is the setting of Config.MaxBytes.
+const bytesCeiling = "metrics_bytes"
+
+// roomFor refuses a version for which the project's definitions have no room. What the change forgets makes room for the
+// next one only.
+func (s *Service) roomFor(c *Change) error {
+	if c.Add == nil || c.Bytes+int64(len(c.Add.Definition)) <= s.cfg.MaxBytes {
+		return nil
+	}
+	return problem.New(problem.MetricsFull, "The definitions of the project's metrics have %d bytes, all versions together, and with this one they would have more than %d. "+
+		"Delete metrics that nobody needs, or have whoever runs the server raise the setting %s.", c.Bytes, s.cfg.MaxBytes, bytesCeiling).Over(bytesCeiling, s.cfg.MaxBytes)
 }
 
 // Publish makes a version the one that is run, if its statement fits the tables that the permit's holder sees.

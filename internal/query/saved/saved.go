@@ -13,11 +13,12 @@
 // It does not own what a definition means and how it is compiled (metric), who may do any of it (access), what a key
 // sees (query), nor how metrics are kept (it declares Store).
 //
-// Problems: invalid_json, invalid_field, invalid_sql, sql_not_allowed, not_found, conflict, precondition_failed, and those
-// of query.Service.Ask.
+// Problems: invalid_json, invalid_field, invalid_sql, sql_not_allowed, not_found, conflict, metrics_full,
+// precondition_failed, and those of query.Service.Ask.
 package saved
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,8 @@ type Config struct {
 	Query Asker
 	Now   func() time.Time
 	NewID func() string // of entries in the audit
+	// MaxBytes bounds the definitions of a project, all versions of all metrics together; 0: DefaultMaxBytes.
+	MaxBytes int64
 }
 
 // Service is the metrics of all projects. It may be used from many goroutines.
@@ -51,7 +54,10 @@ type Service struct {
 }
 
 // New makes a Service.
-func New(cfg Config) *Service { return &Service{cfg} }
+func New(cfg Config) *Service {
+	cfg.MaxBytes = cmp.Or(cfg.MaxBytes, DefaultMaxBytes)
+	return &Service{cfg}
+}
 
 // Shown is a metric with one of its versions, and what that compiles to.
 type Shown struct {

@@ -267,3 +267,48 @@ func metricChangesAreNotLost(t *testing.T, open Open) {
 		}
 	}
 }
+
+// Promise: a change is told how many bytes the definitions of its project have by then, whatever their characters, with
+// versions that were added and without those that were forgotten.
+func metricsAreMeasured(t *testing.T, open Open) {
+	s := plain(t, open)
+	establish(t, s)
+	bytes := func(project string, want int) {
+		t.Helper()
+		_, err := s.Metrics.ChangeMetric(t.Context(), project, "new", func(c *saved.Change) (*audit.Entry, error) {
+			if c.Bytes != int64(want) {
+				t.Errorf("%s has %d bytes, want %d", project, c.Bytes, want)
+			}
+			return nil, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	bytes("prj_1", 0)
+	total := 0
+	for i, text := range hostile() {
+		save(t, s, "prj_1", fmt.Sprint("m", i), text)
+		save(t, s, "prj_1", fmt.Sprint("m", i), text+"é€😀")
+		total += 2*len(text) + len("é€😀")
+		bytes("prj_1", total)
+	}
+	bytes("prj_2", 0)
+	change := func(id string, do func(*saved.Change)) {
+		t.Helper()
+		if _, err := s.Metrics.ChangeMetric(t.Context(), "prj_1", id, func(c *saved.Change) (*audit.Entry, error) {
+			do(c)
+			return &audit.Entry{ID: rand.Text()}, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, second := hostile()[0], hostile()[1]
+	change("m0", func(c *saved.Change) { c.Drop = []int64{1} })
+	total -= len(first)
+	bytes("prj_1", total)
+	change("m1", func(c *saved.Change) { c.Delete = true })
+	bytes("prj_1", total-2*len(second)-len("é€😀"))
+	change("m0", func(c *saved.Change) { c.Description = "x" })
+	bytes("prj_1", total-2*len(second)-len("é€😀"))
+}

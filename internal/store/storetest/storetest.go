@@ -106,6 +106,7 @@ func Run(t *testing.T, open Open) {
 		"metrics are kept whole":             metricsAreKeptWhole,
 		"metrics are told apart":             metricsAreToldApart,
 		"metrics are listed in order":        metricsAreListedInOrder,
+		"metrics are measured":               metricsAreMeasured,
 		"metrics change whole or not":        metricsChangeWholeOrNot,
 		"changes of a metric are not lost":   metricChangesAreNotLost,
 		"runs are kept whole":                runsAreKeptWhole,
