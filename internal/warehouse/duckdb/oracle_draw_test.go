@@ -73,8 +73,8 @@ func (o *oracle) drawJSON(twice bool) string {
 }
 
 // spoil puts canaries where a row may not be seen: in what is masked, and, in a row that is hidden, in what no condition
-// looks at.
-func (o *oracle) spoil(table string, row modelRow) {
+// looks at. The columns that are kept stay as they are.
+func (o *oracle) spoil(table string, row modelRow, kept ...string) {
 	narrow, visible := o.scope.Table(table)
 	schema := view.Schema(view.Scope{})
 	of := schema[slices.IndexFunc(schema, func(t view.Table) bool { return t.Name == table })]
@@ -88,13 +88,16 @@ func (o *oracle) spoil(table string, row modelRow) {
 		}
 	}
 	for _, c := range of.Columns {
-		if text, ok := row[c.Name].(string); ok && text != "" && maskedColumns[c.Name] && c.Type == "VARCHAR" {
+		if text, ok := row[c.Name].(string); ok && text != "" && maskedColumns[c.Name] && c.Type == "VARCHAR" && !slices.Contains(kept, c.Name) {
 			row[c.Name] = text + oracleCanary
 		} else if ok && c.Type == "JSON" {
 			row[c.Name] = spoilMembers(text, func(name string) bool { return maskedMembers[c.Name+"."+name] || maskedColumns[c.Name] })
 		}
 	}
 	asked := map[string]bool{"distinct_id": true} // joins are to meet hidden rows
+	for _, column := range kept {
+		asked[column] = true
+	}
 	for _, c := range narrow.Where {
 		asked[c.Column] = true
 		if path, err := c.Path(); c.Property != "" && err == nil {

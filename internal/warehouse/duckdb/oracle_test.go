@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -144,14 +143,12 @@ func (o *oracle) fill(n int) {
 		row["event_id"] = fmt.Sprint(row["event_id"], i)
 		row["timestamp"] = time.Date(2026, 1, 1, 0, 0, at, 0, time.UTC)
 		row["received_at"] = row["timestamp"].(time.Time).Add(time.Second)
-		drawn := maps.Clone(row)
-		o.spoil("events", row)
 		text := func(column string) string { s, _ := row[column].(string); return s }
 		if text("anonymous_id") != "" { // it makes a person of its ids, and what persons shows is nothing hidden
-			for _, column := range []string{"distinct_id", "anonymous_id", "device_id"} {
-				row[column] = drawn[column]
-			}
+			o.spoil("events", row, "distinct_id", "anonymous_id", "device_id")
 			claim(text("distinct_id"), text("anonymous_id"), text("device_id"))
+		} else {
+			o.spoil("events", row)
 		}
 		add(&event.Event{
 			Kind: event.Track, ID: text("event_id"), Name: text("event"), Timestamp: row["timestamp"].(time.Time), DistinctID: text("distinct_id"),
