@@ -392,6 +392,11 @@ var revealers = map[string]string{
 	"cmd/weir/masterkey.go":       "prints a new master key once",
 	"cmd/weir/control.go":         "asks the server in the data folder as its operator",
 	"cmd/weir/setup.go":           "shows the first keys once, when the data folder is made",
+	"internal/api/members.go":     "shows a new invitation once, in the answer that makes it",
+	"internal/api/sessions.go":    "shows a new access token, and what a session goes on with, once",
+	"internal/org/member.go":      "measures a password that is to be",
+	"internal/org/password.go":    "makes what is kept of a password, and compares",
+	"internal/org/people.go":      "reads an invitation or a session to find its record",
 }
 
 // Promise: a secret becomes text only where it is read, minted or shown once; every such place is in the list above,

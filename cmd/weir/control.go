@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/api"
@@ -31,6 +32,8 @@ type control struct {
 	audit        *audit.Log
 	limits       *limit.Limiter
 	gate         *gate.Gate
+	members      *org.Members
+	registry     *org.Registry
 	derive       func(purpose string) ([]byte, error) // secrets of the master key
 	organization org.Organization
 	project      org.Project
@@ -90,7 +93,19 @@ func openControl(ctx context.Context, cfg config, w world, log *slog.Logger) (c 
 	}
 	c.audit = audit.New(c.store, newAuditID)
 	c.gate = gate.New(c.keys, c.tokens, c.limits, c.ledger, w.now, newDecisionID)
+	c.openPeople(w, log)
 	return c, c.firstStart(ctx, w)
+}
+
+// openPeople opens what is about projects and who works in them.
+func (c *control) openPeople(w world, log *slog.Logger) {
+	c.registry = org.NewRegistry(org.ProjectsConfig{Store: c.store, Live: c.keys, Now: w.now, NewID: newSuffix, NewAudit: newAuditID, Log: log})
+	c.members = org.NewMembers(org.PeopleConfig{
+		People: c.store, Invitations: c.store, Sessions: c.store, Keys: c.keys, Projects: c.registry.Of, Now: w.now, NewID: newSuffix, NewAudit: newAuditID, Log: log,
+		EndToken: func(ctx context.Context, client access.Lookup, id string, ends time.Time) error {
+			return c.tokens.Revoke(ctx, token.Token{Client: client, ID: id, Bounds: access.Bounds{ExpiresAt: ends}})
+		},
+	})
 }
 
 // firstStart makes the first keys in a project that has none, by the same way as all others: through the API.
@@ -127,7 +142,7 @@ func (c *control) client(ctx context.Context, w world) (*keysClient, error) {
 		return nil, err
 	}
 	face, err := api.New(api.Config{
-		Gate: c.gate, Keys: c.keys, Tokens: c.tokens, Apps: c.apps, Ledger: c.ledger, Counts: c.limits, Audit: c.audit, Registry: discardMetrics(), Now: w.now, NewID: newID, Log: slog.New(slog.DiscardHandler),
+		Gate: c.gate, Keys: c.keys, Tokens: c.tokens, Apps: c.apps, Members: c.members, Projects: c.registry, Ledger: c.ledger, Counts: c.limits, Audit: c.audit, Registry: discardMetrics(), Now: w.now, NewID: newID, Log: slog.New(slog.DiscardHandler),
 		Version: version, Stopping: ctx,
 	})
 	if err != nil {

@@ -38,12 +38,21 @@ const (
 type controlStore interface {
 	keyring.Store
 	org.Store
+	people
 	asked
 	records
 	Close() error
 	Counters() store.Counters
 	Tokens() store.Tokens
 	Apps() store.Apps
+}
+
+// people are who may do what, besides keys, and in what.
+type people interface {
+	org.People
+	org.Invitations
+	org.Sessions
+	org.Projects
 }
 
 // records are what is kept of what happened.

@@ -46,6 +46,7 @@ type server struct {
 	cache     *cache.Cache
 	loader    *event.Loader
 	live      *event.Live
+	budgets   *budgets
 	runs      *query.Runs
 	api       *api.API
 	metrics   *prometheus.Registry
@@ -58,7 +59,7 @@ type server struct {
 
 // openServer puts the parts together, on a data folder that is locked and set up. When it fails, nothing stays open.
 func openServer(ctx context.Context, cfg config, w world, log *slog.Logger) (opened *server, err error) {
-	s := &server{cfg: cfg, log: log, live: new(event.Live), metrics: prometheus.NewRegistry()}
+	s := &server{cfg: cfg, log: log, live: new(event.Live), metrics: prometheus.NewRegistry(), budgets: newBudgets()}
 	s.stopping, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
 		if err != nil {
@@ -86,7 +87,7 @@ func openServer(ctx context.Context, cfg config, w world, log *slog.Logger) (ope
 	s.loader = event.NewLoader(event.LoaderConfig{
 		Journal: s.journal, Warehouse: s.warehouse, Start: s.journal.released(), Last: s.journal.last(), Gather: cfg.LoadInterval, Log: log,
 	})
-	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &gauges{s})
+	s.metrics.MustRegister(s.budgets.alerting, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &gauges{s})
 	s.api, err = api.New(s.apiConfig(w))
 	return s, err
 }
@@ -103,7 +104,7 @@ func (s *server) apiConfig(w world) api.Config {
 		ResultTime: s.cfg.ResultTime, ResultBytes: s.cfg.ResultBytes, Results: s.cfg.Results,
 	})
 	return api.Config{
-		Gate: s.control.gate, Keys: s.control.keys, Tokens: s.control.tokens, Apps: s.control.apps, Ledger: s.control.ledger, Counts: s.control.limits, Audit: s.control.audit, Live: s.live,
+		Gate: s.control.gate, Keys: s.control.keys, Tokens: s.control.tokens, Apps: s.control.apps, Members: s.control.members, Projects: s.control.registry, Ledger: s.control.ledger, Counts: s.control.limits, Audit: s.control.audit, Live: s.live,
 		Events: event.New(event.Config{Journal: s.journal, Loader: s.loader, Live: s.live, Random: quickRandom{}}),
 		Query:  questions, Metrics: saved.New(saved.Config{Store: s.control.store, Query: query.Noted{Service: questions, Runs: s.runs}, Now: w.now, NewID: newAuditID, MaxBytes: s.cfg.MetricsBytes}),
 		Runs: s.runs, Functions: functionsOf(s.warehouse),
@@ -274,6 +275,7 @@ func (s *server) start() {
 	s.running.Go(func() { s.control.tokens.Run(ctx) })
 	s.running.Go(func() { s.control.apps.Run(ctx) })
 	s.running.Go(func() { s.remind(ctx) })
+	s.running.Go(func() { s.watchBudgets(ctx) })
 }
 
 // remindEvery is how often the log says which keys need attention.

@@ -43,6 +43,18 @@ const (
 	ReadTimeline
 	DeleteUsers
 	MintUserTokens
+	SignIn
+	RenewSession
+	SignOut
+	ReadMembers
+	WriteMembers
+	ReadProject
+	WriteProject
+	ReadConfig
+	WriteConfig
+	WriteOrganization
+	ReadBilling
+	WriteBilling
 
 	endOfActions
 )
@@ -62,6 +74,8 @@ type actionRow struct {
 	own     bool   // a public key may do it with a user token, to that user
 	client  bool   // a client may, and nobody else; it may do nothing else
 	form    bool   // a secret key may be entered for it into a form of this server's own; an operator may not do it
+	member  bool   // a member's password may, and nobody else; it may do nothing else
+	wide    bool   // it is about all projects of an organization
 }
 
 // reads says what an action reads of an environment, and whether that is narrowed to the key's view.
@@ -122,6 +136,20 @@ var actions = [endOfActions]actionRow{
 	DeleteUsers:  {name: "delete_users", scope: DataDelete, space: true, reads: readsView, changes: true},
 
 	MintUserTokens: {name: "mint_user_token", scope: UsersRead, space: true, reads: readsView, changes: true, secret: true, stored: true},
+
+	// What a project is made of is everybody's who works in it: a key that may see only a part of it does not change it.
+	SignIn:            {name: "sign_in", member: true},
+	RenewSession:      {name: "renew_session", member: true},
+	SignOut:           {name: "sign_out", member: true},
+	ReadMembers:       {name: "read_members", scope: TeamRead},
+	WriteMembers:      {name: "write_members", scope: TeamWrite, shared: true},
+	ReadProject:       {name: "read_project", scope: ProjectsRead, secret: true},
+	WriteProject:      {name: "write_project", scope: ProjectsWrite, shared: true},
+	ReadConfig:        {name: "read_config", scope: ProjectsRead},
+	WriteConfig:       {name: "write_config", scope: ProjectsWrite, shared: true},
+	WriteOrganization: {name: "write_organization", scope: ProjectsWrite, shared: true, wide: true},
+	ReadBilling:       {name: "read_billing", scope: BillingRead},
+	WriteBilling:      {name: "write_billing", scope: BillingWrite, shared: true},
 }
 
 // Declared reports whether a is an action of the product.
@@ -157,13 +185,16 @@ func (a Action) Reads() bool { return a.row().reads != readsNothing }
 // ForClients reports whether the action is for clients, and for nobody else.
 func (a Action) ForClients() bool { return a.row().client }
 
+// ForMembers reports whether the action is for whoever signs in, and for nobody else.
+func (a Action) ForMembers() bool { return a.row().member }
+
 // touches reports whether the action is about data, so that an attempt that names nothing is still about something: the
 // default environment, or every dataset.
 func (a Action) touches() bool { return a.row().space || a.row().records }
 
 // reachesOthers reports whether the key may do it to what is another key's.
 func (a Action) reachesOthers(k *Key) bool {
-	row, most := a.row(), k.Project.ceiling(k.Kind).Scopes
+	row, most := a.row(), k.ceiling().Scopes
 	beyond := row.others | row.scope // what comes instead is for the key's own
 	return row.others != 0 && k.usable().Has(beyond) && (most == 0 || most.Has(beyond))
 }

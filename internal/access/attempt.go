@@ -115,6 +115,7 @@ type Grant struct {
 	Scopes Scopes
 	Bounds
 	Renewal bool // it is a new secret for a key that is there: it lives as long as it would have
+	Wide    bool // of a member: it is good in all projects of the organization
 }
 
 // Decision is the answer: yes with the data it is about, or no with one reason.
@@ -170,6 +171,7 @@ const (
 	NetworksRequired
 	DomainNotAllowed
 	WrongCredential
+	OneProjectOnly
 	ScopeMissing
 	ScopeOverCeiling
 	PublicKeyUsed
@@ -215,6 +217,7 @@ var reasonNames = [endOfReasons]string{
 	NetworksRequired:      "networks_required",
 	DomainNotAllowed:      "domain_not_allowed",
 	WrongCredential:       "wrong_credential",
+	OneProjectOnly:        "one_project_only",
 	ScopeMissing:          "scope_missing",
 	ScopeOverCeiling:      "scope_over_ceiling",
 	PublicKeyUsed:         "public_key_used",

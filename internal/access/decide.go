@@ -47,6 +47,7 @@ var (
 		{name: "key has the networks that the project requires", judge: networksPresent, above: networksPresent},
 		{name: "page is in the key's domains", of: ByDomain, judge: domainAllowed, above: domainAllowed},
 		{name: "action is for this kind of credential", judge: forItsKind},
+		{name: "key reaches the whole organization", judge: reachesWhole},
 		{name: "a public key comes with a user token", judge: userProven},
 		{name: "key holds the scope", judge: holdsScope, above: holdsScope},
 		{name: "project allows the scope", judge: scopeUnderCeiling},

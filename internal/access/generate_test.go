@@ -163,7 +163,8 @@ func (d draw) key(project *access.Project) *access.Key {
 		k.Kind = access.Public
 	}
 	if d.wild("kind") {
-		k.Kind = pick(d, "kind", []access.Kind{access.Public, access.Secret, access.Operator, 0, 9})
+		k.Kind = pick(d, "kind", []access.Kind{access.Public, access.Secret, access.Operator, access.Member, 0, 9})
+		k.Role, k.Wide = pick(d, "role", append(access.Roles(), 0, 99)), d.flip("wide")
 	}
 	if d.wild("mode") {
 		k.Mode = pick(d, "mode", []access.Mode{access.Live, access.Test, 0})
@@ -355,7 +356,7 @@ func (d draw) attempt(project *access.Project) *access.Attempt {
 		a.Action = pick(d, "action", []access.Action{access.ReadDatasets, access.WriteDatasets, access.RunSQL})
 	}
 	if d.wild("action") {
-		a.Action = evenly(d.T, "any action", append(access.Actions(), access.RevokeSelf, access.RevokeSelf, 0, 200))
+		a.Action = evenly(d.T, "any action", append(access.Actions(), access.RevokeSelf, access.RevokeSelf, access.WriteOrganization, access.WriteOrganization, 0, 200))
 	}
 	if d.wild("time") || d.wild("secret") {
 		a.At = pick(d, "at", append(instants, noon.Add(2*time.Hour)))
@@ -446,7 +447,8 @@ func (d draw) grant() *access.Grant {
 		g.Kind = access.Public
 	}
 	if d.wild("kind") {
-		g.Kind = pick(d, "given kind", []access.Kind{access.Public, access.Secret, access.Client, access.Operator, access.Token, 0, 9})
+		g.Kind = pick(d, "given kind", []access.Kind{access.Public, access.Secret, access.Client, access.Operator, access.Token, access.Member, 0, 9})
+		g.Wide = d.flip("given everywhere")
 	}
 	if d.flip("given many scopes") {
 		g.Scopes = d.scopes()

@@ -10,16 +10,18 @@ type Kind uint8
 
 // A Public key may stand in a page's source; a Secret key belongs on servers only. An Operator is whoever holds the
 // data folder: it is never stored and never travels. A Client is a secret that comes of a Secret key and can be exchanged
-// for access tokens, and do nothing else; a Token is such an access token, and is never stored.
+// for access tokens, and do nothing else; a Token is such an access token, and is never stored. A Member is what a person
+// acts through: it has no secret at all, and there are tokens of it for whoever signs in.
 const (
 	Public Kind = iota + 1
 	Secret
 	Operator
 	Client
 	Token
+	Member
 )
 
-// String is "public", "secret", "operator", "client" or "token".
+// String is "public", "secret", "operator", "client", "token" or "member".
 func (k Kind) String() string {
 	switch k {
 	case Public:
@@ -32,6 +34,8 @@ func (k Kind) String() string {
 		return "client"
 	case Token:
 		return "token"
+	case Member:
+		return "member"
 	}
 	return "none"
 }
@@ -116,6 +120,7 @@ type Policy struct {
 	Public          Ceiling
 	Secret          Ceiling
 	Limits          Limits // of all the project's keys together
+	Views           RoleViews
 }
 
 // Ceiling is what no key of a kind may go beyond: not when it is made, and not when it is used. The zero Ceiling has none.
@@ -130,7 +135,7 @@ type Ceiling struct {
 // changes: a changed key is another value.
 //
 // What comes of another key has it as its Parent: a Client a Secret key, a Token its Client, whose id it has. All that
-// narrows a parent narrows what comes of it.
+// narrows a parent narrows what comes of it. A Token of a Member has that as its Parent.
 type Key struct {
 	ID      string
 	Parent  *Key // nil: it comes of none
@@ -144,6 +149,11 @@ type Key struct {
 	RevokedAt time.Time // zero: not revoked
 	Epoch     int64     // counts how often the key was narrowed
 	App       string    // of a Client: the app that was let in with it; then nobody has its secret
+
+	// Of a Member only: what may be done is the role's to say, whatever scopes there are besides. Wide: the role is one in all
+	// projects of the organization.
+	Role Role
+	Wide bool
 
 	// Of a Token only: the epochs that its client and their key were in when it was made, and whether it may be used from a
 	// page.
@@ -212,10 +222,12 @@ func (k *Key) rightly() bool {
 	switch k.Kind {
 	case Public, Secret, Operator:
 		return up == nil
+	case Member:
+		return up == nil && k.Role.Defined() && (k.Wide || !k.Role.Whole())
 	case Client:
 		return up != nil && up.Kind == Secret && k.under(up)
 	case Token:
-		return up != nil && up.Kind == Client && k.under(up) && up.rightly()
+		return up != nil && (up.Kind == Client || up.Kind == Member) && k.under(up) && up.rightly()
 	}
 	return false
 }
@@ -225,12 +237,21 @@ func (k *Key) derived() bool { return k.Kind == Client || k.Kind == Token }
 
 func (k *Key) under(up *Key) bool { return k.Project.ID == up.Project.ID && k.Mode == up.Mode }
 
-// ceiling is what the project sets for keys of the kind. Nobody sets any for whoever holds the data folder.
+// ceiling is what the project sets for the key.
+func (k *Key) ceiling() Ceiling {
+	if k.person() {
+		return Ceiling{}
+	}
+	return k.Project.ceiling(k.Kind)
+}
+
+// ceiling is what the project sets for keys of the kind. Nobody sets any for whoever holds the data folder; and what a member
+// may do is the role's to say, who has no secret that could grow old or sign.
 func (p *Project) ceiling(kind Kind) Ceiling {
 	switch kind {
 	case Public:
 		return p.Policy.Public
-	case Operator:
+	case Operator, Member:
 		return Ceiling{}
 	default:
 		return p.Policy.Secret
@@ -315,15 +336,22 @@ func (k *Key) named(name string) (*Environment, Reason) {
 
 // A public key that somehow holds more than the client-side set still cannot use it.
 func (k *Key) usable() Scopes {
-	if k.Kind == Public {
+	switch k.Kind {
+	case Public:
 		return k.Scopes & ClientScopes
+	case Member:
+		return k.Scopes & k.Role.Scopes()
+	default:
+		return k.Scopes
 	}
-	return k.Scopes
 }
 
-func (k *Key) seesLive() bool { return k.Mode == Live || k.Kind == Operator }
+func (k *Key) seesLive() bool { return k.Mode == Live || k.anyMode() }
 
-func (k *Key) ofMode(env *Environment) bool { return k.Kind == Operator || env.Mode == k.Mode }
+func (k *Key) ofMode(env *Environment) bool { return k.anyMode() || env.Mode == k.Mode }
+
+// anyMode reports whether the key is for data of both modes: people are not parted from the data they try things with.
+func (k *Key) anyMode() bool { return k.Kind == Operator || k.person() }
 
 func (k *Key) listed(env *Environment) bool {
 	return len(k.Environments) == 0 || slices.Contains(k.Environments, env.Name)

@@ -20,7 +20,7 @@ import (
 //	NAME is ORGANIZATION [ENVIRONMENT:MODE]... [allows in_url in_browser embedded] [CEILING]...
 //	-- keys --
 //	NAME is KIND MODE [holds SCOPE...] [state STATE] [minted TIME] [revoked TIME] [of PROJECT] [comes-of KEY]
-//	    [epoch N] [made-in EPOCH EPOCH] [embedded] [BOUND]...
+//	    [epoch N] [made-in EPOCH EPOCH] [embedded] [role ROLE [wide]] [BOUND]...
 //	-- verdicts --
 //	allow KEY ACTION [clause]...
 //	deny REASON: KEY ACTION [clause]...
@@ -53,6 +53,7 @@ import (
 //	within ENVIRONMENT... where those rights are good; their other bounds as those of keys, after given-
 //	gets ENVIRONMENT      what the default turned out to be
 //	renewal               what is given is a new secret for a key that is there
+//	everywhere            what is given is good in all projects of the organization
 //	by RULE               the rule that denies
 //	refusing TARGET=REASON...                                  the targets refused, in order
 //	observing TARGET=REASON...                                 what is only noted, in order; "request" for the whole
@@ -144,7 +145,7 @@ func (th *theme) project(_ string, words []word) error {
 }
 
 func (th *theme) key(_ string, words []word) error {
-	head, clauses, err := cut(words, append(boundWords(""), "holds", "state", "minted", "revoked", "of", "comes-of", "epoch", "made-in", "embedded")...)
+	head, clauses, err := cut(words, append(boundWords(""), "holds", "state", "minted", "revoked", "of", "comes-of", "epoch", "made-in", "embedded", "role")...)
 	if err != nil || len(head) != 4 || head[1] != "is" {
 		return fmt.Errorf("want: NAME is KIND MODE, and clauses: %v", err)
 	}
@@ -191,6 +192,10 @@ func (th *theme) derive(k *access.Key, clauses map[string][]string) error {
 		}
 	}
 	k.Embedded = clauses["embedded"] != nil
+	if role := clauses["role"]; role != nil {
+		k.Role, _ = access.ParseRole(role[0])
+		k.Wide = len(role) > 1
+	}
 	epochs := append(slices.Clone(clauses["epoch"]), clauses["made-in"]...)
 	into := []*int64{&k.Epoch}
 	if clauses["epoch"] == nil {
@@ -209,7 +214,7 @@ func (th *theme) derive(k *access.Key, clauses map[string][]string) error {
 
 func (th *theme) verdict(line string, words []word) error {
 	head, clauses, err := cut(words, append(boundWords("given-"), "in", "each", "on", "singly", "via", "from", "cleartext", "browser", "own-page", "origin",
-		"referer", "signed", "secret-until", "secret-minted", "at", "about", "giving", "within", "until", "renewal", "refusing", "observing", "gets", "by", "user", "asks")...)
+		"referer", "signed", "secret-until", "secret-minted", "at", "about", "giving", "within", "until", "renewal", "everywhere", "refusing", "observing", "gets", "by", "user", "asks")...)
 	if err != nil {
 		return err
 	}
@@ -330,7 +335,7 @@ func cut(words []word, keywords ...string) (head []string, clauses map[string][]
 		}
 	}
 	for name, clause := range clauses {
-		if len(clause) == 0 && !slices.Contains([]string{"each", "singly", "browser", "own-page", "cleartext", "signs", "given-signs", "renewal", "embedded"}, name) {
+		if len(clause) == 0 && !slices.Contains([]string{"each", "singly", "browser", "own-page", "cleartext", "signs", "given-signs", "renewal", "embedded", "everywhere"}, name) {
 			return nil, nil, fmt.Errorf("%q of what?", name)
 		}
 	}

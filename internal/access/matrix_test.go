@@ -194,7 +194,7 @@ func (v *verdict) differs(d access.Decision) string {
 		return "a no with data"
 	case d.Allowed() && (d.Data.Organization != v.key.Project.Organization || d.Data.Project != v.key.Project.ID):
 		return "another tenant's data"
-	case d.Allowed() && d.Data.Live != (v.key.Mode == access.Live || v.key.Kind == access.Operator):
+	case d.Allowed() && d.Data.Live != (v.key.Mode == access.Live || v.key.Kind == access.Operator || v.key.Root().Kind == access.Member):
 		return "data of the wrong mode"
 	}
 	return ""

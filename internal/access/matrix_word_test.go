@@ -228,7 +228,7 @@ func label(t access.Target) string {
 
 func grant(clauses map[string][]string) (*access.Grant, error) {
 	giving := clauses["giving"]
-	g := &access.Grant{Renewal: clauses["renewal"] != nil}
+	g := &access.Grant{Renewal: clauses["renewal"] != nil, Wide: clauses["everywhere"] != nil}
 	var err error
 	if g.Kind, g.Mode, err = kindAndMode(giving[0], giving[1]); err != nil {
 		return nil, err
@@ -246,7 +246,7 @@ func grant(clauses map[string][]string) (*access.Grant, error) {
 
 func kindAndMode(kind, mode string) (access.Kind, access.Mode, error) {
 	kinds := map[string]access.Kind{
-		"public": access.Public, "secret": access.Secret, "operator": access.Operator, "client": access.Client, "token": access.Token, "none": 0, "other": 99,
+		"public": access.Public, "secret": access.Secret, "operator": access.Operator, "client": access.Client, "token": access.Token, "member": access.Member, "none": 0, "other": 99,
 	}
 	modes := map[string]access.Mode{"live": access.Live, "test": access.Test, "none": 0}
 	k, ok := kinds[kind]

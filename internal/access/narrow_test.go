@@ -138,7 +138,7 @@ func requiresNetworks(k *access.Key) bool {
 	switch k.Kind {
 	case access.Public:
 		return k.Project.Policy.Public.RequireNetworks
-	case access.Operator:
+	case access.Operator, access.Member:
 		return false
 	}
 	return k.Project.Policy.Secret.RequireNetworks

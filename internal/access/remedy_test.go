@@ -124,7 +124,7 @@ func noRemedy(k *access.Key, a *access.Attempt, s access.Step) bool {
 		return k.Kind == access.Public && !access.ClientScopes.Has(a.Action.Scope())
 	case access.EnvironmentNotAllowed:
 		return !slices.ContainsFunc(k.Project.Environments, func(e access.Environment) bool {
-			return (target.Environment == "" || e.Name == target.Environment) && (e.Mode == k.Mode || k.Kind == access.Operator)
+			return (target.Environment == "" || e.Name == target.Environment) && (e.Mode == k.Mode || k.Kind == access.Operator || k.Kind == access.Member)
 		})
 	case access.EventNotAllowed:
 		return target.Event == ""
@@ -132,7 +132,7 @@ func noRemedy(k *access.Key, a *access.Attempt, s access.Step) bool {
 		return target.Dataset == "" || target.Right == 0
 	case access.ActionUndeclared, access.KeyRevoked, access.KeyKindUnknown, access.WrongCredential, access.PublicKeyUsed, access.UserTokenMissing, access.UserTokenWrong,
 		access.UserTokenOther, access.NotVisible, access.GrantTooWide,
-		access.PublicGrantTooWide, access.GrantOverCeiling, access.EnvironmentUnknown, access.ViewNotApplied:
+		access.PublicGrantTooWide, access.GrantOverCeiling, access.EnvironmentUnknown, access.ViewNotApplied, access.OneProjectOnly:
 		return true
 	default:
 		return false

@@ -79,7 +79,7 @@ func notTooOld(k *Key, a *Attempt) Reason {
 func presentNotTooOld(k *Key, a *Attempt) Reason { return k.youngEnough(k.MintedAt, a) }
 
 func (k *Key) youngEnough(minted time.Time, a *Attempt) Reason {
-	if most := k.Project.ceiling(k.Kind).MaxLifetime; most > 0 && past(a.At, minted.Add(most)) {
+	if most := k.ceiling().MaxLifetime; most > 0 && past(a.At, minted.Add(most)) {
 		return SecretTooOld
 	}
 	return Allowed
@@ -94,7 +94,14 @@ func kindKnown(k *Key, _ *Attempt) Reason {
 
 // A token is as good as its client and their key were when it was made, and dies when either is narrowed.
 func tokenUpToDate(k *Key, _ *Attempt) Reason {
-	if k.Kind == Token && k.rightly() && (k.ClientEpoch != k.Parent.Epoch || k.KeyEpoch != k.Parent.Parent.Epoch) {
+	if k.Kind != Token || !k.rightly() {
+		return Allowed
+	}
+	above := int64(0) // a member comes of nothing
+	if k.Parent.Parent != nil {
+		above = k.Parent.Parent.Epoch
+	}
+	if k.ClientEpoch != k.Parent.Epoch || k.KeyEpoch != above {
 		return TokenOutdated
 	}
 	return Allowed
@@ -116,7 +123,7 @@ func secretNotInURL(k *Key, a *Attempt) Reason {
 
 // A public key is no secret wherever it stands: beacons, which have no headers of their own, carry it in their body.
 func clientInBody(k *Key, a *Attempt) Reason {
-	if a.Via == InBody && k.Kind != Client && k.Kind != Public && !a.Entered() {
+	if a.Via == InBody && k.Kind != Client && k.Kind != Public && k.Kind != Member && !a.Entered() {
 		return CredentialInBody
 	}
 	return Allowed
@@ -148,7 +155,7 @@ func sender(a *Attempt) netip.Addr { return a.Address.Unmap().WithZone("") }
 
 // What comes of another key is within the networks that the other one has.
 func networksPresent(k *Key, _ *Attempt) Reason {
-	if k.Parent == nil && k.Project.ceiling(k.Kind).RequireNetworks && (len(k.Networks) == 0 || k.Observe.Has(ByNetwork)) {
+	if k.Parent == nil && k.ceiling().RequireNetworks && (len(k.Networks) == 0 || k.Observe.Has(ByNetwork)) {
 		return NetworksRequired
 	}
 	return Allowed
@@ -166,11 +173,21 @@ func domainAllowed(k *Key, a *Attempt) Reason {
 	return DomainNotAllowed
 }
 
-// A client's secret can be exchanged, and do nothing else. What an app is let in with comes of a key that is stored.
+// A client's secret can be exchanged, and do nothing else; and so can a member's password, for whoever signs in. What an app
+// is let in with comes of a key that is stored.
 func forItsKind(k *Key, a *Attempt) Reason {
 	row := a.Action.row()
-	if (k.Kind == Client) != row.client && a.Action.Declared() || k.Kind == Token && row.stored || k.Kind == Operator && row.form {
+	wrong := (k.Kind == Client) != row.client || (k.Kind == Member) != row.member
+	if wrong && a.Action.Declared() || k.Kind == Token && row.stored || k.Kind == Operator && row.form {
 		return WrongCredential
+	}
+	return Allowed
+}
+
+// What is about more than one project of an organization is for whoever is a member of the whole of it.
+func reachesWhole(k *Key, a *Attempt) Reason {
+	if a.Action.row().wide && !k.wide() {
+		return OneProjectOnly
 	}
 	return Allowed
 }
@@ -183,7 +200,7 @@ func holdsScope(k *Key, a *Attempt) Reason {
 }
 
 func scopeUnderCeiling(k *Key, a *Attempt) Reason {
-	held, most := k.usable(), k.Project.ceiling(k.Kind).Scopes
+	held, most := k.usable(), k.ceiling().Scopes
 	if !self(k, a) && most != 0 && !most.Has(a.Action.needs(held)) && !most.Has(a.Action.needs(held&most)) {
 		return ScopeOverCeiling
 	}
@@ -205,7 +222,7 @@ func signedForKey(k *Key, a *Attempt) Reason {
 }
 
 func signedForProject(k *Key, a *Attempt) Reason {
-	if k.Project.ceiling(k.Kind).RequireSignature && a.Signed == Unsigned {
+	if k.ceiling().RequireSignature && a.Signed == Unsigned {
 		return SignatureRequired
 	}
 	return Allowed
@@ -249,21 +266,42 @@ func grantsWithin(k *Key, a *Attempt) Reason {
 	if a.Grants == nil {
 		return Allowed
 	}
-	if a.Grants.Kind != Public && a.Grants.Kind != Secret && a.Grants.Kind != Client {
+	switch a.Grants.Kind {
+	case Public, Secret, Client:
+	case Member:
+		if a.Grants.Wide && !k.wide() {
+			return GrantTooWide
+		}
+	default:
 		return GrantTooWide
 	}
 	if k.Kind == Operator {
 		return Allowed
 	}
-	if !k.usable().Has(a.Grants.Scopes) || a.Grants.Mode == Live && !k.seesLive() || a.Grants.Exceeds(&k.Bounds) != "" {
+	if !k.usable().Has(a.Grants.Scopes) || a.Grants.Mode == Live && !k.seesLive() || a.Grants.Exceeds(k.bounds()) != "" {
 		return GrantTooWide
 	}
 	return Allowed
 }
 
+// bounds are those within which the key hands on rights: its own, with the view of a member's role. A member's token ends
+// with the session, and the member's rights do not: for how long something is handed on is not bound by it.
+func (k *Key) bounds() *Bounds {
+	v, session := k.own(), k.Kind == Token && k.person()
+	if v == k.View && !session {
+		return &k.Bounds
+	}
+	b := k.Bounds
+	b.View = v
+	if session {
+		b.ExpiresAt = time.Time{}
+	}
+	return &b
+}
+
 // seesAll reports whether nothing keeps the key from any data of its project in live mode.
 func (k *Key) seesAll() bool {
-	return k.seesLive() && k.View == nil && (len(k.Environments) == 0 || k.Observe.Has(ByEnvironment))
+	return k.seesLive() && k.own() == nil && (len(k.Environments) == 0 || k.Observe.Has(ByEnvironment))
 }
 
 func publicGrantWithin(_ *Key, a *Attempt) Reason {

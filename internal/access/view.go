@@ -144,10 +144,10 @@ func wideView(b, outer *Bounds) bool { return !b.View.Within(outer.View) }
 // Sees is what the key reads, all that it comes of being asked: nil is everything. The variables of a parent's view have
 // their values in a token's own, which is whole; a token without one has no values.
 func (k *Key) Sees() *View {
-	v := k.View
+	v := k.own()
 	for up := k.Parent; up != nil; up = up.Parent {
-		if k.View == nil || up.View == nil || len(up.View.Unbound) == 0 || k.Kind != Token {
-			v = v.And(up.View)
+		if theirs := up.own(); k.View == nil || theirs == nil || len(theirs.Unbound) == 0 || k.Kind != Token {
+			v = v.And(theirs)
 		}
 	}
 	return v
@@ -171,7 +171,7 @@ const ViewRule = "what is read can be narrowed to the key's view"
 
 // viewApplies refuses a key with a view what cannot be narrowed to it.
 func viewApplies(k *Key, a *Attempt) Reason {
-	if k.View != nil && a.Action.row().reads == readsWhole {
+	if k.own() != nil && a.Action.row().reads == readsWhole {
 		return ViewNotApplied
 	}
 	return Allowed

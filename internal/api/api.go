@@ -23,6 +23,7 @@ import (
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
+	"github.com/weir-analytics/weir/internal/org"
 	"github.com/weir-analytics/weir/internal/proxy"
 	"github.com/weir-analytics/weir/internal/query"
 	"github.com/weir-analytics/weir/internal/query/saved"
@@ -50,6 +51,8 @@ type Config struct {
 	Keys      *keyring.Ring
 	Tokens    *token.Issuer
 	Apps      *app.Service // of third parties; nil: there are none
+	Members   *org.Members
+	Projects  *org.Registry
 	Ledger    *ledger.Ledger
 	Counts    Counts
 	Audit     *audit.Log
@@ -141,6 +144,13 @@ func New(cfg Config) (*API, error) {
 	mountConsent(a)
 	mountCompat(a)
 	mountIEX(a)
+	mountSessions(a)
+	mountMembers(a)
+	mountInvitations(a)
+	mountProjects(a)
+	mountEnvironments(a)
+	mountConfig(a)
+	mountBilling(a)
 	mountServer(a)
 	a.open()
 	document := a.document()
@@ -148,6 +158,7 @@ func New(cfg Config) (*API, error) {
 	mayBeNull(a.registry, "Key", "datasets")
 	mayBeNull(a.registry, "AccountUsed", "rate", "daily", "credits")
 	mayBeNull(a.registry, "QuerySchema", "seen")
+	mayBeNull(a.registry, "BillingUsage", "limits")
 	document.Components.Schemas = referred(document, a.registry)
 	text, err := json.MarshalIndent(document, "", "  ")
 	if err != nil {

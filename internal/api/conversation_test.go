@@ -251,9 +251,15 @@ var kinds = map[string]string{
 	"decision": `dec_[0-9A-Z]{20}`,
 	"number":   `-?[0-9.]+(?:e[+-]?\d+)?`,
 	"four":     `[0-9A-Za-z]{4}`,
+	"member":   `mem_[0-9A-Z]{16}`,
+	"invite":   `inv_[0-9A-Z]{16}`,
+	"invited":  `wi_[0-9A-Z]{16}_[0-9a-f]{40}`,
+	"refresh":  `ws_[0-9A-Z]{16}_[0-9a-f]{40}`,
+	"jwt":      `eyJ[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+`,
+	"prj":      `prj_[0-9A-Z]{16}`,
+	"org":      `org_[0-9A-Z]{16}`,
 	"date":     `[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT`,
 	"seconds":  `\d+`,
-	"jwt":      `[\w-]+\.[\w-]+\.[\w-]+`,
 	"address":  `198\.1[89]\.\d+\.\d+`,
 }
 

@@ -26,6 +26,10 @@ import (
 type controlStore interface {
 	keyring.Store
 	org.Store
+	org.People
+	org.Invitations
+	org.Sessions
+	org.Projects
 	ledger.Store
 	Counters() store.Counters
 	Tokens() store.Tokens

@@ -31,6 +31,7 @@ type request struct {
 	id      string
 	from    proxy.Client // who sent it, as far as the connection and trusted proxies say
 	caller  caller       // set before Read, on a row that needs a key
+	said    any          // what a row's Credential read of the body
 	signed  *signed      // what is known of its signature; nil: it has none
 	sdk     string       // the library that the body says it was sent with
 	inQuery bool         // the credential stood in the query string

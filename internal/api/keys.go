@@ -22,7 +22,7 @@ import (
 // Key is a key as the API shows it.
 type Key struct {
 	ID       string   `json:"id" doc:"The key's public name." example:"key_3fQ9xT0aLmZk"`
-	Kind     string   `json:"kind" enum:"public,secret,client"`
+	Kind     string   `json:"kind" enum:"public,secret,client,member"`
 	Parent   string   `json:"parent,omitzero" doc:"Of a client, the key that it comes of." example:"key_3fQ9xT0aLmZk"`
 	Mode     string   `json:"mode" enum:"live,test"`
 	Label    string   `json:"label" doc:"What the key is for." example:"web shop"`

@@ -157,8 +157,8 @@ var verdicts = map[string]string{
 	"+": "", "no-key": "401 missing_credential", "form": "401 malformed_key", "no": "401 key_not_accepted", "url": "401 secret_key_in_url",
 	"scope": "403 missing_scope", "env": "403 environment_not_allowed", "wide": "403 grant_too_wide", "gone": "404 not_found",
 	"public": "403 public_key_not_enough", "quarantine": "403 key_quarantined", "net": "403 network_not_allowed", "page": "403 domain_not_allowed",
-	"browser": "403 secret_key_in_browser", "clear": "403 cleartext_credential", "sign": "401 signature_required", "wrong": "401 signature_invalid",
-	"ceiling": "403 project_ceiling", "kind": "403 wrong_credential", "token": "401 token_not_accepted", "limit": "429 rate_limited", "broke": "402 credits_exhausted",
+	"browser": "403 secret_key_in_browser", "clear": "403 cleartext_credential", "plain": "400 invalid_request", "sign": "401 signature_required", "wrong": "401 signature_invalid",
+	"ceiling": "403 project_ceiling", "kind": "403 wrong_credential", "token": "401 token_not_accepted", "limit": "429 rate_limited", "one": "403 one_project_only", "broke": "402 credits_exhausted",
 }
 
 // wishes are well-formed requests, one for each route; SUBJECT stands for the id of a live key of the project, METRIC for
@@ -254,23 +254,49 @@ var wishes = map[string]struct{ path, body string }{
 	"POST /v1/oauth/authorize":       {"/v1/oauth/authorize", askedOfAPP},
 	"POST /v1/oauth/authorize/deny":  {"/v1/oauth/authorize/deny", askedOfAPP},
 
-	"POST /event/ingest":             {"/event/ingest", `{"name":"A","environment":"production"}`},
-	"POST /event/ingest/batch":       {"/event/ingest/batch", `{"events":[{"name":"A","environment":"production"}]}`},
-	"POST /profile":                  {"/profile", `{"userId":"u_1","environment":"production"}`},
-	"POST /ingest/e":                 {"/ingest/e", `{"name":"A","environment":"production"}`},
-	"POST /ingest/batch":             {"/ingest/batch", `[{"name":"sys_identify","distinct_id":"u_1","environment":"production"}]`},
-	"POST /v1/track":                 {"/v1/track", `{"event":"A","environment":"production"}`},
-	"POST /v1/page":                  {"/v1/page", `{"name":"A","environment":"production"}`},
-	"POST /v1/screen":                {"/v1/screen", `{"name":"A","environment":"production"}`},
-	"POST /v1/group":                 {"/v1/group", `{"groupId":"g_1","environment":"production"}`},
-	"POST /v1/identify":              {"/v1/identify", `{"userId":"u_1","environment":"production"}`},
-	"POST /v1/alias":                 {"/v1/alias", `{"previousId":"u_1","userId":"u_2","environment":"production"}`},
-	"POST /v1/batch":                 {"/v1/batch", `{"batch":[{"type":"track","event":"A","environment":"production"}]}`},
-	"GET /v1/account/metadata":       {"/v1/account/metadata", ""},
-	"GET /v1/account/usage":          {"/v1/account/usage", ""},
-	"GET /v1/account/usage/{type}":   {"/v1/account/usage/messages", ""},
-	"POST /v1/account/messagebudget": {"/v1/account/messagebudget?allow=false", ""},
-	"GET /v1/status":                 {"/v1/status", ""},
+	"POST /event/ingest":              {"/event/ingest", `{"name":"A","environment":"production"}`},
+	"POST /event/ingest/batch":        {"/event/ingest/batch", `{"events":[{"name":"A","environment":"production"}]}`},
+	"POST /profile":                   {"/profile", `{"userId":"u_1","environment":"production"}`},
+	"POST /ingest/e":                  {"/ingest/e", `{"name":"A","environment":"production"}`},
+	"POST /ingest/batch":              {"/ingest/batch", `[{"name":"sys_identify","distinct_id":"u_1","environment":"production"}]`},
+	"POST /v1/track":                  {"/v1/track", `{"event":"A","environment":"production"}`},
+	"POST /v1/page":                   {"/v1/page", `{"name":"A","environment":"production"}`},
+	"POST /v1/screen":                 {"/v1/screen", `{"name":"A","environment":"production"}`},
+	"POST /v1/group":                  {"/v1/group", `{"groupId":"g_1","environment":"production"}`},
+	"POST /v1/identify":               {"/v1/identify", `{"userId":"u_1","environment":"production"}`},
+	"POST /v1/alias":                  {"/v1/alias", `{"previousId":"u_1","userId":"u_2","environment":"production"}`},
+	"POST /v1/batch":                  {"/v1/batch", `{"batch":[{"type":"track","event":"A","environment":"production"}]}`},
+	"GET /v1/account/metadata":        {"/v1/account/metadata", ""},
+	"GET /v1/account/usage":           {"/v1/account/usage", ""},
+	"GET /v1/account/usage/{type}":    {"/v1/account/usage/messages", ""},
+	"POST /v1/account/messagebudget":  {"/v1/account/messagebudget?allow=false", ""},
+	"GET /v1/status":                  {"/v1/status", ""},
+	"POST /v1/members/sessions":       {"/v1/members/sessions", `{"email":"EMAIL","password":"PASSWORD"}`},
+	"POST /v1/members/sessions/renew": {"/v1/members/sessions/renew", `{"refresh_token":"SESSION"}`},
+	"POST /v1/members/sessions/end":   {"/v1/members/sessions/end", `{"refresh_token":"SESSION"}`},
+	"GET /v1/roles":                   {"/v1/roles", ""},
+	"GET /v1/members":                 {"/v1/members", ""},
+	"PATCH /v1/members/{id}":          {"/v1/members/mem_0", `{"role":"viewer"}`},
+	"DELETE /v1/members/{id}":         {"/v1/members/mem_0", ""},
+	"POST /v1/invitations":            {"/v1/invitations", `{"email":"ana@example.com","role":"ROLE"}`},
+	"GET /v1/invitations":             {"/v1/invitations", ""},
+	"DELETE /v1/invitations/{id}":     {"/v1/invitations/inv_0", ""},
+	"POST /v1/invitations/accept":     {"/v1/invitations/accept", `{"token":"INVITATION","name":"Ana","password":"PASSWORD"}`},
+	"GET /v1/projects":                {"/v1/projects", ""},
+	"POST /v1/projects":               {"/v1/projects", `{"name":"made"}`},
+	"PATCH /v1/projects/{id}":         {"/v1/projects/prj_0", `{"name":"renamed"}`},
+	"DELETE /v1/projects/{id}":        {"/v1/projects/prj_0?confirm=default", ""},
+	"GET /v1/organization":            {"/v1/organization", ""},
+	"PATCH /v1/organization":          {"/v1/organization", `{"name":"renamed"}`},
+	"GET /v1/environments":            {"/v1/environments", ""},
+	"POST /v1/environments":           {"/v1/environments", `{"name":"ENVIRONMENT","mode":"live"}`},
+	"PATCH /v1/environments/{name}":   {"/v1/environments/production", `{"description":"what counts"}`},
+	"DELETE /v1/environments/{name}":  {"/v1/environments/moon", ""},
+	"GET /v1/project/config":          {"/v1/project/config", ""},
+	"PATCH /v1/project/config":        {"/v1/project/config", `{}`},
+	"GET /v1/billing/usage":           {"/v1/billing/usage", ""},
+	"GET /v1/billing/budget":          {"/v1/billing/budget", ""},
+	"PUT /v1/billing/budget":          {"/v1/billing/budget", `{"events":1000000}`},
 }
 
 // matrix is some projects with keys, each made once.
@@ -455,6 +481,7 @@ func (m *matrix) verdict(t *testing.T, route api.Route, path, body string, s sen
 	}
 	body = strings.ReplaceAll(body, "SCOPE", route.Action.Scope().String())
 	body = strings.ReplaceAll(body, "SECRET", s.key.text)
+	body = owner.people(body, s.key.text == "")
 	if s.parent != "" {
 		body = strings.ReplaceAll(body, "PARENT", s.parent)
 	}

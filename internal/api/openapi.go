@@ -77,6 +77,8 @@ var tags = [...]huma.Tag{
 	{Name: "Tokens", Description: "Exchange the secret of a client for short-lived access tokens (OAuth 2.0), and see and end them."},
 	{Name: "Apps", Description: "Programs of third parties: register them, let them in (OAuth 2.0), see which are, and end that."},
 	{Name: "Project", Description: "What a project decides for all its keys."},
+	{Name: "Members", Description: "People: invite them, give them roles, and sign in."},
+	{Name: "Organization", Description: "Projects, their environments and settings, and what is used of them."},
 	{Name: "Ledger", Description: "See what was denied and why, how much was used and by whom, and who changed what."},
 	{Name: "Compatibility", Description: "What clients of Composite, UserFlux, Segment and IEX Cloud send and ask, in their words."},
 	{Name: "Server", Description: "Whether the server is well, and its documentation."},
@@ -307,6 +309,9 @@ func (a *API) problemsOf(r *row) []problem.Code {
 	}
 	if r.action.ForClients() {
 		codes = append(codes, problem.InvalidClient)
+	}
+	if r.action.ForMembers() {
+		codes = append(codes, problem.SignInRefused)
 	}
 	if r.costs {
 		codes = append(codes, problem.CreditsExhausted)

@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/keyring"
@@ -23,10 +25,14 @@ type changePolicy struct {
 		EmbeddedTokens  *bool           `json:"embedded_tokens,omitempty" nullable:"false" doc:"Whether access tokens that are made for it may come from a page."`
 		Ceilings        *ceilingsChange `json:"ceilings,omitempty" nullable:"false" doc:"What no key goes beyond, when it is made and when it is used."`
 		Limits          *limitChange    `json:"limits,omitempty" nullable:"false" doc:"How much all keys together may be used. What is left out stays as it is."`
+		RoleViews       viewsOfRoles    `json:"role_views,omitempty" nullable:"false" doc:"What the members of a role see, by the name of the role; null: everything. A role that is not named stays as it is."`
 		ConfirmLockout  bool            `json:"confirm_lockout,omitzero" doc:"Lets a key lock itself out."`
 	}
 	revision int64
 }
+
+// viewsOfRoles are views by the names of roles.
+type viewsOfRoles map[string]jsontext.Value
 
 // ceilingsChange has the ceilings that it changes.
 type ceilingsChange struct {
@@ -109,6 +115,9 @@ func (in changePolicy) apply(p *access.Policy) error {
 	}
 	if in.Body.Limits != nil {
 		after.Limits = in.Body.Limits.over(after.Limits)
+	}
+	for role, v := range in.Body.RoleViews {
+		after.RoleViews[role] = keyring.View(v)
 	}
 	read, err := after.Read()
 	if err == nil {

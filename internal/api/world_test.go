@@ -72,6 +72,8 @@ type world struct {
 	secrets      *secrets
 	issuer       *token.Issuer
 	apps         *app.Service
+	members      *org.Members
+	projects     *org.Registry
 	site         *site // asked directly
 	proxied      *site // asked by a proxy that is trusted, and says in X-Forwarded-For and X-Forwarded-Proto for whom
 	forwarded    *site // the same with Forwarded
@@ -141,7 +143,16 @@ func (w *world) openControl(ctx context.Context, adjust ...func(*keyring.Config)
 		return err
 	}
 	w.gate = gate.New(w.ring, w.issuer, w.limits, w.ledger, w.clock.Now, newDecision)
+	w.projects = org.NewRegistry(org.ProjectsConfig{Store: w.store, Live: w.ring, Now: w.clock.Now, NewID: newSuffix, NewAudit: newAudit, Log: w.log})
+	w.members = org.NewMembers(org.PeopleConfig{
+		People: w.store, Invitations: w.store, Sessions: w.store, Keys: w.ring, Projects: w.projects.Of, EndToken: w.endToken,
+		Now: w.clock.Now, NewID: newSuffix, NewAudit: newAudit, Cost: org.Cost{Time: 1, Memory: 64}, Log: w.log,
+	})
 	return nil
+}
+
+func (w *world) endToken(ctx context.Context, client access.Lookup, id string, ends time.Time) error {
+	return w.issuer.Revoke(ctx, token.Token{Client: client, ID: id, Bounds: access.Bounds{ExpiresAt: ends}})
 }
 
 // openEngines opens what events are kept in.
@@ -175,7 +186,7 @@ func newAudit() string { return "aud_" + rand.Text()[:20] }
 func (w *world) config() api.Config {
 	questions := query.New(query.Config{Engine: w.warehouse, Now: w.clock.Now, TempDir: w.dir, Scope: query.Seen(w.vault.Derive)})
 	return api.Config{
-		Gate: w.gate, Keys: w.ring, Tokens: w.issuer, Apps: w.apps, Ledger: w.ledger, Counts: w.limits, Audit: audit.New(w.store, newAudit), Live: w.live,
+		Gate: w.gate, Keys: w.ring, Tokens: w.issuer, Apps: w.apps, Members: w.members, Projects: w.projects, Ledger: w.ledger, Counts: w.limits, Audit: audit.New(w.store, newAudit), Live: w.live,
 		Events: event.New(event.Config{Journal: w.journal, Loader: w.loader, Live: w.live, Random: rand.Reader, SyncLimit: time.Minute}),
 		Query:  questions, Metrics: saved.New(saved.Config{Store: w.store, Query: query.Noted{Service: questions, Runs: w.runs}, Now: w.clock.Now, NewID: newAudit}), Runs: w.runs,
 		Parts: []api.Part{
@@ -371,7 +382,7 @@ func (s *secrets) learn(e apitest.Exchange) {
 				s.addSigning(secret)
 			}
 		}
-	case strings.HasSuffix(path, "/token"):
+	case strings.HasSuffix(path, "/token") || strings.HasPrefix(path, "/v1/members/sessions"):
 		var made struct {
 			Text string `json:"access_token"`
 		}

@@ -6,11 +6,15 @@ import (
 
 func (c *Credential) asserted() bool { return c.Asserted != access.Lookup{} }
 
-// findAsserted looks up a client that has proved itself by signing. It acts as one that showed its present secret.
+// signs reports whether a key of a kind can have tokens, and be proved to be somebody's without its secret.
+func signs(kind access.Kind) bool { return kind == access.Client || kind == access.Member }
+
+// findAsserted looks up a client that has proved itself by signing, or a member who has by a password. It acts as one that
+// showed its present secret.
 func (g *Gate) findAsserted(caller *Caller) (reason string) {
 	caller.lookup = caller.credential.Asserted
 	entry, found := g.keys.Lookup(caller.lookup)
-	if !found || entry.Key.Kind != access.Client {
+	if !found || !signs(entry.Key.Kind) {
 		return unknownKey
 	}
 	caller.entry, caller.generation = entry, entry.Generation

@@ -187,6 +187,7 @@ const (
 	badAssertion = "bad_assertion"
 	badProof     = "bad_proof"
 	badGrant     = "bad_grant"
+	badSignIn    = "bad_sign_in"
 )
 
 // Identify finds who holds the credential and refuses what can be refused before the body is read. An unknown key
@@ -220,7 +221,7 @@ func (g *Gate) Identify(ctx context.Context, c Credential, action access.Action)
 }
 
 // Refuse records a credential that cannot be told from the request: it holds two, or something that is none, or what it was
-// signed with is wrong. What is answered is p, with the name of the decision.
+// signed with is wrong, or it is a password that is. What is answered is p, with the name of the decision.
 func (g *Gate) Refuse(c Credential, action access.Action, p *problem.Error) error {
 	reason := badForm
 	switch p.Code {
@@ -232,6 +233,8 @@ func (g *Gate) Refuse(c Credential, action access.Action, p *problem.Error) erro
 		reason = badProof
 	case problem.InvalidGrant:
 		reason = badGrant
+	case problem.SignInRefused:
+		reason = badSignIn
 	default:
 	}
 	return g.stranger(c, action, "", reason, p)
@@ -475,7 +478,7 @@ func (g *Gate) stranger(c Credential, action access.Action, keyID, reason string
 func (g *Gate) tooMany(c Credential, err error) error {
 	p := problem.From(err)
 	switch p.Code {
-	case problem.MissingCredential, problem.MalformedKey, problem.KeyNotAccepted, problem.TokenNotAccepted, problem.InvalidClient:
+	case problem.MissingCredential, problem.MalformedKey, problem.KeyNotAccepted, problem.TokenNotAccepted, problem.InvalidClient, problem.SignInRefused:
 	default:
 		return err
 	}

@@ -37,17 +37,19 @@ func (p Permit) View() *access.View { p.must(); return p.data.View }
 // Key is the key that was admitted. It holds nothing secret and must not be changed.
 func (p Permit) Key() *access.Key { p.must(); return p.caller.entry.Key }
 
-// Token is a token of the client that was admitted, with all that it may have: the scopes of the client and no bounds of its
-// own. Whoever makes tokens names and narrows it, and says when it expires. It panics for what is no client.
+// Token is a token of the client, or the member, that was admitted, with all that it may have: the scopes of the client and no bounds of its
+// own. Whoever makes tokens names and narrows it, and says when it expires. It panics for what is neither.
 func (p Permit) Token() Token {
 	p.must()
 	key := p.caller.entry.Key
-	if key.Kind != access.Client {
+	if !signs(key.Kind) {
 		panic("gate: a token of what is no client")
 	}
-	return Token{
-		Client: p.caller.lookup, Generation: p.caller.generation, ClientEpoch: key.Epoch, KeyEpoch: key.Parent.Epoch, Scopes: key.Effective(),
+	t := Token{Client: p.caller.lookup, Generation: p.caller.generation, ClientEpoch: key.Epoch, Scopes: key.Effective()}
+	if key.Parent != nil {
+		t.KeyEpoch = key.Parent.Epoch
 	}
+	return t
 }
 
 // At is the time of the decision.

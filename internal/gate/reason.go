@@ -68,6 +68,8 @@ func secretOf(key *access.Key) string {
 		return "The secret of a client"
 	case access.Token:
 		return "An access token"
+	case access.Member:
+		return "A member's sign-in"
 	default:
 		return "A secret key"
 	}
@@ -86,6 +88,8 @@ func wrongCredential(reason access.Reason, key *access.Key, action access.Action
 	switch {
 	case reason == access.CredentialInBody && action == access.AuthorizeApps:
 		detail = "A key is taken here only from a page of this server. Look at the address of the page where it was entered: if that is not this server's, replace the key."
+	case action.ForMembers():
+		detail = "Here people sign in, with an email and a password or a session: no key and no token can be used."
 	case reason == access.CredentialInBody:
 		detail = "Only the secret of a client, or a public key, may stand in a body: send this in a header."
 	case kindOf(key) == access.Client:
@@ -142,6 +146,8 @@ func datasetNotAllowed(t access.Target) *problem.Error {
 // carriage is what is told of a request that came in the wrong way.
 func carriage(reason access.Reason, key *access.Key, attempt *access.Attempt) *problem.Error {
 	switch reason {
+	case access.OneProjectOnly:
+		return problem.New(problem.OneProjectOnly, "This is about all projects of the organization, and the key is of one: a member of the whole organization can do it.")
 	case access.WrongCredential, access.CredentialInBody:
 		return wrongCredential(reason, key, attempt.Action)
 	case access.SentInCleartext:

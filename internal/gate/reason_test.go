@@ -28,6 +28,7 @@ func codes() map[access.Reason]told {
 		access.TokenOutdated:         {problem.TokenNotAccepted, 401},
 		access.CredentialInBody:      {problem.WrongCredential, 403},
 		access.WrongCredential:       {problem.WrongCredential, 403},
+		access.OneProjectOnly:        {problem.OneProjectOnly, 403},
 		access.KeyQuarantined:        {problem.KeyQuarantined, 403},
 		access.SecretInURL:           {problem.SecretKeyInURL, 401},
 		access.SecretInBrowser:       {problem.SecretKeyInBrowser, 403},

@@ -19,7 +19,7 @@ type Tokens interface {
 // Token is what an access token says. What it says of its narrowing can only take away from what its client may do.
 type Token struct {
 	ID          string        // its own name, jti
-	Client      access.Lookup // of the client that it was made for
+	Client      access.Lookup // of the client, or the member, that it was made for
 	Generation  int           // of the client's secret that was exchanged
 	ClientEpoch int64         // what the client and their key were in when it was made
 	KeyEpoch    int64
@@ -41,7 +41,7 @@ func (g *Gate) findToken(caller *Caller) (reason string) {
 	}
 	caller.token, caller.lookup = &t, t.Client
 	entry, found := g.keys.Lookup(t.Client)
-	if !found || entry.Key.Kind != access.Client || t.Bounds.ExpiresAt.IsZero() || t.Thumbprint != caller.credential.Proof {
+	if !found || !signs(entry.Key.Kind) || t.Bounds.ExpiresAt.IsZero() || t.Thumbprint != caller.credential.Proof {
 		return unknownToken
 	}
 	secret, known := entry.secret(t.Generation)

@@ -63,13 +63,13 @@ func (r *Record) Advice(now time.Time) []Advice {
 	if r.Exposed != "" {
 		add("exposed", "The secret was seen in a place others can read (%s) on %s. Rotate the key.", r.Exposed, r.ExposedAt.Format(time.DateOnly))
 	}
-	if age := now.Sub(r.MintedAt); r.Kind != access.Public && !r.Declared && age >= RotateAfter {
+	if age := now.Sub(r.MintedAt); r.hasSecret() && !r.Declared && age >= RotateAfter {
 		add("rotate", "The secret is %d days old. Rotate it every %d days.", int(age/(24*time.Hour)), int(RotateAfter/(24*time.Hour)))
 	}
 	if left := r.ExpiresAt.Sub(now); !r.ExpiresAt.IsZero() && left <= ExpiresSoon {
 		add("expires_soon", "The key expires on %s.", r.ExpiresAt.Format(time.RFC3339))
 	}
-	if r.Steward == "" && r.Kind != access.Public {
+	if r.Steward == "" && r.hasSecret() {
 		add("no_steward", "Nobody answers for the key. Name a steward.")
 	}
 	return list

@@ -72,6 +72,9 @@ func (r *Ring) changeable(project, id string) error {
 	if _, declared := r.declaredKey(project, id); declared {
 		return problem.New(problem.Conflict, "The key is declared in the server's configuration: it is changed there, and not here.")
 	}
+	if k, found := r.Peek(project, id); found && k.Kind == access.Member {
+		return problem.New(problem.Conflict, "The key is a member's: it is changed with the member, and not by itself.")
+	}
 	return nil
 }
 

@@ -39,7 +39,8 @@ type Store interface {
 	Projects(ctx context.Context) ([]access.Project, error)
 	// EachKey calls visit for every key of every project, in no order, and stops at visit's first error.
 	EachKey(ctx context.Context, visit func(Record) error) error
-	// InsertKey stores a new key and the audit of its making, both or neither. The error is ErrTaken when its id exists.
+	// InsertKey stores a new key and the audit of its making, both or neither. The error is ErrTaken when its id exists, and
+	// ErrNoMember when it is of a member who does not.
 	InsertKey(ctx context.Context, key Record, entry audit.Entry) error
 	// Keys lists keys of a project, oldest first.
 	Keys(ctx context.Context, q Query) ([]Record, error)
@@ -74,8 +75,9 @@ type Vault interface {
 
 // What a Store answers.
 var (
-	ErrTaken = errors.New("keyring: the key's id is taken")
-	ErrNoKey = errors.New("keyring: the project has no such key")
+	ErrNoMember = errors.New("keyring: there is no such member")
+	ErrTaken    = errors.New("keyring: the key's id is taken")
+	ErrNoKey    = errors.New("keyring: the project has no such key")
 )
 
 var _ gate.Keys = (*Ring)(nil)
@@ -181,6 +183,13 @@ func (r *Ring) Peek(project, id string) (*access.Key, bool) {
 func (r *Ring) Project(id string) (*access.Project, bool) {
 	p, ok := r.live.Load().projects[id]
 	return p, ok
+}
+
+// DropProject takes a project out of the snapshot: when it returns, every key of it is unknown.
+func (r *Ring) DropProject(id string) {
+	r.changing <- struct{}{}
+	defer r.changing.give()
+	r.live.Store(r.live.Load().withoutProject(id))
 }
 
 // SetProject puts a project, new or changed, into the snapshot, for all its keys at once. It costs a look at every key. The

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // PolicyRecord is what a project decides for all its keys, as it is kept.
@@ -26,6 +29,8 @@ type Policy struct {
 	EmbeddedTokens  bool     `json:"embedded_tokens" doc:"Whether access tokens that are made for it may come from a page. Other tokens never may."`
 	Ceilings        Ceilings `json:"ceilings" doc:"What no key goes beyond, when it is made and when it is used."`
 	Limits          Limits   `json:"limits" doc:"How much all keys together may be used."`
+
+	RoleViews map[string]View `json:"role_views" doc:"What the members of a role see where they read, by the name of the role; a role that is not named sees everything." example:"{}"`
 }
 
 // Ceilings are one for each kind of key.
@@ -44,8 +49,14 @@ type Ceiling struct {
 
 // PolicyOf writes a policy.
 func PolicyOf(p *access.Policy) Policy {
+	views := map[string]View{}
+	for _, role := range access.Roles() {
+		if v := p.Views[role]; v != nil {
+			views[role.String()] = View(view.Text(v))
+		}
+	}
 	return Policy{
-		SecretInBrowser: p.SecretInBrowser, SecretInURL: p.SecretInURL, EmbeddedTokens: p.EmbeddedTokens, Limits: LimitsOf(p.Limits),
+		RoleViews: views, SecretInBrowser: p.SecretInBrowser, SecretInURL: p.SecretInURL, EmbeddedTokens: p.EmbeddedTokens, Limits: LimitsOf(p.Limits),
 		Ceilings: Ceilings{Public: ceilingOf(p.Public), Secret: ceilingOf(p.Secret)},
 	}
 }
@@ -66,7 +77,30 @@ func (p *Policy) Read() (access.Policy, error) {
 		Public: f.readCeiling("ceilings.public", p.Ceilings.Public), Secret: f.readCeiling("ceilings.secret", p.Ceilings.Secret),
 	}
 	f.limits(policy.Limits)
+	for name, text := range p.RoleViews {
+		role, known := access.ParseRole(name)
+		if !known {
+			f.add("role_views", "names a role that there is not")
+			continue
+		}
+		v, err := f.readViewAt("role_views."+name, text)
+		if policy.Views[role] = v; err == nil && v != nil && len(v.Unbound) > 0 {
+			f.add("role_views."+name, "must have values, and no variables: nobody gives a member values for them")
+		}
+	}
 	return policy, f.problem()
+}
+
+// readViewAt reads the view of a field.
+func (f *faults) readViewAt(field string, text View) (*access.View, error) {
+	if len(text) == 0 || jsontext.Value(text).Kind() == 'n' {
+		return nil, nil
+	}
+	v, err := view.Read(jsontext.Value(text), field)
+	if err != nil {
+		*f = append(*f, problem.From(err).Fields...)
+	}
+	return v, err
 }
 
 const (
@@ -146,6 +180,11 @@ func (r *Ring) SetPolicy(ctx context.Context, permit gate.Permit, revision int64
 		if err := edit(&rec.Policy); err != nil {
 			return nil, err
 		}
+		for _, v := range rec.Views {
+			if err := r.canHash(v); err != nil {
+				return nil, err
+			}
+		}
 		project.Policy = rec.Policy
 		if err := lockedOut(permit, &project, confirmed); err != nil {
 			return nil, err
@@ -203,8 +242,8 @@ func (r *Ring) settlePolicy(ctx context.Context) error {
 func stricter(a, b access.Policy) access.Policy {
 	return access.Policy{
 		SecretInBrowser: a.SecretInBrowser && b.SecretInBrowser, SecretInURL: a.SecretInURL && b.SecretInURL,
-		EmbeddedTokens: a.EmbeddedTokens && b.EmbeddedTokens,
-		Public:         lower(a.Public, b.Public), Secret: lower(a.Secret, b.Secret),
+		EmbeddedTokens: a.EmbeddedTokens && b.EmbeddedTokens, Views: bothViews(a.Views, b.Views),
+		Public: lower(a.Public, b.Public), Secret: lower(a.Secret, b.Secret),
 		Limits: access.Limits{
 			Rate: access.Rate{
 				PerSecond: least(a.Limits.Rate.PerSecond, b.Limits.Rate.PerSecond), Burst: least(a.Limits.Rate.Burst, b.Limits.Rate.Burst),
@@ -214,6 +253,14 @@ func stricter(a, b access.Policy) access.Policy {
 			Credits: smaller(a.Limits.Credits, b.Limits.Credits),
 		},
 	}
+}
+
+// bothViews are what both let the members of each role see.
+func bothViews(a, b access.RoleViews) (both access.RoleViews) {
+	for i := range both {
+		both[i] = a[i].And(b[i])
+	}
+	return both
 }
 
 // noScope is a set that no scope is in. As a ceiling it allows none, where the empty set allows all.

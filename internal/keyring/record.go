@@ -22,6 +22,7 @@ type Record struct {
 	Steward string // who answers for it
 	Scopes  access.Scopes
 	State   access.State
+	Member  Membership // of a member
 	access.Bounds
 
 	Hint       string        // what may be shown of the present secret
@@ -76,10 +77,14 @@ func (r *Record) place() Place {
 
 // key is the record as the policy sees it.
 func (r *Record) key(project *access.Project) *access.Key {
-	return &access.Key{
+	k := &access.Key{
 		ID: r.ID, Project: project, Kind: r.Kind, Mode: r.Mode, Scopes: r.Scopes, State: r.State,
-		Bounds: r.Bounds, MintedAt: r.MintedAt, RevokedAt: r.RevokedAt, Epoch: r.Epoch, App: r.App,
+		Bounds: r.Bounds, MintedAt: r.MintedAt, RevokedAt: r.RevokedAt, Epoch: r.Epoch, App: r.App, Role: r.Member.Role, Wide: r.Member.Wide,
 	}
+	if r.Kind == access.Member {
+		k.Scopes = k.Role.Scopes() // as the table of roles has it by now
+	}
+	return k
 }
 
 // key is a record as the policy sees it, under the key that it comes of as that is now.
@@ -217,7 +222,7 @@ func widens(after, before *access.Bounds) bool {
 }
 
 // narrows reports whether a change from before takes anything away: tokens that were made before are dead then. A public key
-// that signatures are checked with no more takes away the tokens that were got with its signatures. Limits are not a token's,
+// that signatures are checked with no more takes away the tokens that were got with its signatures; so does another role. Limits are not a token's,
 // and are counted as they are.
 func (r *Record) narrows(before *Record) bool {
 	had, has := before.Bounds, r.Bounds
@@ -225,7 +230,7 @@ func (r *Record) narrows(before *Record) bool {
 	dropped := slices.ContainsFunc(before.Signing.PublicKeys, func(k ed25519.PublicKey) bool {
 		return !slices.ContainsFunc(r.Signing.PublicKeys, func(still ed25519.PublicKey) bool { return still.Equal(k) })
 	})
-	return dropped || before.Scopes&^r.Scopes != 0 || before.State == access.Active && r.State != access.Active || widens(&had, &has)
+	return dropped || before.Scopes&^r.Scopes != 0 || before.Member != r.Member || before.State == access.Active && r.State != access.Active || widens(&had, &has)
 }
 
 // set puts a value where one is given.
@@ -255,7 +260,7 @@ func sameRights(a, b *access.Key) bool {
 	return a.Scopes == b.Scopes && a.State == b.State && slices.Equal(a.Environments, b.Environments) && slices.Equal(a.Networks, b.Networks) &&
 		slices.Equal(a.Domains, b.Domains) && slices.Equal(a.Events, b.Events) && sameDatasets(a.Datasets, b.Datasets) &&
 		a.Signature == b.Signature && a.NotBefore.Equal(b.NotBefore) && a.ExpiresAt.Equal(b.ExpiresAt) && a.RevokedAt.Equal(b.RevokedAt) &&
-		a.View.Same(b.View) && a.Observe == b.Observe && a.Limits == b.Limits
+		a.View.Same(b.View) && a.Observe == b.Observe && a.Limits == b.Limits && a.Role == b.Role && a.Wide == b.Wide
 }
 
 // sameChain is sameRights of two keys and of all that they come of.

@@ -286,6 +286,7 @@ func (r *Ring) entry(rec *Record, project *access.Project) entry {
 		material: r.material(rec), exposed: rec.Exposed != "",
 	}
 	e.parent, _ = access.LookupOf(rec.Parent)
+	e.member = rec.Member.ID
 	for _, f := range rec.Former {
 		e.Former = append(e.Former, gate.Former{Digest: f.Digest, Generation: f.Generation, Until: f.Until, MintedAt: f.MintedAt})
 	}

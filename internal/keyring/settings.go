@@ -330,6 +330,9 @@ type shown struct {
 	Steward    string     `json:"steward"`
 	Scopes     []string   `json:"scopes"`
 	State      string     `json:"state"`
+	Member     string     `json:"member,omitempty"`
+	Role       string     `json:"role,omitempty"`
+	Everywhere bool       `json:"everywhere,omitempty"` // the role is one in all projects
 	Generation int        `json:"generation"`
 	Hint       string     `json:"hint"`
 	Former     []string   `json:"former,omitempty"` // hints of replaced secrets that are still good
@@ -346,6 +349,9 @@ func (r *Record) view() shown {
 		ID: r.ID, Kind: r.Kind.String(), Parent: r.Parent, App: r.App, Mode: r.Mode.String(), Label: r.Label, Steward: r.Steward, Scopes: r.Scopes.Names(), State: r.State.String(),
 		Generation: r.Generation, Hint: r.Hint, Signing: r.Signing.Hint, Exposed: string(r.Exposed),
 		RevokedAt: timeOrNull(r.RevokedAt), Revision: r.Revision, Settings: SettingsOf(&r.Bounds),
+	}
+	if r.Kind == access.Member {
+		v.Member, v.Role, v.Everywhere = r.Member.ID, r.Member.Role.String(), r.Member.Wide
 	}
 	for _, f := range r.Former {
 		v.Former = append(v.Former, f.Hint)

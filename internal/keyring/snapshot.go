@@ -16,6 +16,7 @@ type snapshot struct {
 	declared []Record // the keys of the configuration, by id
 	shards   [shardCount]map[access.Lookup]entry
 	clients  map[access.Lookup][]access.Lookup // of each key that has some
+	members  map[string][]access.Lookup        // the keys of each member, in all projects
 }
 
 const (
@@ -29,6 +30,7 @@ type entry struct {
 	material *Material // nil: there is nothing to check signatures with
 	exposed  bool      // that its present secret was seen by others is known already
 	parent   access.Lookup
+	member   string // whose key it is; empty: nobody's
 }
 
 func newSnapshot(projects []access.Project) *snapshot {
@@ -57,6 +59,12 @@ func (s *snapshot) fill(lookup access.Lookup, e entry) {
 		*shard = map[access.Lookup]entry{}
 	}
 	(*shard)[lookup] = e
+	if e.member != "" && !slices.Contains(s.members[e.member], lookup) {
+		if s.members == nil {
+			s.members = map[string][]access.Lookup{}
+		}
+		s.members[e.member] = append(slices.Clip(s.members[e.member]), lookup)
+	}
 }
 
 // link gives each client of a snapshot that is not published yet the key that it comes of.
@@ -93,6 +101,9 @@ func (s *snapshot) under(e entry) entry {
 // with is s with one entry set, and what comes of it pointing to it.
 func (s *snapshot) with(lookup access.Lookup, e entry) *snapshot {
 	next := *s
+	if e.member != "" && !slices.Contains(next.members[e.member], lookup) {
+		next.members = maps.Clone(next.members)
+	}
 	if e.Key.Kind == access.Client {
 		if !slices.Contains(next.clients[e.parent], lookup) {
 			next.clients = maps.Clone(next.clients)
@@ -128,6 +139,24 @@ func (s *snapshot) without(lookup access.Lookup) *snapshot {
 	*shard = maps.Clone(*shard)
 	delete(*shard, lookup)
 	next.relink(lookup)
+	return &next
+}
+
+// withoutProject is s with a project gone, and every key of it.
+func (s *snapshot) withoutProject(id string) *snapshot {
+	next := *s
+	next.projects = maps.Clone(s.projects)
+	delete(next.projects, id)
+	ofIt := func(_ access.Lookup, e entry) bool { return e.Key.Project.ID == id }
+	for i, shard := range s.shards {
+		for lookup, e := range shard {
+			if ofIt(lookup, e) {
+				next.shards[i] = maps.Clone(shard)
+				maps.DeleteFunc(next.shards[i], ofIt)
+				break
+			}
+		}
+	}
 	return &next
 }
 

@@ -1,7 +1,15 @@
 // Package org owns organizations, projects and environments: what they are, what they may be called, and the first ones
-// that a new installation starts with.
+// that a new installation starts with. It owns as well what a project is set to beside its policy, that is its config and
+// its budget (Registry), and the people who work in it: members, invitations, passwords and sessions (Members).
 //
-// It does not own keys (keyring), who may do what in a project (access), nor how any of it is kept (it declares Store).
+//	Invite --> invitation --Accept--> member --Prove--> key --gate--> access token --Begin--> session
+//
+// It does not own keys, nor those that members act through (keyring implements Keys), who may do what in a project and what
+// a role may (access), access tokens (token), nor how any of it is kept (it declares Store, People, Invitations, Sessions and
+// Projects).
+//
+// Problems: invalid_field, not_found, conflict, precondition_failed, sign_in_refused, too_many_failures, and those of what a
+// permit may not hand on.
 package org
 
 import (

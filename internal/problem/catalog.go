@@ -81,6 +81,9 @@ const (
 	QueryCancelled        Code = "query_cancelled"
 	QueryRunning          Code = "query_running"
 	ResultGone            Code = "result_gone"
+
+	SignInRefused  Code = "sign_in_refused"
+	OneProjectOnly Code = "one_project_only"
 )
 
 // Row is the catalogue row of c. A code that has none is answered as an internal fault.
@@ -276,6 +279,13 @@ var catalogue = [...]Row{
 	{ResultGone, 410, "The result is no longer there",
 		"Results of queries in the background wait to be fetched for some time, and so many of a project as the server has room for; they do not " +
 			"outlive the server, nor what the key that asked may see. Ask the query again."},
+
+	{SignInRefused, 401, "The sign-in is not accepted",
+		"The email is not known, the password is wrong, or the session has ended or was used twice: the answer is the same for all of these. " +
+			"Sign in again with email and password, or have somebody invite you."},
+	{OneProjectOnly, 403, "This is about more than one project",
+		"A key is of one project, and so is a role in a project. What is about all projects of an organization takes the token of a member of the " +
+			"whole organization, or whoever holds the data folder."},
 }
 
 // registered are the problems that a standard names: draft-ietf-httpapi-digest-fields-problem-types and

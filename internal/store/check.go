@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"path"
 )
 
 // Report is the state of a database.
@@ -27,11 +28,11 @@ const maxFaults = 100
 
 // Check looks through the SQLite database in the file at path without changing what is in it. The error means that it
 // could not be read at all.
-func Check(ctx context.Context, path string) (Report, error) {
-	if _, err := os.Stat(path); err != nil {
+func Check(ctx context.Context, file string) (Report, error) {
+	if _, err := os.Stat(file); err != nil {
 		return Report{}, fmt.Errorf("store: %w", err)
 	}
-	connector, err := sqliteConnector(path, url.Values{"_query_only": {"1"}})
+	connector, err := sqliteConnector(file, url.Values{"_query_only": {"1"}})
 	if err != nil {
 		return Report{}, err
 	}
@@ -49,7 +50,10 @@ func (r *Report) read(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return err
 	}
-	r.Known = int64(len(steps)) // they are numbered from 1 without a gap
+	last := path.Base(steps[len(steps)-1]) // they are in the order of their numbers
+	if _, err := fmt.Sscanf(last, "%d_", &r.Known); err != nil {
+		return err
+	}
 	if err := r.integrity(ctx, db); err != nil {
 		return err
 	}

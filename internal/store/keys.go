@@ -17,19 +17,22 @@ import (
 
 const keyColumns = `id, project_id, kind, mode, label, steward, scopes, environments, hint, public_text, digest,
 	created_at, updated_at, expires_at, revoked_at, created_by, revision, settings, state, generation, minted_at, former, signing, exposed, exposed_at,
-	parent, epoch, app`
+	parent, epoch, app, member`
 
 // InsertKey implements keyring.Store.
 func (s *Store) InsertKey(ctx context.Context, key keyring.Record, entry audit.Entry) error {
 	err := s.transact(ctx, func(tx *sql.Tx) error {
+		if err := memberExists(ctx, tx, key.Member.ID); err != nil {
+			return err
+		}
 		result, err := tx.ExecContext(ctx, `INSERT INTO keys (`+keyColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 1, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 1, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)
 			ON CONFLICT (id) DO NOTHING`,
-			key.ID, key.Project, key.Kind.String(), key.Mode.String(), key.Label, key.Steward,
+			key.ID, key.Project, storedKind(key.Kind), key.Mode.String(), key.Label, key.Steward,
 			writeList(key.Scopes.Names()), writeList(key.Environments), key.Hint, key.Public, hex.EncodeToString(key.Digest[:]),
 			key.CreatedAt.UnixMicro(), key.UpdatedAt.UnixMicro(), optional(key.ExpiresAt), optional(key.RevokedAt), key.CreatedBy,
 			writeSettings(key.Bounds), key.State.String(), key.Generation, key.MintedAt.UnixMicro(), writeFormer(key.Former), writeSigning(key.Signing),
-			string(key.Exposed), optional(key.ExposedAt), key.Parent, key.Epoch, key.App)
+			string(key.Exposed), optional(key.ExposedAt), key.Parent, key.Epoch, key.App, writeMembership(key.Member))
 		if err != nil {
 			return err
 		}
@@ -50,7 +53,8 @@ func (s *Store) InsertKey(ctx context.Context, key keyring.Record, entry audit.E
 
 // EachKey implements keyring.Store.
 func (s *Store) EachKey(ctx context.Context, visit func(keyring.Record) error) error {
-	rows, err := s.read.QueryContext(ctx, `SELECT `+keyColumns+` FROM keys`)
+	rows, err := s.read.QueryContext(ctx, `SELECT `+keyColumns+` FROM keys
+		WHERE project_id NOT IN (SELECT id FROM projects WHERE deleted_at IS NOT NULL)`)
 	if err != nil {
 		return fmt.Errorf("store: read keys: %w", err)
 	}
@@ -166,12 +170,12 @@ func changeKey(ctx context.Context, tx *sql.Tx, project, id string, change func(
 	}
 	result, err := tx.ExecContext(ctx, `UPDATE keys SET label = $1, steward = $2, scopes = $3, environments = $4,
 		updated_at = $5, expires_at = $6, revoked_at = $7, settings = $8, state = $9, generation = $10, minted_at = $11, former = $12, signing = $13,
-		exposed = $14, exposed_at = $15, hint = $16, public_text = $17, digest = $18, epoch = $19, revision = revision + 1
-		WHERE project_id = $20 AND id = $21 AND revision = $22`,
+		exposed = $14, exposed_at = $15, hint = $16, public_text = $17, digest = $18, epoch = $19, member = $20, revision = revision + 1
+		WHERE project_id = $21 AND id = $22 AND revision = $23`,
 		key.Label, key.Steward, writeList(key.Scopes.Names()), writeList(key.Environments),
 		key.UpdatedAt.UnixMicro(), optional(key.ExpiresAt), optional(key.RevokedAt), writeSettings(key.Bounds), key.State.String(), key.Generation,
 		key.MintedAt.UnixMicro(), writeFormer(key.Former), writeSigning(key.Signing), string(key.Exposed), optional(key.ExposedAt), key.Hint, key.Public,
-		hex.EncodeToString(key.Digest[:]), key.Epoch, project, id, key.Revision)
+		hex.EncodeToString(key.Digest[:]), key.Epoch, writeMembership(key.Member), project, id, key.Revision)
 	if err != nil {
 		return key, false, err
 	}
@@ -207,12 +211,13 @@ func scanKey(row scanner, texts readTexts) (key keyring.Record, err error) {
 	var (
 		kind, mode, scopes, environments, digest  string
 		settings, state, former, signing, exposed string
+		member                                    string
 		created, updated, minted                  int64
 		expires, revoked, exposedAt               sql.NullInt64
 	)
 	err = row.Scan(&key.ID, &key.Project, &kind, &mode, &key.Label, &key.Steward, &scopes, &environments, &key.Hint, &key.Public,
 		&digest, &created, &updated, &expires, &revoked, &key.CreatedBy, &key.Revision, &settings, &state, &key.Generation, &minted, &former, &signing,
-		&exposed, &exposedAt, &key.Parent, &key.Epoch, &key.App)
+		&exposed, &exposedAt, &key.Parent, &key.Epoch, &key.App, &member)
 	if err != nil {
 		return key, err
 	}
@@ -225,6 +230,12 @@ func scanKey(row scanner, texts readTexts) (key keyring.Record, err error) {
 		key.Kind = access.Secret
 	case access.Client.String():
 		key.Kind = access.Client
+	}
+	if member != "" {
+		if key.Member, err = readMembership(member); err != nil {
+			return key, fmt.Errorf("key %s: whose it is: %w", key.ID, err)
+		}
+		key.Kind = access.Member
 	}
 	key.Mode, _ = access.ParseMode(mode)
 	var known bool

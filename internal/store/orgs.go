@@ -146,6 +146,11 @@ func insertProject(ctx context.Context, tx *sql.Tx, p org.Project) error {
 
 // projects reads projects with their environments, the oldest first.
 func projects(ctx context.Context, from querier, where string, args ...any) ([]org.Project, error) {
+	if where == "" {
+		where = "WHERE p.deleted_at IS NULL"
+	} else {
+		where += " AND p.deleted_at IS NULL"
+	}
 	rows, err := from.QueryContext(ctx, `SELECT p.id, p.organization_id, p.name, p.created_at, p.policy, e.name, e.mode
 		FROM projects p LEFT JOIN environments e ON e.project_id = p.id `+where+` ORDER BY p.created_at, p.id, e.place`, args...)
 	if err != nil {

@@ -42,6 +42,11 @@ var (
 	_ app.Store     = Apps{}
 	_ app.Flow      = Apps{}
 
+	_ org.People      = (*Store)(nil)
+	_ org.Invitations = (*Store)(nil)
+	_ org.Sessions    = (*Store)(nil)
+	_ org.Projects    = (*Store)(nil)
+
 	_ query.RunStore = (*Store)(nil)
 )
 

@@ -84,11 +84,14 @@ func (w *World) Client(parent string, client access.Key) string {
 	return w.Mint(client)
 }
 
-// Token makes a token of the client of a secret, as it is now, and gives its text. What is left out of t is as of the client;
+// Token makes a token of the client of a secret, or of a member, as it is now, and gives its text. What is left out of t is as of the client;
 // left out, it expires in a quarter of an hour.
 func (w *World) Token(client string, t gate.Token) string {
 	e, _ := w.Keys.Lookup(Parse(client).Lookup)
-	t.Client, t.Generation, t.ClientEpoch, t.KeyEpoch = Parse(client).Lookup, e.Generation, e.Key.Epoch, e.Key.Parent.Epoch
+	t.Client, t.Generation, t.ClientEpoch = Parse(client).Lookup, e.Generation, e.Key.Epoch
+	if e.Key.Parent != nil {
+		t.KeyEpoch = e.Key.Parent.Epoch
+	}
 	if t.Scopes == 0 {
 		t.Scopes = e.Key.Scopes
 	}

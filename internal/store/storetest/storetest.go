@@ -1,5 +1,5 @@
 // Package storetest owns the conformance kit of the stores of control data: what every engine must do for
-// keyring.Store, org.Store, ledger.Store, audit.Store, limit.Store, token.Store, saved.Store, query.RunStore, app.Store and app.Flow, with a weight on what access depends on: that no two names are taken for
+// keyring.Store, what org declares, ledger.Store, audit.Store, limit.Store, token.Store, saved.Store, query.RunStore, app.Store and app.Flow, with a weight on what access depends on: that no two names are taken for
 // one, that a key that was revoked stays revoked, that nothing is done by half, and that no decision is counted twice.
 //
 // An engine's tests call Run with a way to open it. The kit knows nothing of engines; it reaches the database's driver
@@ -41,6 +41,11 @@ type Stores struct {
 	Runs    query.RunStore
 	Apps    app.Store
 	Flow    app.Flow
+
+	People      org.People
+	Invitations org.Invitations
+	Sessions    org.Sessions
+	Projects    org.Projects
 }
 
 // Open opens a new and empty store. All its connections go through wrap. The store closes with the test.
@@ -118,6 +123,11 @@ func Run(t *testing.T, open Open) {
 		"codes are used once":                codesAreUsedOnce,
 		"refresh tokens are used once":       refreshTokensAreUsedOnce,
 		"grants are listed":                  grantsAreListed,
+		"members are kept whole":             membersAreKeptWhole,
+		"invitations are good once":          invitationsAreGoodOnce,
+		"owners are counted":                 ownersAreCounted,
+		"sessions go on once":                sessionsGoOnOnce,
+		"projects are changed whole":         projectsAreChangedWhole,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

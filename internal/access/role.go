@@ -1,0 +1,114 @@
+package access
+
+import "slices"
+
+// Role is what a person is in a project, or in all projects of an organization. The zero Role is none, and may do nothing.
+type Role uint8
+
+// The roles there are, the one that may do most first.
+const (
+	Owner Role = iota + 1
+	Admin
+	Developer
+	Analyst
+	Billing
+	Viewer
+
+	endOfRoles
+)
+
+// RoleViews are what a project lets the members of each role read: a nil one is everything.
+type RoleViews [endOfRoles]*View
+
+type roleRow struct {
+	name   string
+	scopes Scopes
+	whole  bool // it is of a whole organization, and of no single project
+	says   string
+}
+
+// roles is what each role may do. What is not in a row is denied. Nobody but an owner has the right to spend money and all
+// others besides, so that nobody else can hand on, change or take away what an owner has.
+var roles = [endOfRoles]roleRow{
+	{name: "none"},
+	Owner: {name: "owner", scopes: AllScopes, whole: true, says: "Everything, in every project of the organization."},
+	Admin: {
+		name: "admin", scopes: AllScopes &^ BillingWrite,
+		says: "Everything but what things cost: keys, members, settings, and deleting.",
+	},
+	Developer: {
+		name: "developer",
+		scopes: EventsWrite | EventsRead | UsersWrite | UsersRead | ProjectsRead | TeamRead | KeysWrite | KeysRead | DatasetsRead | DatasetsWrite |
+			DatasetsDelete | MetricsRead | MetricsWrite | MetricsRun | SQLRun | RecordingsWrite | RecordingsRead | WorkflowsRun | ExportsRun | AuditRead,
+		says: "All data, and keys that can do no more than that; not members, settings, billing, or deletions.",
+	},
+	Analyst: {
+		name:   "analyst",
+		scopes: EventsRead | UsersRead | ProjectsRead | DatasetsRead | MetricsRead | MetricsWrite | MetricsRun | SQLRun | RecordingsRead | ExportsRun,
+		says:   "Reads all data, and saves metrics; sends and deletes nothing.",
+	},
+	Billing: {name: "billing", scopes: ProjectsRead | TeamRead | BillingRead | BillingWrite, says: "What is used, and budgets; no data."},
+	Viewer:  {name: "viewer", scopes: ProjectsRead | DatasetsRead | MetricsRead | MetricsRun, says: "Runs what metrics there are, and reads datasets."},
+}
+
+// Roles lists them, the one that may do most first.
+func Roles() []Role {
+	list := make([]Role, 0, endOfRoles)
+	for r := Owner; r < endOfRoles; r++ {
+		list = append(list, r)
+	}
+	return list
+}
+
+// ParseRole reads what String writes; "none" is no role.
+func ParseRole(name string) (Role, bool) {
+	i := slices.IndexFunc(roles[:], func(r roleRow) bool { return r.name == name })
+	return Role(max(i, 0)), i > 0
+}
+
+// String is the role's name, such as "owner".
+func (r Role) String() string { return r.row().name }
+
+// Scopes are the rights of whoever has the role.
+func (r Role) Scopes() Scopes { return r.row().scopes }
+
+// Whole reports whether the role is of a whole organization only.
+func (r Role) Whole() bool { return r.row().whole }
+
+// Says is what the role is for, in words.
+func (r Role) Says() string { return r.row().says }
+
+// Defined reports whether it is one of the roles.
+func (r Role) Defined() bool { return r > 0 && r < endOfRoles }
+
+func (r Role) row() roleRow {
+	if r >= endOfRoles {
+		r = 0
+	}
+	return roles[r]
+}
+
+// person reports whether a key is a member's, or a token that a member has.
+func (k *Key) person() bool {
+	return k.Kind == Member || k.Kind == Token && k.Parent != nil && k.Parent.Kind == Member
+}
+
+// wide reports whether a key reaches all projects of its organization: it is of a member of the whole of it, or of whoever
+// holds the data folder.
+func (k *Key) wide() bool {
+	return k.Kind == Operator || k.person() && k.Root().Wide
+}
+
+// own is the view that a key has by itself: a member's is that of the role as well.
+func (k *Key) own() *View {
+	if k.Kind != Member || !k.Role.Defined() {
+		return k.View
+	}
+	return k.View.And(k.Project.Policy.Views[k.Role])
+}
+
+// ViewOfRole is what a member reads: all that is to be said of what a token of the member may see.
+func (k *Key) ViewOfRole() *View { return k.own() }
+
+// ReachesAll reports whether a key is about all projects of its organization.
+func (k *Key) ReachesAll() bool { return k.wide() }

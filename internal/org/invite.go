@@ -1,0 +1,232 @@
+package org
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/audit"
+	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// Limits on invitations.
+const (
+	InvitationTime    = 7 * 24 * time.Hour
+	MaxInvitationTime = 30 * 24 * time.Hour
+	MaxInvitations    = 200 // in a list
+)
+
+// Invited is somebody to be invited.
+type Invited struct {
+	Email      string
+	Role       access.Role
+	Everywhere bool          // in all projects of the organization
+	For        time.Duration // 0: InvitationTime
+}
+
+// Grant is what inviting hands on; it is for the policy to decide on before Invite.
+func (i Invited) Grant() *access.Grant { return Grant(0, i.Role, i.Everywhere) }
+
+// Invite makes an invitation into the permit's project. What whoever is invited needs is given here and never again; nothing
+// is sent to anybody.
+func (m *Members) Invite(ctx context.Context, permit gate.Permit, in Invited) (Invitation, access.Text, error) {
+	email, err := ReadEmail("email", in.Email)
+	if err != nil {
+		return Invitation{}, access.Text{}, err
+	}
+	if err := checkRole(in.Role, in.Everywhere); err != nil {
+		return Invitation{}, access.Text{}, err
+	}
+	if in.For == 0 {
+		in.For = InvitationTime
+	}
+	if in.For < time.Minute || in.For > MaxInvitationTime {
+		return Invitation{}, access.Text{}, problem.Invalid("expires_in", "must be from 60 to %d seconds", int64(MaxInvitationTime/time.Second))
+	}
+	now := micros(m.cfg.Now())
+	i := Invitation{
+		ID: "inv_" + m.cfg.NewID(), Organization: permit.Organization(), Project: permit.Project(), Email: email, Role: in.Role, Everywhere: in.Everywhere,
+		CreatedAt: now, CreatedBy: permit.Key().ID, ExpiresAt: now.Add(in.For), Status: Pending,
+	}
+	if permit.Key().Kind == access.Operator {
+		i.CreatedBy = access.Operator.String()
+	}
+	text, digest, err := m.secretText("wi", i.ID)
+	if err != nil {
+		return Invitation{}, access.Text{}, err
+	}
+	i.Digest = digest
+	entry := audit.Of(permit, m.cfg.NewAudit(), "invitation.create", i.ID, nil, shownInvitation{email, in.Role.String(), in.Everywhere, i.ExpiresAt})
+	if err := m.cfg.Invitations.InsertInvitation(ctx, i, entry); err != nil {
+		return Invitation{}, access.Text{}, fmt.Errorf("org: store an invitation: %w", err)
+	}
+	return i, text, nil
+}
+
+// shownInvitation is what the audit shows of an invitation.
+type shownInvitation struct {
+	Email      string    `json:"email"`
+	Role       string    `json:"role"`
+	Everywhere bool      `json:"everywhere"`
+	ExpiresAt  time.Time `json:"expires_at"`
+}
+
+// Invited lists the newest invitations of the permit's project, and those to the whole organization.
+func (m *Members) Invited(ctx context.Context, permit gate.Permit) ([]Invitation, error) {
+	list, err := m.cfg.Invitations.Invitations(ctx, permit.Organization(), permit.Project(), MaxInvitations)
+	if err != nil {
+		return nil, fmt.Errorf("org: list invitations: %w", err)
+	}
+	return list, nil
+}
+
+// Invitation gives one invitation of a project. It is for finding out what it would hand on.
+func (m *Members) Invitation(ctx context.Context, organization, project, id string) (Invitation, error) {
+	i, err := m.cfg.Invitations.Invitation(ctx, id)
+	if errors.Is(err, ErrNoInvitation) || err == nil && (i.Organization != organization || i.Project != project && !i.Everywhere) {
+		return Invitation{}, noInvitation()
+	}
+	if err != nil {
+		return Invitation{}, fmt.Errorf("org: read an invitation: %w", err)
+	}
+	return i, nil
+}
+
+func noInvitation() error {
+	return problem.New(problem.NotFound, "There is no such invitation in this project.")
+}
+
+// Withdraw revokes an invitation that is pending. When it returns, nobody can accept it.
+func (m *Members) Withdraw(ctx context.Context, permit gate.Permit, id string) error {
+	i, err := m.Invitation(ctx, permit.Organization(), permit.Project(), id)
+	if err != nil {
+		return err
+	}
+	entry := audit.Of(permit, m.cfg.NewAudit(), "invitation.revoke", i.ID, shownInvitation{i.Email, i.Role.String(), i.Everywhere, i.ExpiresAt}, nil)
+	err = m.cfg.Invitations.EndInvitation(ctx, id, entry)
+	if errors.Is(err, ErrNoInvitation) {
+		return problem.Wrap(err, problem.Conflict, "The invitation was accepted or revoked already.")
+	}
+	return err
+}
+
+// Accept makes whoever was invited a member. Somebody who is a member of the organization already shows the password there is;
+// else it is the one to be. An invitation is good once, until it expires, and only as long as whoever made it may still hand
+// on as much.
+func (m *Members) Accept(ctx context.Context, token access.Text, name string, password access.Text, from netip.Addr) (Member, error) {
+	i, err := m.pending(ctx, token)
+	if err != nil {
+		return Member{}, err
+	}
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	one, err := m.accepting(ctx, i, name, password, from)
+	if err != nil {
+		return Member{}, err
+	}
+	by := func(action string) func(string, any) audit.Entry {
+		return func(subject string, after any) audit.Entry {
+			entry := audit.Own(m.cfg.Now(), i.Organization, i.Project, m.cfg.NewAudit(), action, subject, nil, after)
+			entry.Actor, entry.Address = i.CreatedBy, from
+			return entry
+		}
+	}
+	err = m.cfg.Invitations.Accept(ctx, i.ID, one, by("invitation.accept")(one.ID, shownOf(&one)))
+	switch {
+	case errors.Is(err, ErrNoInvitation):
+		return Member{}, refused(err)
+	case errors.Is(err, ErrTakenEmail):
+		return Member{}, problem.Wrap(err, problem.Conflict, "Somebody has that email already.")
+	case err != nil:
+		return Member{}, fmt.Errorf("org: accept an invitation: %w", err)
+	}
+	if !i.Everywhere {
+		if _, err := m.cfg.Keys.Join(ctx, i.Project, one.ID, i.Role, false, by("member.join")); err != nil {
+			return Member{}, errors.Join(err, m.cfg.Invitations.Reopen(context.WithoutCancel(ctx), i.ID))
+		}
+	}
+	return one, nil
+}
+
+// pending finds the invitation that a text is of, if it can be accepted.
+func (m *Members) pending(ctx context.Context, token access.Text) (Invitation, error) {
+	id, digest, ok := idIn("wi", "inv", token)
+	if !ok {
+		return Invitation{}, refused(nil)
+	}
+	i, err := m.cfg.Invitations.Invitation(ctx, id)
+	if err != nil && !errors.Is(err, ErrNoInvitation) {
+		return Invitation{}, fmt.Errorf("org: read an invitation: %w", err)
+	}
+	if err != nil || !i.Digest.Equal(digest) || i.Status != Pending || !m.cfg.Now().Before(i.ExpiresAt) || !m.stands(i) {
+		return Invitation{}, refused(err)
+	}
+	return i, nil
+}
+
+// stands reports whether the key that invited may still hand on as much as it did.
+func (m *Members) stands(i Invitation) bool {
+	if i.CreatedBy == access.Operator.String() {
+		return true
+	}
+	key, found := m.cfg.Keys.Peek(i.Project, i.CreatedBy)
+	return found && access.Stands(key, m.cfg.Now(), time.Time{}, time.Time{}) == access.Allowed && key.Effective().Has(access.TeamWrite|i.Role.Scopes())
+}
+
+// accepting is the member that accepting makes: a new one, or the one there is, who has shown the password.
+func (m *Members) accepting(ctx context.Context, i Invitation, name string, password access.Text, from netip.Addr) (Member, error) {
+	there, err := m.cfg.People.FindMember(ctx, i.Email)
+	if err != nil && !errors.Is(err, ErrNoMember) {
+		return Member{}, fmt.Errorf("org: find a member: %w", err)
+	}
+	now := micros(m.cfg.Now())
+	if err != nil {
+		return m.newMember(ctx, i, name, password, now)
+	}
+	if wait := m.tries.begin(i.Email, from, now); wait > 0 {
+		return Member{}, problem.New(problem.TooManyFailures, "Too many wrong passwords were tried for this email.").After(wait)
+	}
+	fits, err := m.passwords.fits(ctx, there.Password, password)
+	switch {
+	case err != nil:
+		return Member{}, fmt.Errorf("org: check a password: %w", err)
+	case !fits:
+		return Member{}, refused(nil)
+	}
+	m.tries.right(i.Email, from)
+	if there.Organization != i.Organization {
+		return Member{}, problem.New(problem.Conflict, "You are a member of another organization here, with this email: have another one invited.")
+	}
+	if _, in := m.joined(there, i.Project); in || i.Everywhere && len(m.cfg.Keys.MemberKeys(there.ID)) > 0 {
+		return Member{}, problem.New(problem.Conflict, "You are a member already: your role is changed by whoever may do that, and not by an invitation.")
+	}
+	there.UpdatedAt = now
+	if i.Everywhere {
+		there.Role = i.Role
+	}
+	return there, nil
+}
+
+func (m *Members) newMember(ctx context.Context, i Invitation, name string, password access.Text, now time.Time) (Member, error) {
+	if err := checkName("name", name, MaxMemberName); err != nil {
+		return Member{}, err
+	}
+	if err := checkPassword(password); err != nil {
+		return Member{}, err
+	}
+	kept, err := m.passwords.make(ctx, password)
+	if err != nil {
+		return Member{}, err
+	}
+	one := Member{
+		ID: "mem_" + m.cfg.NewID(), Organization: i.Organization, Email: i.Email, Name: name, Password: kept, CreatedAt: now, UpdatedAt: now, Revision: 1,
+	}
+	if i.Everywhere {
+		one.Role = i.Role
+	}
+	return one, nil
+}
