@@ -38,6 +38,7 @@ type tree struct {
 	texts    map[string]string // every text file by path
 	files    []*file           // the Go files, in the order of their paths
 	packages []*pkg
+	pictures []string // the paths of files that are no text
 }
 
 // file is one Go file.
@@ -76,7 +77,7 @@ var repository = sync.OnceValues(func() (*tree, error) { return readTree(os.DirF
 
 // readTree reads what belongs to the repository: not what is built, installed or stored beside it.
 func readTree(root fs.FS) (*tree, error) {
-	texts := map[string]string{}
+	texts, pictures := map[string]string{}, []string(nil)
 	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -94,13 +95,19 @@ func readTree(root fs.FS) (*tree, error) {
 		data, err := fs.ReadFile(root, name)
 		if err == nil && utf8.Valid(data) && !strings.Contains(string(data), "\x00") {
 			texts[name] = string(data)
+		} else if err == nil {
+			pictures = append(pictures, name)
 		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return parseTree(texts)
+	t, err := parseTree(texts)
+	if err == nil {
+		t.pictures = pictures
+	}
+	return t, err
 }
 
 // parseTree parses the Go files among the texts, leaving out generated ones and what the go command leaves out.

@@ -3,6 +3,7 @@ package weir_test
 import (
 	"fmt"
 	"go/ast"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -129,7 +130,7 @@ func TestDocumentsLinkToWhatIsThere(t *testing.T) {
 
 func deadLinks(t *tree) (faults []fault) {
 	there := map[string]bool{}
-	for name := range t.texts {
+	for _, name := range slices.Concat(slices.Collect(maps.Keys(t.texts)), t.pictures) {
 		for at := name; !there[at]; at = path.Dir(at) {
 			there[at] = true
 		}

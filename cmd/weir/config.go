@@ -69,6 +69,8 @@ type config struct {
 	ResultTime       time.Duration
 	ResultBytes      int64
 	Results          int
+	RecordingBytes   int64
+	RecordingDays    int // 0: for ever
 	LoadInterval     time.Duration
 	DiskReserve      int64
 	TraceEndpoint    string
@@ -213,6 +215,10 @@ func settings() []setting {
 			func(c *config, v string) (err error) { c.Results, err = countOf(v, 1, 100_000); return err }},
 		{"query-result-bytes", "1GiB", "size of the results that a project may have; older ones make room",
 			func(c *config, v string) (err error) { c.ResultBytes, err = sizeOf(v); return err }},
+		{"recording-bytes", "10GiB", "disk that the recordings of a project may take, compressed; 0: none are taken",
+			func(c *config, v string) (err error) { c.RecordingBytes, err = sizeOf(v); return err }},
+		{"recording-retention-days", "0", "days that a recording is kept after its latest chunk; 0: for ever",
+			func(c *config, v string) (err error) { c.RecordingDays, err = countOf(v, 0, 36_500); return err }},
 		{"load-interval", "200ms", "the shortest time between two loads; events can be queried when they are loaded",
 			func(c *config, v string) (err error) {
 				c.LoadInterval, err = timeOf(v, time.Millisecond, time.Minute)

@@ -32,6 +32,9 @@ func aboutFigures() map[string]string {
 		"cache_memory_bytes":                  "Memory of kept answers.",
 		"cache_disk_bytes":                    "Disk of kept answers.",
 		"event_streams":                       "Readers of /v1/events/stream.",
+		"recording_chunks_total":              "Chunks of recordings stored.",
+		"recording_duplicates_total":          "Chunks of recordings that had come before.",
+		"recording_bytes_total":               "Bytes of recordings stored, compressed.",
 		"ledger_allowed_total":                "Requests allowed.",
 		"ledger_denials_total":                "Denials kept one by one.",
 		"ledger_denials_counted_only_total":   "Denials that came too fast to be kept one by one, and were counted.",
@@ -62,6 +65,10 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 		"cache_evictions_total": float64(c.Evictions), "cache_answers": float64(c.Entries), "cache_memory_bytes": float64(c.MemoryBytes), "cache_disk_bytes": float64(c.DiskBytes),
 		"ledger_denials_waiting": float64(l.Waiting), "ledger_write_failures_total": float64(l.Failures),
 	}
+	r := g.s.recorded.Stats()
+	maps.Copy(all, figures{
+		"recording_chunks_total": float64(r.Chunks), "recording_duplicates_total": float64(r.Duplicates), "recording_bytes_total": float64(r.Bytes),
+	})
 	n := g.s.control.limits.Stats()
 	maps.Copy(all, figures{
 		"limit_accounts": float64(n.Accounts), "limit_reservations": float64(n.Reservations), "limit_uncounted_total": float64(n.Uncounted),

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/weir-analytics/weir/internal/api"
 	"github.com/weir-analytics/weir/internal/audit"
@@ -18,6 +19,8 @@ import (
 	"github.com/weir-analytics/weir/internal/org"
 	"github.com/weir-analytics/weir/internal/query"
 	"github.com/weir-analytics/weir/internal/query/saved"
+	"github.com/weir-analytics/weir/internal/recording"
+	"github.com/weir-analytics/weir/internal/recording/files"
 	"github.com/weir-analytics/weir/internal/store"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb"
 )
@@ -36,8 +39,7 @@ const (
 
 // controlStore keeps what is not events.
 type controlStore interface {
-	keyring.Store
-	org.Store
+	tenants
 	people
 	asked
 	records
@@ -45,6 +47,13 @@ type controlStore interface {
 	Counters() store.Counters
 	Tokens() store.Tokens
 	Apps() store.Apps
+	Recordings() store.Recordings
+}
+
+// tenants are the projects and their keys.
+type tenants interface {
+	keyring.Store
+	org.Store
 }
 
 // people are who may do what, besides keys, and in what.
@@ -97,6 +106,34 @@ func openStore(ctx context.Context, cfg config) (controlStore, error) {
 	default:
 		return nil, fmt.Errorf("no store is called %q", scheme)
 	}
+}
+
+// recordings keeps recordings, in files that it closes.
+type recordings struct {
+	*recording.Service
+
+	files *files.Folder
+}
+
+// openRecordings opens what recordings are kept in. They leave twice as much of the disk free as events do, so that it is not
+// recordings that keep events out.
+func openRecordings(cfg config, w world, control controlStore, log *slog.Logger) (recordings, error) {
+	opened, err := files.Open(files.Config{Dir: filepath.Join(cfg.Data, "recordings"), Reserve: 2 * cfg.DiskReserve})
+	if err != nil {
+		return recordings{}, err
+	}
+	service, err := recording.New(recording.Config{
+		Store: control.Recordings(), Files: opened, Now: w.now, Log: log, Bytes: cfg.RecordingBytes, Keep: time.Duration(cfg.RecordingDays) * 24 * time.Hour,
+	})
+	return recordings{service, opened}, err
+}
+
+// close releases the files.
+func (r recordings) close() error {
+	if r.files == nil {
+		return nil
+	}
+	return r.files.Close()
 }
 
 func openJournal(cfg config, w world, log *slog.Logger) (journal, error) {

@@ -47,6 +47,7 @@ type server struct {
 	loader    *event.Loader
 	live      *event.Live
 	budgets   *budgets
+	recorded  recordings
 	runs      *query.Runs
 	api       *api.API
 	metrics   *prometheus.Registry
@@ -81,6 +82,9 @@ func openServer(ctx context.Context, cfg config, w world, log *slog.Logger) (ope
 	if err := s.checkPositions(ctx); err != nil {
 		return nil, err
 	}
+	if s.recorded, err = openRecordings(cfg, w, s.control.store, log); err != nil {
+		return nil, err
+	}
 	if s.tracing, err = openTracing(ctx, cfg); err != nil {
 		return nil, err
 	}
@@ -104,7 +108,7 @@ func (s *server) apiConfig(w world) api.Config {
 		ResultTime: s.cfg.ResultTime, ResultBytes: s.cfg.ResultBytes, Results: s.cfg.Results,
 	})
 	return api.Config{
-		Gate: s.control.gate, Keys: s.control.keys, Tokens: s.control.tokens, Apps: s.control.apps, Members: s.control.members, Projects: s.control.registry, Ledger: s.control.ledger, Counts: s.control.limits, Audit: s.control.audit, Live: s.live,
+		Gate: s.control.gate, Keys: s.control.keys, Tokens: s.control.tokens, Apps: s.control.apps, Recordings: s.recorded.Service, Members: s.control.members, Projects: s.control.registry, Ledger: s.control.ledger, Counts: s.control.limits, Audit: s.control.audit, Live: s.live,
 		Events: event.New(event.Config{Journal: s.journal, Loader: s.loader, Live: s.live, Random: quickRandom{}}),
 		Query:  questions, Metrics: saved.New(saved.Config{Store: s.control.store, Query: query.Noted{Service: questions, Runs: s.runs}, Now: w.now, NewID: newAuditID, MaxBytes: s.cfg.MetricsBytes}),
 		Runs: s.runs, Functions: functionsOf(s.warehouse),
@@ -274,6 +278,7 @@ func (s *server) start() {
 	s.running.Go(func() { _ = s.runs.Run(ctx) })
 	s.running.Go(func() { s.control.tokens.Run(ctx) })
 	s.running.Go(func() { s.control.apps.Run(ctx) })
+	s.running.Go(func() { s.recorded.Run(ctx) })
 	s.running.Go(func() { s.remind(ctx) })
 	s.running.Go(func() { s.watchBudgets(ctx) })
 }
@@ -339,6 +344,7 @@ func (s *server) closeParts(ctx context.Context) {
 	if s.journal.Journal != nil {
 		report("journal", s.journal.Close())
 	}
+	report("recordings", s.recorded.close())
 	if s.control != nil {
 		report("store", s.control.close(ctx))
 	}

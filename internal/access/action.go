@@ -55,6 +55,9 @@ const (
 	WriteOrganization
 	ReadBilling
 	WriteBilling
+	WriteRecordings
+	ReadRecordings
+	DeleteRecordings
 
 	endOfActions
 )
@@ -76,6 +79,7 @@ type actionRow struct {
 	form    bool   // a secret key may be entered for it into a form of this server's own; an operator may not do it
 	member  bool   // a member's password may, and nobody else; it may do nothing else
 	wide    bool   // it is about all projects of an organization
+	typed   bool   // a secret key may be sent for it by a page of this server's own, into which it was typed
 }
 
 // reads says what an action reads of an environment, and whether that is narrowed to the key's view.
@@ -150,6 +154,12 @@ var actions = [endOfActions]actionRow{
 	WriteOrganization: {name: "write_organization", scope: ProjectsWrite, shared: true, wide: true},
 	ReadBilling:       {name: "read_billing", scope: BillingRead},
 	WriteBilling:      {name: "write_billing", scope: BillingWrite, shared: true},
+
+	// A recording is seen whole or not at all, and whoever may not see it does not delete it either. The player is a page of
+	// this server.
+	WriteRecordings:  {name: "write_recordings", scope: RecordingsWrite, space: true},
+	ReadRecordings:   {name: "read_recordings", scope: RecordingsRead, space: true, reads: readsWhole, typed: true},
+	DeleteRecordings: {name: "delete_recordings", scope: RecordingsDelete, space: true, reads: readsWhole, changes: true},
 }
 
 // Declared reports whether a is an action of the product.

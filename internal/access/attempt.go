@@ -88,6 +88,10 @@ type Attempt struct {
 // it is seen by nobody but whoever entered it.
 func (a *Attempt) Entered() bool { return a.OwnPage && a.Via == InBody && a.Action.row().form }
 
+// Typed reports whether the key was typed into a page of this server's own that sends it in a header, for an action of
+// which there is such a page. There it is seen by nobody but whoever typed it.
+func (a *Attempt) Typed() bool { return a.OwnPage && a.Via == InHeader && a.Action.row().typed }
+
 // Subject is a stored thing an attempt is about, such as a key. A thing that does not exist is the zero Subject, so that
 // the answer to it is the same as to one that may not be known about.
 type Subject struct {

@@ -395,6 +395,9 @@ func (d draw) circumstances() access.Circumstances {
 			c.Browser = true
 			if rarely(d.T, "own page") {
 				c.Via, c.OwnPage = access.InBody, true
+				if rarely(d.T, "typed") {
+					c.Via = access.InHeader
+				}
 			}
 		case "cleartext":
 			c.Cleartext = true

@@ -133,7 +133,7 @@ func clientInBody(k *Key, a *Attempt) Reason {
 func secretNotInBrowser(k *Key, a *Attempt) Reason {
 	policy := &k.Project.Policy
 	embedded := k.Kind == Token && k.Embedded && policy.EmbeddedTokens && a.Action.readsOnly()
-	if k.Kind != Public && a.Browser && !policy.SecretInBrowser && !embedded && !a.Entered() {
+	if k.Kind != Public && a.Browser && !policy.SecretInBrowser && !embedded && !a.Entered() && !a.Typed() {
 		return SecretInBrowser
 	}
 	return Allowed

@@ -37,6 +37,7 @@ const (
 	AuditRead
 	MetricsWrite
 	MetricsRun
+	RecordingsDelete
 
 	endOfScopes
 )
@@ -54,6 +55,7 @@ var scopeNames = [...]string{
 	"team:read", "billing:read", "billing:write", "keys:write", "keys:read", "datasets:read", "datasets:write",
 	"datasets:delete", "metrics:read", "sql:run", "recordings:write", "recordings:read", "workflows:run",
 	"exports:run", "data:delete", "audit:read", "metrics:write", "metrics:run",
+	"recordings:delete",
 }
 
 // ParseScope reads one scope by its name.

@@ -27,6 +27,7 @@ import (
 	"github.com/weir-analytics/weir/internal/proxy"
 	"github.com/weir-analytics/weir/internal/query"
 	"github.com/weir-analytics/weir/internal/query/saved"
+	"github.com/weir-analytics/weir/internal/recording"
 	"github.com/weir-analytics/weir/internal/signature"
 	"github.com/weir-analytics/weir/internal/token"
 )
@@ -78,6 +79,8 @@ type Config struct {
 	Without []compat.System
 	// Stopping is done when the server begins to stop: streams end then.
 	Stopping context.Context
+	// Recordings keeps what pages tell of sessions.
+	Recordings *recording.Service
 }
 
 // API answers every request. Make one with New.
@@ -151,6 +154,7 @@ func New(cfg Config) (*API, error) {
 	mountEnvironments(a)
 	mountConfig(a)
 	mountBilling(a)
+	mountRecordings(a)
 	mountServer(a)
 	a.open()
 	document := a.document()

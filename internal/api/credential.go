@@ -123,6 +123,7 @@ func circumstances(rq *request) access.Circumstances {
 	c := access.Circumstances{Via: access.InHeader, Address: rq.sender(), Cleartext: rq.from.Proto == "http" && !rq.a.cfg.AllowCleartext}
 	origin, referer := first(header["Origin"]), first(header["Referer"])
 	c.Browser = origin != "" || first(header["Sec-Fetch-Site"]) != ""
+	c.OwnPage = first(header["Sec-Fetch-Site"]) == "same-origin"
 	if origin != "" || referer != "" {
 		c.Origin = access.ParseOrigin(origin, referer)
 	}

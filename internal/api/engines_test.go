@@ -17,6 +17,8 @@ import (
 	"github.com/weir-analytics/weir/internal/org"
 	"github.com/weir-analytics/weir/internal/query"
 	"github.com/weir-analytics/weir/internal/query/saved"
+	"github.com/weir-analytics/weir/internal/recording"
+	"github.com/weir-analytics/weir/internal/recording/files"
 	"github.com/weir-analytics/weir/internal/store"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb"
 )
@@ -37,6 +39,7 @@ type controlStore interface {
 	audit.Store
 	saved.Store
 	query.RunStore
+	Recordings() store.Recordings
 	Close() error
 }
 
@@ -49,6 +52,14 @@ type warehouse interface {
 	query.Engine
 	Ready(context.Context) error
 	Close() error
+}
+
+func openRecordings(w *world, bytes int64) (*recording.Service, error) {
+	opened, err := files.Open(files.Config{Dir: filepath.Join(w.dir, "recordings")})
+	if err != nil {
+		return nil, err
+	}
+	return recording.New(recording.Config{Store: w.store.Recordings(), Files: opened, Now: w.clock.Now, Log: w.log, Bytes: bytes})
 }
 
 func openStore(ctx context.Context, dir string) (controlStore, error) {

@@ -51,6 +51,12 @@ var (
 		Body:   `{"environment":"production","traits":{"plan":"pro","$set_once":{"first_campaign":"spring"},"$unset":["trial_ends"]}}`,
 		Answer: `{"ok":true,"task_id":"task-019a0000-0000-7000-8000-000000000000","queryable":true}`,
 	}
+	recordingExample = example{
+		Name: "first", Status: 200,
+		Body: `{"session_id":"example-1","sequence":0,"environment":"production","distinct_id":"u_1","events":[` +
+			`{"type":4,"data":{"href":"https://shop.example/","width":1280,"height":720},"timestamp":1780000000000}]}`,
+		Answer: `{"session_id":"example-1","sequence":0,"events":1,"duplicate":false}`,
+	}
 	createKeyExample = example{
 		Name: "secret", Status: 201,
 		Body: `{"kind":"secret","label":"nightly report","steward":"ana@example.com","scopes":["sql:run"],"environments":["production"]}`,

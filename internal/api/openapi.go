@@ -73,6 +73,7 @@ var tags = [...]huma.Tag{
 	{Name: "Users", Description: "What is known of people: read it, find it, change it, take it out. Needs a secret key, but for a user's own profile."},
 	{Name: "Metrics", Description: "Questions with a name: save them, and run them with variables. Needs a secret key."},
 	{Name: "Grafana", Description: "What the JSON data sources of Grafana ask for. Needs a secret key."},
+	{Name: "Recordings", Description: "Send what a page tells of a session, and see it again. Sending needs a public key with `recordings:write`, seeing a secret one."},
 	{Name: "Keys", Description: "Create, list, change and revoke API keys."},
 	{Name: "Tokens", Description: "Exchange the secret of a client for short-lived access tokens (OAuth 2.0), and see and end them."},
 	{Name: "Apps", Description: "Programs of third parties: register them, let them in (OAuth 2.0), see which are, and end that."},

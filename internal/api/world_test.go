@@ -39,6 +39,7 @@ import (
 	"github.com/weir-analytics/weir/internal/proxy"
 	"github.com/weir-analytics/weir/internal/query"
 	"github.com/weir-analytics/weir/internal/query/saved"
+	"github.com/weir-analytics/weir/internal/recording"
 	"github.com/weir-analytics/weir/internal/signature"
 	"github.com/weir-analytics/weir/internal/token"
 	"github.com/weir-analytics/weir/internal/vault"
@@ -60,6 +61,7 @@ type world struct {
 	ledger       *ledger.Ledger
 	limits       *limit.Limiter
 	gate         *gate.Gate
+	recordings   *recording.Service
 	runs         *query.Runs
 	journal      event.Journal
 	warehouse    warehouse
@@ -142,6 +144,9 @@ func (w *world) openControl(ctx context.Context, adjust ...func(*keyring.Config)
 	if w.limits, err = openLimits(ctx, w.store.Counters(), w.clock.Now, w.log); err != nil {
 		return err
 	}
+	if w.recordings, err = openRecordings(w, 1<<30); err != nil {
+		return err
+	}
 	w.gate = gate.New(w.ring, w.issuer, w.limits, w.ledger, w.clock.Now, newDecision)
 	w.projects = org.NewRegistry(org.ProjectsConfig{Store: w.store, Live: w.ring, Now: w.clock.Now, NewID: newSuffix, NewAudit: newAudit, Log: w.log})
 	w.members = org.NewMembers(org.PeopleConfig{
@@ -186,7 +191,7 @@ func newAudit() string { return "aud_" + rand.Text()[:20] }
 func (w *world) config() api.Config {
 	questions := query.New(query.Config{Engine: w.warehouse, Now: w.clock.Now, TempDir: w.dir, Scope: query.Seen(w.vault.Derive)})
 	return api.Config{
-		Gate: w.gate, Keys: w.ring, Tokens: w.issuer, Apps: w.apps, Members: w.members, Projects: w.projects, Ledger: w.ledger, Counts: w.limits, Audit: audit.New(w.store, newAudit), Live: w.live,
+		Gate: w.gate, Keys: w.ring, Tokens: w.issuer, Apps: w.apps, Recordings: w.recordings, Members: w.members, Projects: w.projects, Ledger: w.ledger, Counts: w.limits, Audit: audit.New(w.store, newAudit), Live: w.live,
 		Events: event.New(event.Config{Journal: w.journal, Loader: w.loader, Live: w.live, Random: rand.Reader, SyncLimit: time.Minute}),
 		Query:  questions, Metrics: saved.New(saved.Config{Store: w.store, Query: query.Noted{Service: questions, Runs: w.runs}, Now: w.clock.Now, NewID: newAudit}), Runs: w.runs,
 		Parts: []api.Part{

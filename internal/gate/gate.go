@@ -324,7 +324,7 @@ func (g *Gate) expose(ctx context.Context, caller *Caller) {
 	}{
 		{ExposedInCleartext, c.Cleartext},
 		{ExposedInURL, c.Via == access.InQuery},
-		{ExposedInBrowser, c.Browser && !key.Project.Policy.SecretInBrowser && !attempt.Entered()},
+		{ExposedInBrowser, c.Browser && !key.Project.Policy.SecretInBrowser && !attempt.Entered() && !attempt.Typed()},
 	} {
 		if seen.so {
 			g.keys.Expose(ctx, key.ID, caller.generation, seen.how, now)

@@ -82,8 +82,10 @@ const (
 	QueryRunning          Code = "query_running"
 	ResultGone            Code = "result_gone"
 
-	SignInRefused  Code = "sign_in_refused"
-	OneProjectOnly Code = "one_project_only"
+	SignInRefused     Code = "sign_in_refused"
+	OneProjectOnly    Code = "one_project_only"
+	RecordingConflict Code = "recording_conflict"
+	RecordingsFull    Code = "recordings_full"
 )
 
 // Row is the catalogue row of c. A code that has none is answered as an internal fault.
@@ -286,6 +288,12 @@ var catalogue = [...]Row{
 	{OneProjectOnly, 403, "This is about more than one project",
 		"A key is of one project, and so is a role in a project. What is about all projects of an organization takes the token of a member of the " +
 			"whole organization, or whoever holds the data folder."},
+	{RecordingConflict, 409, "The session has another chunk of that sequence",
+		"A chunk of a recording is named by its session and sequence and never changes. This sequence is taken by a chunk with other events; the same chunk " +
+			"may be sent again at any time. Two recorders that use the same session count their chunks apart: give each a session of its own."},
+	{RecordingsFull, 507, "The project has no room for more recordings",
+		"The recordings of the project take as many bytes as the server lets them, and this chunk was not stored. Delete some, or have those who run the " +
+			"server raise 'recording-bytes' or lower 'recording-retention-days'."},
 }
 
 // registered are the problems that a standard names: draft-ietf-httpapi-digest-fields-problem-types and

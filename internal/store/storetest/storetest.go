@@ -25,6 +25,7 @@ import (
 	"github.com/weir-analytics/weir/internal/org"
 	"github.com/weir-analytics/weir/internal/query"
 	"github.com/weir-analytics/weir/internal/query/saved"
+	"github.com/weir-analytics/weir/internal/recording"
 	"github.com/weir-analytics/weir/internal/token"
 )
 
@@ -46,6 +47,7 @@ type Stores struct {
 	Invitations org.Invitations
 	Sessions    org.Sessions
 	Projects    org.Projects
+	Recordings  recording.Store
 }
 
 // Open opens a new and empty store. All its connections go through wrap. The store closes with the test.
@@ -128,6 +130,10 @@ func Run(t *testing.T, open Open) {
 		"owners are counted":                 ownersAreCounted,
 		"sessions go on once":                sessionsGoOnOnce,
 		"projects are changed whole":         projectsAreChangedWhole,
+		"recordings are kept whole":          recordingsAreKeptWhole,
+		"refused chunks change nothing":      refusedChunksChangeNothing,
+		"recordings are dropped whole":       recordingsAreDroppedWhole,
+		"recordings are listed in order":     recordingsAreListedInOrder,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
