@@ -153,16 +153,18 @@ func TestNoAnswerIsSharedWithAnother(t *testing.T) {
 			}
 			q.Parameters = jsontext.Value("{" + strings.Join(values, ",") + "}")
 		}
-		before := engines[at].runs.Load()
-		a, err := services[at].Ask(t.Context(), who.permit, q)
-		if err != nil {
-			r.Fatal(err)
-		}
-		if ran := engines[at].runs.Load() > before; ran == a.Cached {
-			r.Fatalf("it ran: %t, it was cached: %t", ran, a.Cached)
-		}
-		if got, want := only(t, q.Format, read(t, a)), asked(who.space, st); got != want {
-			r.Fatalf("the answer is to\n%s, asked was\n%s", got, want)
+		for range rapid.IntRange(1, 2).Draw(r, "times") {
+			before := engines[at].runs.Load()
+			a, err := services[at].Ask(t.Context(), who.permit, q)
+			if err != nil {
+				r.Fatal(err)
+			}
+			if ran := engines[at].runs.Load() > before; ran == a.Cached {
+				r.Fatalf("it ran: %t, it was cached: %t", ran, a.Cached)
+			}
+			if got, want := only(t, q.Format, read(t, a)), asked(who.space, st); got != want {
+				r.Fatalf("the answer is to\n%s, asked was\n%s", got, want)
+			}
 		}
 	})
 	if s := c.Stats(); s.Hits == 0 || s.Misses == 0 {
