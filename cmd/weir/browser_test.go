@@ -54,7 +54,7 @@ func browse(t *testing.T, url string) {
 // page sends one event when it is opened, and one as it is left, which it is as soon as the first has been answered.
 const page = `<!doctype html><title>page</title><script>
 const url = '%s/track?apiKey=%s';
-const body = name => JSON.stringify([{event: name, environment: 'production', distinct_id: 'visitor', anonymous_id: null, properties: {$url: location.href}}]);
+const body = name => JSON.stringify([{event: name, environment: 'production', distinct_id: 'visitor_1', anonymous_id: null, properties: {$url: location.href}}]);
 addEventListener('pagehide', () => navigator.sendBeacon(url, new Blob([body('by beacon')], {type: 'application/json'})));
 fetch(url, {method: 'POST', keepalive: true, headers: {'Content-Type': 'application/json'}, body: body('by fetch')})
   .then(answer => answer.json())

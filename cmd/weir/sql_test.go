@@ -122,7 +122,7 @@ func TestSQLOnATerminal(t *testing.T) {
 
 	s := openSession(t, env...)
 	s.sees("weir> ")
-	s.types("sel\t 'one' as said fr\t pers\t;\r")
+	s.types("sel\t 'one' as said fr\t persons\t;\r")
 	if echoed := s.sees("(1 row)"); !strings.Contains(echoed, "select 'one' as said from persons;") || !strings.Contains(echoed, `\u009b2J`) || strings.Contains(echoed, "\u009b") {
 		t.Errorf("shown: %q", echoed)
 	}

@@ -99,7 +99,7 @@ func TestCompletion(t *testing.T) {
 		{fallback, "SELECT COUN", []string{"count("}},
 		{fallback, "SELECT persons.tr", []string{"traits"}},
 		{fallback, "SELECT p.tr", []string{"traits"}},
-		{fallback, "SELECT persons.", []string{"distinct_id", "anonymous_id", "traits", "first_seen_at", "updated_at"}},
+		{fallback, "SELECT persons.", []string{"distinct_id", "anonymous_id", "traits", "first_seen_at", "updated_at", "person_id", "distinct_ids"}},
 		{fallback, "SELECT ", nil},
 		{fallback, `\f`, []string{`\format`}},
 		{fallback, `\format n`, []string{"ndjson"}},
