@@ -59,7 +59,7 @@ func importCommand(w world) *cobra.Command {
 	flags.StringVar(&f.rejected, "rejected", "", "file for the rows that are not accepted; by default FILE.rejected.ndjson")
 	flags.Int64Var(&f.most, "give-up", 1000, "stop when so many rows were rejected and none accepted; 0: never")
 	flags.BoolVar(&f.dry, "dry-run", false, "show the first ten items and send nothing")
-	flags.BoolVar(&f.again, "restart", false, "begin at the first row, also when an import was begun before")
+	flags.BoolVar(&f.again, "restart", false, "begin at the first row and with no rejected rows, also when an import was begun before")
 	return cmd
 }
 
@@ -143,14 +143,19 @@ func (f *importFlags) send(ctx context.Context, w world, path string, m *intake.
 	}
 	state := path + ".weir-import"
 	if f.again {
-		if err := os.Remove(state); err != nil && !os.IsNotExist(err) {
-			return err
+		for _, old := range []string{state, f.rejected} {
+			if err := os.Remove(old); err != nil && !os.IsNotExist(err) {
+				return err
+			}
 		}
 	}
 	settings := fmt.Sprint(base, f.format, f.kind, f.environment, f.maps, f.sets, f.strip, f.texts)
 	if m.Kept, err = intake.Keep(state, f.rejected, m.File, settings); err != nil {
 		if errors.Is(err, intake.ErrOther) {
 			return &usageError{fmt.Sprintf("%v: give the same, or --restart to begin at the first row", err)}
+		}
+		if errors.Is(err, intake.ErrLetters) {
+			return &usageError{fmt.Sprintf("%s: %v: move it away, give another with --rejected, or --restart to begin both anew", f.rejected, err)}
 		}
 		return err
 	}

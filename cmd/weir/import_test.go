@@ -64,13 +64,18 @@ func TestImport(t *testing.T) {
 		t.Errorf("the state of an import that is over: %v", err)
 	}
 	for want, c := range map[string]*exec.Cmd{
-		"give --url":                          r.weir("import", path),
-		"foo is not a member":                 run("--map", "foo=visitor"),
-		"--map distinct_id=x":                 run("--map", "distinct_id=x"),
-		`"event":"Visited"`:                   run("--dry-run"),
-		"no such file":                        r.weir("import", path+".gone"),
-		"does not say how it is written":      r.weir("import", os.Args[0]),
-		"start it again to go on after row 0": func() *exec.Cmd { c := run(); c.Env = append(c.Env, "WEIR_KEY=pk_live_wrong"); return c }(),
+		"give --url":                     r.weir("import", path),
+		"foo is not a member":            run("--map", "foo=visitor"),
+		"--map distinct_id=x":            run("--map", "distinct_id=x"),
+		`"event":"Visited"`:              run("--dry-run"),
+		"those of another import":        run(),
+		"no such file":                   r.weir("import", path+".gone"),
+		"does not say how it is written": r.weir("import", os.Args[0]),
+		"start it again to go on after row 0": func() *exec.Cmd {
+			c := run("--rejected", path+".others")
+			c.Env = append(c.Env, "WEIR_KEY=pk_live_wrong")
+			return c
+		}(),
 	} {
 		if out, _ := c.CombinedOutput(); !strings.Contains(string(out), want) {
 			t.Errorf("%v, want %s:\n%s", c.Args[1:], want, out)

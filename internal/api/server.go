@@ -124,12 +124,13 @@ func mountScript(a *API) {
 			header.Set("Cache-Control", "public, max-age=3600")
 			header.Set("Cross-Origin-Resource-Policy", "cross-origin")
 			header.Set("ETag", tag)
+			rq.r.Header.Del("Range") // it is small, and sent whole
 			http.ServeContent(&rq.reply, rq.r, "", time.Time{}, bytes.NewReader(js.Script))
 			return nil
 		},
 		Doc: doc{
 			ID: "script", Tag: "Server", Summary: "The client for pages", Text: "For a `script` element; pages of any origin may load it.",
-			Types: []string{"text/javascript"},
+			Types: []string{"text/javascript"}, Statuses: map[int]reflect.Type{http.StatusNotModified: reflect.TypeFor[nothing]()},
 		},
 	})
 }

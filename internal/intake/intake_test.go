@@ -356,3 +356,58 @@ func FuzzText(f *testing.F) {
 		}
 	})
 }
+
+// Promise: a quote that is not closed does not take the whole file into memory, and the import says where it was; a
+// damaged Parquet file is an error.
+func TestDamagedFiles(t *testing.T) {
+	var sound bytes.Buffer
+	if err := parquet.Write(&sound, []struct {
+		Event string `parquet:"event"`
+	}{{"a"}, {"b"}}); err != nil {
+		t.Fatal(err)
+	}
+	read := func(name string, text []byte) error {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source, err := Open(file, FormatOf(name), false)
+		if err != nil {
+			_ = file.Close()
+			return err
+		}
+		defer func() { _ = source.Close() }()
+		for err == nil {
+			_, err = source.Next()
+		}
+		return err
+	}
+	open := "event\ngood\n\"" + strings.Repeat("x\n", maxRecord)
+	if err := read("a.csv", []byte(open)); err == nil || !strings.Contains(err.Error(), "after line 2: ") {
+		t.Errorf("an open quote: %v", err)
+	}
+	for i := range sound.Len() {
+		text := slices.Clone(sound.Bytes())
+		text[i] ^= 0xff
+		_ = read("a.parquet", text) // it may be read all the same; it may not panic
+	}
+}
+
+// Promise: the rejected rows of an import that is over are not written over by the next.
+func TestRejectedRowsStay(t *testing.T) {
+	folder := t.TempDir()
+	letters := filepath.Join(folder, "l")
+	if err := os.WriteFile(letters, []byte("{}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Keep(filepath.Join(folder, "s"), letters, "f", ""); !errors.Is(err, ErrLetters) {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(letters); err != nil || string(text) != "{}\n" {
+		t.Errorf("%q, %v", text, err)
+	}
+}

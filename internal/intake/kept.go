@@ -2,6 +2,7 @@ package intake
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,8 +40,11 @@ type Kept struct {
 // ErrOther is what Keep answers when a file, or how it is read, is not that of the import that was begun.
 var ErrOther = errors.New("this import was begun with another file or other flags")
 
+// ErrLetters is what Keep answers when the rejected rows of another import stand in the file.
+var ErrLetters = errors.New("the file of rejected rows has those of another import")
+
 // Keep opens what is kept of an import at a path, and the file of rejected rows. Rows that were written there after the
-// last state are taken away: they are sent again.
+// last state are taken away: they are sent again. The rows of an import that is over are not.
 func Keep(path, letters, file, settings string) (k *Kept, err error) {
 	k = &Kept{path: path, state: state{File: file, Settings: settings}}
 	text, err := os.ReadFile(path)
@@ -61,7 +65,13 @@ func Keep(path, letters, file, settings string) (k *Kept, err error) {
 	if k.letters, err = os.OpenFile(letters, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return nil, err
 	}
-	if err := k.letters.Truncate(k.state.Letters); err != nil {
+	if info, err := k.letters.Stat(); err != nil || text == nil && info.Size() > 0 {
+		return nil, errors.Join(cmp.Or(err, ErrLetters), k.letters.Close())
+	}
+	if err = k.letters.Truncate(k.state.Letters); err == nil && text == nil {
+		err = k.save() // before there are rows that were rejected, so that they are known to be this import's
+	}
+	if err != nil {
 		return nil, errors.Join(err, k.letters.Close())
 	}
 	return k, nil
@@ -98,11 +108,19 @@ func (k *Kept) keep(p Progress, rejected []Rejected) error {
 			return err
 		}
 	}
-	if _, err := k.letters.WriteAt(lines.Bytes(), k.state.Letters); err != nil {
-		return fmt.Errorf("keep rejected rows: %w", err)
+	if lines.Len() > 0 {
+		_, err := k.letters.WriteAt(lines.Bytes(), k.state.Letters)
+		if err = errors.Join(err, k.letters.Sync()); err != nil {
+			return fmt.Errorf("keep rejected rows: %w", err)
+		}
 	}
 	k.state.Progress = p
 	k.state.Letters += int64(lines.Len())
+	return k.save()
+}
+
+// save puts the state on the disk, whole.
+func (k *Kept) save() error {
 	text, err := json.Marshal(k.state)
 	if err != nil {
 		return err
@@ -112,7 +130,7 @@ func (k *Kept) keep(p Progress, rejected []Rejected) error {
 		return err
 	}
 	_, err = next.Write(append(text, '\n'))
-	if err = errors.Join(err, next.Close()); err == nil {
+	if err = errors.Join(err, next.Sync(), next.Close()); err == nil {
 		err = os.Rename(next.Name(), k.path)
 	}
 	if err != nil {

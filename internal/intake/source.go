@@ -110,16 +110,40 @@ func (l *lines) line() (text []byte, long bool, err error) {
 	}
 }
 
+// maxRecord bounds a line of CSV with all that stands in its quotes, in bytes: of a quote that is not closed the rest of
+// the file is one cell.
+const maxRecord = 8 << 20
+
+// bounded is a reader that ends in a fault when more is read than there is left.
+type bounded struct {
+	in   io.Reader
+	left int
+}
+
+var errLong = fmt.Errorf("a line of CSV has more than %d bytes: is a quote not closed?", maxRecord)
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errLong
+	}
+	n, err := b.in.Read(p)
+	b.left -= n
+	return n, err
+}
+
 // cells is a file of CSV with the names of its columns on the first line.
 type cells struct {
 	file  *os.File
+	bound *bounded
 	in    *csv.Reader
 	names []string
 	texts bool
+	line  int // where the last record began
 }
 
 func openCSV(file *os.File, format Format, texts bool) (Source, error) {
-	in := csv.NewReader(bufio.NewReaderSize(file, 256<<10))
+	bound := &bounded{bufio.NewReaderSize(file, 256<<10), maxRecord}
+	in := csv.NewReader(bound)
 	in.ReuseRecord, in.FieldsPerRecord = true, -1
 	if format == TSV {
 		in.Comma, in.LazyQuotes = '\t', true
@@ -131,7 +155,7 @@ func openCSV(file *os.File, format Format, texts bool) (Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the first line, which must name the columns: %w", err)
 	}
-	c := &cells{file: file, in: in, texts: texts}
+	c := &cells{file: file, bound: bound, in: in, texts: texts}
 	seen := map[string]bool{}
 	for i, name := range first {
 		if i == 0 {
@@ -149,16 +173,19 @@ func openCSV(file *os.File, format Format, texts bool) (Source, error) {
 func (c *cells) Close() error { return c.file.Close() }
 
 func (c *cells) Next() (Row, error) {
+	c.bound.left = maxRecord
 	record, err := c.in.Read()
 	var bad *csv.ParseError
 	switch {
+	case errors.Is(err, errLong):
+		return Row{}, fmt.Errorf("after line %d: %w", c.line, errLong)
 	case errors.As(err, &bad):
 		return Row{Number: int64(bad.StartLine), Fault: bad.Err.Error()}, nil
 	case err != nil:
 		return Row{}, err
 	}
-	line, _ := c.in.FieldPos(0)
-	row := Row{Number: int64(line)}
+	c.line, _ = c.in.FieldPos(0)
+	row := Row{Number: int64(c.line)}
 	if len(record) != len(c.names) {
 		row.Fault = fmt.Sprintf("the line has %d cells for %d columns", len(record), len(c.names))
 		return row, nil
@@ -203,7 +230,15 @@ type columns struct {
 	number int64
 }
 
-func openParquet(file *os.File) (Source, error) {
+// notSound makes an error of a panic: the library has them for files that are damaged.
+func notSound(err *error) {
+	if fault := recover(); fault != nil {
+		*err = fmt.Errorf("the Parquet file is damaged: %v", fault)
+	}
+}
+
+func openParquet(file *os.File) (s Source, err error) {
+	defer notSound(&err)
 	info, err := file.Stat()
 	if err != nil {
 		return nil, err
@@ -217,7 +252,8 @@ func openParquet(file *os.File) (Source, error) {
 
 func (c *columns) Close() error { return errors.Join(c.rows.Close(), c.file.Close()) }
 
-func (c *columns) Next() (Row, error) {
+func (c *columns) Next() (row Row, err error) {
+	defer notSound(&err)
 	c.buffer[0] = nil
 	n, err := c.rows.Read(c.buffer[:])
 	if n == 0 {
@@ -227,7 +263,7 @@ func (c *columns) Next() (Row, error) {
 		return Row{}, err
 	}
 	c.number++
-	row := Row{Number: c.number}
+	row = Row{Number: c.number}
 	text, err := json.Marshal(c.buffer[0])
 	if err == nil {
 		err = json.Unmarshal(text, &row.Members)

@@ -135,6 +135,9 @@ func New(cfg Config) (*Client, error) {
 	if cfg.HTTP == nil {
 		cfg.HTTP = &http.Client{Timeout: 30 * time.Second}
 	}
+	own := *cfg.HTTP // a redirect is not followed: the key is this server's
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	cfg.HTTP = &own
 	if cfg.Gather == 0 {
 		cfg.Gather = 500 * time.Millisecond
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -220,6 +221,26 @@ func TestRefusals(t *testing.T) {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%+v is accepted", cfg)
 		}
+	}
+}
+
+// Promise: the key does not follow a redirect to another server; the items are told as not accepted.
+func TestNoRedirect(t *testing.T) {
+	asked := make(chan struct{}, 1)
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked <- struct{}{} }))
+	defer other.Close()
+	server := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	defer server.Close()
+	var told int
+	c, err := New(Config{URL: server.URL, Key: "pk_live_x", OnError: func(f Failure) { told = f.Status }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Track(Event{Name: "e"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(t.Context()); err != nil || told != http.StatusTemporaryRedirect || len(asked) != 0 {
+		t.Errorf("%v, told %d, the other server was asked %d times", err, told, len(asked))
 	}
 }
 

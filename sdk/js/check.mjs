@@ -43,6 +43,17 @@ const { WEIR: url, KEY: key, HMAC_KEY, HMAC_ID, HMAC_SECRET, OWN_KEY, OWN_ID, OW
   await wrong.close()
   assert.equal(failures[2].status, 401)
 }
+{ // A listener that throws does not make it send again.
+  let calls = 0
+  const client = init({ url, key, onError: () => { throw new Error('from the listener') }, fetch: () => { calls++; return Promise.resolve(Response.json({ code: 'invalid_field' }, { status: 422 })) } })
+  const error = console.error
+  console.error = () => {}
+  client.track('refused')
+  await client.flush()
+  await client.close()
+  console.error = error
+  assert.equal(calls, 1)
+}
 { // The queue has an end, and the oldest goes first.
   const dropped = []
   const client = init({ url, key, gather: 1e6, onError: f => dropped.push(...f.items), fetch: () => Promise.reject(new TypeError('offline')) })

@@ -193,7 +193,11 @@ var Weir = class {
     this.fail(status, code, detail, items);
   }
   fail(status, code, detail, items) {
-    this.options.onError?.({ status, code, detail, items });
+    try {
+      this.options.onError?.({ status, code, detail, items });
+    } catch (fault) {
+      console.error(fault);
+    }
   }
   save() {
     if (!page) return;
@@ -233,7 +237,7 @@ var Weir = class {
     try {
       if (this.options.signing) headers = { ...headers, ...await sign(this.options.signing, url, headers, body, Date.now()) };
       const call = this.options.fetch ?? fetch;
-      const answer = await call(url, { method: "POST", headers, body, credentials: "omit", keepalive: page && size(body) < 64e3, signal: AbortSignal.timeout(3e4) });
+      const answer = await call(url, { method: "POST", headers, body, credentials: "omit", redirect: "error", keepalive: page && size(body) < 64e3, signal: AbortSignal.timeout(3e4) });
       if (answer.status === 429 || answer.status >= 500) return this.wait(answer.headers.get("Retry-After"));
       const told = await answer.json().catch(() => ({}));
       this.waits = this.notBefore = 0;

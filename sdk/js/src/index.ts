@@ -221,7 +221,7 @@ export class Weir {
   }
 
   private fail(status: number, code: string, detail: string, items: Item[]): void {
-    this.options.onError?.({ status, code, detail, items })
+    try { this.options.onError?.({ status, code, detail, items }) } catch (fault) { console.error(fault) } // what hears of it must not undo what was settled
   }
 
   private save(): void {
@@ -266,7 +266,7 @@ export class Weir {
     try {
       if (this.options.signing) headers = { ...headers, ...(await sign(this.options.signing, url, headers, body, Date.now())) }
       const call = this.options.fetch ?? fetch
-      const answer = await call(url, { method: 'POST', headers, body, credentials: 'omit', keepalive: page && size(body) < 64e3, signal: AbortSignal.timeout(3e4) })
+      const answer = await call(url, { method: 'POST', headers, body, credentials: 'omit', redirect: 'error', keepalive: page && size(body) < 64e3, signal: AbortSignal.timeout(3e4) })
       if (answer.status === 429 || answer.status >= 500) return this.wait(answer.headers.get('Retry-After'))
       const told = (await answer.json().catch(() => ({}))) as { code?: string; detail?: string; rejected?: { index: number; code: string; detail: string }[] }
       this.waits = this.notBefore = 0
