@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
@@ -29,6 +30,9 @@ type Stats struct{ Chunks, Duplicates, Bytes int64 }
 func (s *Service) Stats() Stats {
 	return Stats{s.figures.chunks.Load(), s.figures.duplicates.Load(), s.figures.bytes.Load()}
 }
+
+// settleTime is how long entering a chunk may take whose file is there: it goes on when the sender has hung up.
+const settleTime = 10 * time.Second
 
 // Add makes a chunk durable, in the environment of the permit. The same chunk again is kept once; another one of the same
 // sequence is refused. Of a chunk that was not answered nothing is seen, or all of it.
@@ -59,8 +63,11 @@ func (s *Service) Add(ctx context.Context, permit gate.Permit, c Chunk) (Receipt
 	}
 	file := fileOf(name, &p)
 	if err := s.cfg.Files.Put(ctx, file, packed); err != nil {
+		s.left.Store(true)
 		return Receipt{}, err
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
 	session := Session{Project: project, Environment: environment, ID: c.Session}
 	if err := s.cfg.Store.AddPiece(ctx, name, session, p, Limits{Bytes: s.cfg.Bytes, Chunks: MaxChunks}); err != nil {
 		// What happened to the row is not known when the answer of the store was lost. Sweep removes what has none.
@@ -91,10 +98,13 @@ func (s *Service) refused(ctx context.Context, file string, err error) error {
 	default:
 		known = false
 	}
-	if known {
-		if gone := s.cfg.Files.Delete(context.WithoutCancel(ctx), file); gone != nil {
-			s.cfg.Log.Warn("a file of a recording that was not taken stays until the next sweep", "error", gone)
-		}
+	if !known {
+		s.left.Store(true)
+		return err
+	}
+	if gone := s.cfg.Files.Delete(context.WithoutCancel(ctx), file); gone != nil {
+		s.left.Store(true)
+		s.cfg.Log.Warn("a file of a recording that was not taken stays until the next sweep", "error", gone)
 	}
 	return err
 }

@@ -137,7 +137,10 @@ func (in *chunkIn) head(f *faults) Chunk {
 			f.add("distinct_id", fmt.Sprintf("must be at most %d bytes, without the character 0", MaxDistinctID))
 		}
 	case '0':
-		c.DistinctID = clip(string(in.DistinctID), MaxDistinctID)
+		c.DistinctID = string(in.DistinctID)
+		if len(c.DistinctID) > MaxDistinctID {
+			f.add("distinct_id", fmt.Sprintf("must be at most %d bytes", MaxDistinctID))
+		}
 	default:
 		f.add("distinct_id", "must be a string or a number")
 	}

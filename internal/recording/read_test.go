@@ -37,6 +37,7 @@ func TestFaultsOfChunksAreTold(t *testing.T) {
 		`{"session_id":"s","sequence":0,"events":[]}`:                                                                                              "invalid_field events",
 		`{"session_id":"s","sequence":0,"events":{}}`:                                                                                              "invalid_field events",
 		`{"session_id":"s","sequence":0,"distinct_id":true,"events":[` + event + `]}`:                                                              "invalid_field distinct_id",
+		`{"session_id":"s","sequence":0,"distinct_id":` + strings.Repeat("1", 201) + `,"events":[` + event + `]}`:                                  "invalid_field distinct_id",
 		`{"session_id":"s","sequence":0,"distinct_id":"a\u0000","events":[` + event + `]}`:                                                         "invalid_field distinct_id",
 		`{"session_id":"../s","sequence":0,"events":[1,{},{"type":"4","timestamp":1},{"type":4}]}`:                                                 "invalid_field session_id events[0] events[1].type events[2] events[3].timestamp",
 		`{"session_id":"s","sequence":0,"events":[{"type":4.5,"timestamp":1},{"type":-1,"timestamp":1},{"type":100,"timestamp":1}]}`:               "invalid_field events[0].type events[1].type events[2].type",

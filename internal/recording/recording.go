@@ -18,6 +18,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -147,6 +148,8 @@ type Service struct {
 	unpack  *zstd.Decoder
 	seed    maphash.Seed
 	locks   [64]sync.Mutex // of sessions, by their names: what is added is not deleted at the same time
+	left    atomic.Bool    // there may be files of which nothing is known, of an earlier process or of what failed
+	tidying sync.Mutex     // held while these are looked for
 	figures counted
 }
 
@@ -160,14 +163,26 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("recording: %w", err)
 	}
-	return &Service{cfg: cfg, pack: pack, unpack: unpack, seed: maphash.MakeSeed()}, nil
+	s := &Service{cfg: cfg, pack: pack, unpack: unpack, seed: maphash.MakeSeed()}
+	s.left.Store(true)
+	return s, nil
 }
 
 // lock lets one at a time change a session. It returns what ends that.
 func (s *Service) lock(name string) (unlock func()) {
-	lock := &s.locks[maphash.String(s.seed, name)%uint64(len(s.locks))]
+	return hold(&s.locks[maphash.String(s.seed, name)%uint64(len(s.locks))])
+}
+
+func hold(lock *sync.Mutex) (release func()) {
 	lock.Lock()
 	return lock.Unlock
+}
+
+// settle waits until whatever is being changed now has been, or has failed.
+func (s *Service) settle() {
+	for i := range s.locks {
+		hold(&s.locks[i])()
+	}
 }
 
 // nameOf is the name of a session's folder. Whatever a sender calls a session, it is digits and letters, and no other session

@@ -27,17 +27,27 @@ func (s *Service) Delete(ctx context.Context, permit gate.Permit, session string
 	if !goodSession(session) {
 		return notFound()
 	}
-	_, err := s.remove(ctx, nameOf(permit.Project(), permit.Environment(), session))
+	_, err := s.remove(ctx, nameOf(permit.Project(), permit.Environment(), session), time.Time{})
 	if errors.Is(err, ErrNone) {
 		return notFound()
 	}
 	return err
 }
 
-// remove forgets a session and then deletes its files. When files are left of an earlier removal that failed, they go.
-func (s *Service) remove(ctx context.Context, name string) (Session, error) {
+// remove forgets a session and then deletes its files. When files are left of an earlier removal that failed, they go. With
+// a time, a session stays of which a chunk came at that time or later: that is ErrNone.
+func (s *Service) remove(ctx context.Context, name string, before time.Time) (Session, error) {
 	defer s.lock(name)()
 	ctx = context.WithoutCancel(ctx) // what is begun is ended
+	if !before.IsZero() {
+		seen, err := s.cfg.Store.Look(ctx, name, "", -1)
+		if err != nil {
+			return Session{}, err
+		}
+		if !seen.Session.UpdatedAt.Before(before) {
+			return Session{}, ErrNone
+		}
+	}
 	session, err := s.cfg.Store.Drop(ctx, name)
 	if err != nil && !errors.Is(err, ErrNone) {
 		return Session{}, err
@@ -48,7 +58,11 @@ func (s *Service) remove(ctx context.Context, name string) (Session, error) {
 			return Session{}, errors.Join(failed, err)
 		}
 	}
-	return session, s.cfg.Files.Delete(ctx, folderOf(name))
+	err = s.cfg.Files.Delete(ctx, folderOf(name))
+	if err != nil {
+		s.left.Store(true)
+	}
+	return session, err
 }
 
 // forgetStep is how many sessions of a person are looked up at once.
@@ -61,7 +75,8 @@ func (s *Service) DeletePerson(ctx context.Context, permit gate.Permit, ids []st
 }
 
 // Forget is DeletePerson for work that goes on after the request that it was permitted by: the project and the environment are
-// those of that permit. It may be repeated, and counts what it deleted also when it fails half-way.
+// those of that permit. It may be repeated, and counts what it deleted also when it fails half-way. When it gives no error,
+// no file is left of what was deleted before either, nor of a chunk that was not taken, in which an id may stand.
 func (s *Service) Forget(ctx context.Context, project, environment string, ids []string) (removed Removed, err error) {
 	for _, id := range ids {
 		if id == "" {
@@ -76,7 +91,7 @@ func (s *Service) Forget(ctx context.Context, project, environment string, ids [
 				break
 			}
 			for i := range list {
-				session, err := s.remove(ctx, nameOf(project, environment, list[i].ID))
+				session, err := s.remove(ctx, nameOf(project, environment, list[i].ID), time.Time{})
 				switch {
 				case errors.Is(err, ErrNone): // somebody else was faster
 				case err != nil:
@@ -87,7 +102,11 @@ func (s *Service) Forget(ctx context.Context, project, environment string, ids [
 			}
 		}
 	}
-	return removed, nil
+	if removed.Sessions >= maxForgotten {
+		return removed, fmt.Errorf("recording: %d sessions were deleted, and there may be more: it must be repeated", removed.Sessions)
+	}
+	s.settle()
+	return removed, s.tidy(ctx, false)
 }
 
 // Sweep deletes the recordings that have become old, and files of which nothing is known: those of a chunk whose sender had no
@@ -95,7 +114,21 @@ func (s *Service) Forget(ctx context.Context, project, environment string, ids [
 func (s *Service) Sweep(ctx context.Context) (Removed, error) {
 	var removed Removed
 	faults := s.sweepOld(ctx, &removed)
-	return removed, errors.Join(faults, s.sweepFiles(ctx))
+	return removed, errors.Join(faults, s.tidy(ctx, true))
+}
+
+// tidy deletes the files of which nothing is known, if there may be any, or always.
+func (s *Service) tidy(ctx context.Context, always bool) error {
+	s.tidying.Lock()
+	defer s.tidying.Unlock()
+	if !s.left.Swap(false) && !always {
+		return nil
+	}
+	err := s.sweepFiles(ctx)
+	if err != nil {
+		s.left.Store(true)
+	}
+	return err
 }
 
 func (s *Service) sweepOld(ctx context.Context, removed *Removed) (faults error) {
@@ -108,12 +141,14 @@ func (s *Service) sweepOld(ctx context.Context, removed *Removed) (faults error)
 			return errors.Join(faults, err)
 		}
 		for _, name := range names {
-			session, err := s.remove(ctx, name)
-			if err != nil && !errors.Is(err, ErrNone) {
+			session, err := s.remove(ctx, name, before)
+			switch {
+			case errors.Is(err, ErrNone): // somebody else was faster, or a chunk has come
+			case err != nil:
 				faults = errors.Join(faults, err)
-				continue
+			default:
+				removed.add(session)
 			}
-			removed.add(session)
 		}
 		if faults != nil {
 			return faults
