@@ -37,7 +37,7 @@ func (s Search) condition(columns []string) (where string, named map[string]json
 	if !slices.Contains([]string{"=", "!=", "<", "<=", ">", ">="}, op) {
 		return "", nil, problem.Invalid("op", "must be =, !=, <, <=, > or >=")
 	}
-	named["pointer"] = quoted(pointer(path))
+	named["pointer"] = quoted(view.Pointer(path))
 	value := valueOf(s.Value)
 	const kind, text = "json_type(traits, $pointer)", "json_extract_string(traits, $pointer)"
 	ordered := op != "=" && op != "!="
@@ -68,14 +68,4 @@ func valueOf(text string) jsontext.Value {
 		return v
 	}
 	return quoted(text)
-}
-
-// pointer writes a path as a JSON pointer (RFC 6901).
-func pointer(path []string) string {
-	var out strings.Builder
-	for _, name := range path {
-		out.WriteByte('/')
-		out.WriteString(strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1"))
-	}
-	return out.String()
 }

@@ -36,6 +36,16 @@ func parsePath(text string) ([]string, error) {
 	return nil, errLongPath
 }
 
+// Pointer writes a path as a JSON pointer (RFC 6901).
+func Pointer(path []string) string {
+	var out strings.Builder
+	for _, name := range path {
+		out.WriteByte('/')
+		out.WriteString(strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1"))
+	}
+	return out.String()
+}
+
 // cutName cuts the first name off a path; more says whether a dot and another name follow.
 func cutName(path string) (name, rest string, more bool, err error) {
 	if !strings.HasPrefix(path, `"`) {

@@ -226,7 +226,7 @@ func condition(c view.Condition) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	of := name(c.Column) + ", " + literal(pointer(path))
+	of := name(c.Column) + ", " + literal(view.Pointer(path))
 	var sql string
 	switch {
 	case c.Op == view.IsNull:
@@ -333,13 +333,3 @@ func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "'
 
 // name writes the name of a column or a table.
 func name(text string) string { return `"` + strings.ReplaceAll(text, `"`, `""`) + `"` }
-
-// pointer writes a path as a JSON pointer (RFC 6901).
-func pointer(path []string) string {
-	var out strings.Builder
-	for _, name := range path {
-		out.WriteByte('/')
-		out.WriteString(strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1"))
-	}
-	return out.String()
-}
