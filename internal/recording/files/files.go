@@ -58,13 +58,25 @@ func Open(cfg Config) (*Folder, error) {
 // Close releases the folder.
 func (f *Folder) Close() error { return f.root.Close() }
 
+// keptFiles is the part of a disk's files, one in so many, that is left for other things.
+const keptFiles = 50
+
 // free is how many bytes of the disk are free for us.
 func (f *Folder) free() (int64, error) {
 	var disk unix.Statfs_t
 	if err := unix.Statfs(f.cfg.Dir, &disk); err != nil {
 		return 0, err
 	}
-	return int64(disk.Bavail) * disk.Bsize, nil
+	return roomOf(&disk), nil
+}
+
+// roomOf is the room of a disk: none when it has few files left, where it has a number of them. Each chunk is one, however
+// small, and what else is kept needs some too.
+func roomOf(disk *unix.Statfs_t) int64 {
+	if disk.Ffree < disk.Files/keptFiles {
+		return 0
+	}
+	return int64(disk.Bavail) * disk.Bsize
 }
 
 // goodName is what a name may be. A part does not begin with '.', so that none is a way upwards.
