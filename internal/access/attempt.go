@@ -148,6 +148,7 @@ type DataScope struct {
 	Environment  string
 	Live         bool  // things of live mode are in it; a test key sees only things of test mode
 	View         *View // what is read of it is narrowed to; nil: nothing is left out
+	Own          bool  // it is what was told under the target's user id, and nothing of whoever else that id was joined with
 }
 
 // Reason is why an attempt was denied, from a closed set. The zero Reason is not a yes.

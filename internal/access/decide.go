@@ -234,7 +234,7 @@ func (k *Key) meant(a *Attempt, t *Target) *Target {
 // setData names the data that a yes is about.
 func (d *Decision) setData(key *Key, attempt *Attempt) {
 	d.Data.Organization, d.Data.Project, d.Data.Live = key.Project.Organization, key.Project.ID, key.seesLive()
-	d.Data.View = key.sees(attempt)
+	d.Data.View, d.Data.Own = key.sees(attempt), self(key, attempt)
 	if !attempt.Action.InEnvironment() || len(attempt.Targets) > 1 {
 		return
 	}

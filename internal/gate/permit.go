@@ -34,6 +34,9 @@ func (p Permit) Live() bool { p.must(); return p.data.Live }
 // View is what may be read of the environment; nil: everything.
 func (p Permit) View() *access.View { p.must(); return p.data.View }
 
+// Own reports whether the permit is for what a user may read of themselves, and so for nothing of anybody else.
+func (p Permit) Own() bool { p.must(); return p.data.Own }
+
 // Key is the key that was admitted. It holds nothing secret and must not be changed.
 func (p Permit) Key() *access.Key { p.must(); return p.caller.entry.Key }
 

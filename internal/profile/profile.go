@@ -112,10 +112,21 @@ func (s *Service) Read(ctx context.Context, permit gate.Permit, id string) (Prof
 	if err == nil && len(found) == 0 {
 		err = problem.New(problem.NotFound, "There is no such person that the key may see.")
 	}
+	if err == nil && permit.Own() && !found[0].only(id) {
+		err = problem.New(problem.PublicKeyNotEnough, "The id was joined with others, which may be somebody else's. Ask for this profile with a secret key.")
+	}
 	if err != nil {
 		return Profile{}, err
 	}
 	return found[0], nil
+}
+
+// only reports whether all ids of a person are that of one user, or such as visitors and devices get from our clients:
+// with a public key anybody can join any two ids. What a view hides of the ids cannot be known, and is nobody's own.
+func (p *Profile) only(id string) bool {
+	return len(p.DistinctIDs) > 0 && !slices.ContainsFunc(p.DistinctIDs, func(other string) bool {
+		return other != id && !strings.HasPrefix(other, "anonymous-") && !strings.HasPrefix(other, "device-")
+	})
 }
 
 // Search says which people to list. Without a Trait it is all.
