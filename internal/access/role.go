@@ -1,6 +1,9 @@
 package access
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // Role is what a person is in a project, or in all projects of an organization. The zero Role is none, and may do nothing.
 type Role uint8
@@ -112,3 +115,31 @@ func (k *Key) ViewOfRole() *View { return k.own() }
 
 // ReachesAll reports whether a key is about all projects of its organization.
 func (k *Key) ReachesAll() bool { return k.wide() }
+
+// ReadsPrivate reports whether the key may read the part of a project's config that is not meant for everybody: whoever has
+// found a public key in a page may not.
+func (k *Key) ReadsPrivate() bool {
+	switch k.Kind {
+	case Secret, Operator, Token, Member:
+		return true
+	default:
+		return false
+	}
+}
+
+// invitingRules are those of an invitation that hold until it is accepted: not how the one request came, but what whoever
+// made it may hand on.
+var invitingRules = [...]rule{
+	{judge: kindKnown},
+	{judge: holdsScope, above: holdsScope},
+	{judge: scopeUnderCeiling},
+	{judge: grantsWithin, above: grantsWithin},
+	{judge: grantsUnderCeiling},
+}
+
+// StillInvites reports whether the key that made an invitation is good at a time, and may still hand on what the invitation
+// does. It is what Decide says of inviting, without what is about the one request.
+func StillInvites(k *Key, g *Grant, at time.Time) bool {
+	d := Decision{Reason: Allowed}
+	return Stands(k, at, time.Time{}, time.Time{}) == Allowed && d.ask(invitingRules[:], k, &Attempt{Action: WriteMembers, At: at, Grants: g})
+}
