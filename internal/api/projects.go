@@ -265,7 +265,7 @@ func mountConfig(a *API) {
 		Method: "GET", Path: "/v1/project/config", Action: access.ReadConfig, Cross: true, Read: bound[nothing](a), Wants: wantsNothing[nothing],
 		Do: func(ctx context.Context, permit gate.Permit, _ nothing) (ProjectConfig, error) {
 			c, err := a.cfg.Projects.Config(ctx, permit)
-			return configView(c, permit.Key().Kind != access.Public), err
+			return configView(c, permit.Key().ReadsPrivate()), err
 		},
 		Write: writeConfig,
 		Doc: doc{

@@ -122,9 +122,16 @@ func (m *Members) Accept(ctx context.Context, token access.Text, name string, pa
 	if err != nil {
 		return Member{}, err
 	}
+	proven, known, err := m.proven(ctx, i, name, password, from) // takes long: nobody who removes a member waits for it
+	if err != nil {
+		return Member{}, err
+	}
 	m.changing.Lock()
 	defer m.changing.Unlock()
-	one, err := m.accepting(ctx, i, name, password, from)
+	if i, err = m.pending(ctx, token); err != nil {
+		return Member{}, err
+	}
+	one, err := m.accepting(ctx, i, proven, known)
 	if err != nil {
 		return Member{}, err
 	}
@@ -174,37 +181,41 @@ func (m *Members) stands(i Invitation) bool {
 		return true
 	}
 	key, found := m.cfg.Keys.Peek(i.Project, i.CreatedBy)
-	return found && access.Stands(key, m.cfg.Now(), time.Time{}, time.Time{}) == access.Allowed && key.Effective().Has(access.TeamWrite|i.Role.Scopes())
+	return found && access.StillInvites(key, Grant(0, i.Role, i.Everywhere), m.cfg.Now())
 }
 
-// accepting is the member that accepting makes: a new one, or the one there is, who has shown the password.
-func (m *Members) accepting(ctx context.Context, i Invitation, name string, password access.Text, from netip.Addr) (Member, error) {
-	there, err := m.cfg.People.FindMember(ctx, i.Email)
-	if err != nil && !errors.Is(err, ErrNoMember) {
-		return Member{}, fmt.Errorf("org: find a member: %w", err)
-	}
-	now := micros(m.cfg.Now())
-	if err != nil {
-		return m.newMember(ctx, i, name, password, now)
-	}
-	if wait := m.tries.begin(i.Email, from, now); wait > 0 {
-		return Member{}, problem.New(problem.TooManyFailures, "Too many wrong passwords were tried for this email.").After(wait)
-	}
-	fits, err := m.passwords.fits(ctx, there.Password, password)
+// proven is who accepts: somebody new, or the member that is known and has shown the password.
+func (m *Members) proven(ctx context.Context, i Invitation, name string, password access.Text, from netip.Addr) (one Member, known bool, err error) {
+	_, err = m.cfg.People.FindMember(ctx, i.Email)
 	switch {
+	case errors.Is(err, ErrNoMember):
+		one, err = m.newMember(ctx, i, name, password, micros(m.cfg.Now()))
+		return one, false, err
 	case err != nil:
-		return Member{}, fmt.Errorf("org: check a password: %w", err)
-	case !fits:
-		return Member{}, refused(nil)
+		return Member{}, false, fmt.Errorf("org: find a member: %w", err)
 	}
-	m.tries.right(i.Email, from)
-	if there.Organization != i.Organization {
+	one, err = m.shows(ctx, i.Email, password, from)
+	return one, true, err
+}
+
+// accepting is the member that accepting makes of whoever accepts, as things are by now.
+func (m *Members) accepting(ctx context.Context, i Invitation, one Member, known bool) (Member, error) {
+	if !known {
+		return one, nil // whether somebody has the email by now, the store says
+	}
+	there, err := m.cfg.People.MemberByID(ctx, one.ID)
+	switch {
+	case errors.Is(err, ErrNoMember):
+		return Member{}, refused(err) // removed just now
+	case err != nil:
+		return Member{}, fmt.Errorf("org: read a member: %w", err)
+	case there.Organization != i.Organization:
 		return Member{}, problem.New(problem.Conflict, "You are a member of another organization here, with this email: have another one invited.")
 	}
 	if _, in := m.joined(there, i.Project); in || i.Everywhere && len(m.cfg.Keys.MemberKeys(there.ID)) > 0 {
 		return Member{}, problem.New(problem.Conflict, "You are a member already: your role is changed by whoever may do that, and not by an invitation.")
 	}
-	there.UpdatedAt = now
+	there.UpdatedAt = micros(m.cfg.Now())
 	if i.Everywhere {
 		there.Role = i.Role
 	}

@@ -8,11 +8,12 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
+	"time"
 
 	"golang.org/x/crypto/argon2"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/problem"
 )
 
 // Cost is how hard it is to try a password. The zero Cost is DefaultCost.
@@ -33,30 +34,41 @@ const (
 
 // passwords makes and checks what is kept of passwords. So many at once are worked on as there is memory for.
 type passwords struct {
-	cost   Cost
-	random io.Reader
-	turns  chan struct{}
-	dummy  func() (string, error) // what a password of nobody is checked with, so that it takes as long
+	cost    Cost
+	random  io.Reader
+	turns   chan struct{}
+	queue   chan struct{} // of those that are worked on or wait
+	nobodys string        // what a password of nobody is checked with, so that it takes as long
 }
 
-// atOnce is how many passwords are worked on at the same time.
-const atOnce = 2
+// atOnce is how many passwords are worked on at the same time, and mostQueued how many more requests are held up by that.
+const (
+	atOnce     = 2
+	mostQueued = 64
+)
 
 func newPasswords(cost Cost, random io.Reader) *passwords {
 	if cost == (Cost{}) {
 		cost = Cost{defaultTime, defaultMemory}
 	}
-	p := &passwords{cost: cost, random: random, turns: make(chan struct{}, atOnce)}
-	p.dummy = sync.OnceValues(func() (string, error) { return p.make(context.Background(), access.SecretText("a password of nobody")) })
+	p := &passwords{cost: cost, random: random, turns: make(chan struct{}, atOnce), queue: make(chan struct{}, atOnce+mostQueued)}
+	p.nobodys = p.cost.write(make([]byte, saltLength), make([]byte, hashLength))
 	return p
 }
 
-func (p *passwords) turn(ctx context.Context) error {
+// turn waits for a turn, which done ends. When too many wait already, the problem is unavailable.
+func (p *passwords) turn(ctx context.Context) (done func(), err error) {
+	select {
+	case p.queue <- struct{}{}:
+	default:
+		return nil, problem.New(problem.Unavailable, "Too many passwords are being looked at.").After(time.Second)
+	}
 	select {
 	case p.turns <- struct{}{}:
-		return nil
+		return func() { <-p.turns; <-p.queue }, nil
 	case <-ctx.Done():
-		return ctx.Err()
+		<-p.queue
+		return nil, ctx.Err()
 	}
 }
 
@@ -66,24 +78,25 @@ func (p *passwords) make(ctx context.Context, password access.Text) (string, err
 	if _, err := io.ReadFull(p.random, salt); err != nil {
 		return "", fmt.Errorf("org: salt for a password: %w", err)
 	}
-	if err := p.turn(ctx); err != nil {
+	done, err := p.turn(ctx)
+	if err != nil {
 		return "", err
 	}
-	defer func() { <-p.turns }()
+	defer done()
 	hash := argon2.IDKey([]byte(password.Reveal()), salt, p.cost.Time, p.cost.Memory, 1, hashLength)
+	return p.cost.write(salt, hash), nil
+}
+
+func (c Cost) write(salt, hash []byte) string {
 	b64 := base64.RawStdEncoding.EncodeToString
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=1$%s$%s", argon2.Version, p.cost.Memory, p.cost.Time, b64(salt), b64(hash)), nil
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=1$%s$%s", argon2.Version, c.Memory, c.Time, b64(salt), b64(hash))
 }
 
 // fits reports whether a password is the one that was kept. Of nobody's it takes as long to say no.
 func (p *passwords) fits(ctx context.Context, kept string, password access.Text) (bool, error) {
-	nobodys, err := p.dummy() // made at the first time, whoever that is for
-	if err != nil {
-		return false, err
-	}
 	somebody := kept != ""
 	if !somebody {
-		kept = nobodys
+		kept = p.nobodys
 	}
 	h, err := readHash(kept)
 	if err != nil {
@@ -93,10 +106,11 @@ func (p *passwords) fits(ctx context.Context, kept string, password access.Text)
 	if len(text) > MaxPassword {
 		text = text[:MaxPassword]
 	}
-	if err := p.turn(ctx); err != nil {
+	done, err := p.turn(ctx)
+	if err != nil {
 		return false, err
 	}
-	defer func() { <-p.turns }()
+	defer done()
 	got := argon2.IDKey([]byte(text), h.salt, h.time, h.memory, 1, uint32(len(h.sum)))
 	same := subtle.ConstantTimeCompare(got, h.sum) == 1
 	return same && somebody && len(password.Reveal()) <= MaxPassword, nil

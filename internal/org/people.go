@@ -183,7 +183,7 @@ func (m *Members) Change(ctx context.Context, permit gate.Permit, id string, rol
 		switch {
 		case everywhere || k.Project.ID == permit.Project():
 			err = m.cfg.Keys.SetRole(ctx, permit, k.Project.ID, k.ID, role, everywhere)
-		case before.Everywhere: // what came of the role in all projects goes with it
+		case before.Everywhere || k.Wide: // what came of the role in all projects goes with it, also when that went wrong before
 			err = m.cfg.Keys.EndMember(ctx, permit, k.Project.ID, k.ID)
 		}
 		if err != nil {
@@ -231,25 +231,24 @@ func shownOf(one *Member) shownMember { return shownMember{one.Email, one.Name, 
 func (m *Members) Remove(ctx context.Context, permit gate.Permit, id string) error {
 	m.changing.Lock()
 	defer m.changing.Unlock()
-	before, err := m.Get(ctx, permit, id)
+	before, marked, err := m.leaving(ctx, permit, id)
 	if err != nil {
 		return err
 	}
 	if err := permit.Granting(Grant(before.As, 0, before.Everywhere)); err != nil {
 		return err
 	}
-	keys := m.cfg.Keys.MemberKeys(id)
-	elsewhere := slices.ContainsFunc(keys, func(k *access.Key) bool { return k.Project.ID != permit.Project() })
-	if before.Everywhere || !elsewhere {
+	project := permit.Project()
+	elsewhere := slices.ContainsFunc(m.cfg.Keys.MemberKeys(id), func(k *access.Key) bool { return k.Project.ID != project })
+	if !marked && (before.Everywhere || !elsewhere) {
 		if err := m.markRemoved(ctx, permit, id); err != nil {
 			return err
 		}
 	}
-	project := permit.Project()
-	if before.Everywhere {
+	if marked || before.Everywhere {
 		project = ""
 	}
-	for _, k := range keys {
+	for _, k := range m.cfg.Keys.MemberKeys(id) { // as they are now that no more can be made
 		if project == "" || k.Project.ID == project {
 			if err := m.cfg.Keys.EndMember(ctx, permit, k.Project.ID, k.ID); err != nil {
 				return err
@@ -260,6 +259,24 @@ func (m *Members) Remove(ctx context.Context, permit gate.Permit, id string) err
 		m.cfg.Log.Warn("sessions of a member who was removed stay until they expire; none of them can go on", "member", id, "error", err)
 	}
 	return nil
+}
+
+// leaving is whoever is to be removed. marked is one who is removed already and has keys still, because ending them went wrong.
+func (m *Members) leaving(ctx context.Context, permit gate.Permit, id string) (j Joined, marked bool, err error) {
+	j, err = m.Get(ctx, permit, id)
+	if err == nil || problem.From(err).Code != problem.NotFound {
+		return j, false, err
+	}
+	_, unknown := m.cfg.People.MemberByID(ctx, id)
+	if !errors.Is(unknown, ErrNoMember) {
+		return j, false, err
+	}
+	for _, k := range m.cfg.Keys.MemberKeys(id) {
+		if k.Project.Organization == permit.Organization() && (k.Wide || k.Project.ID == permit.Project()) {
+			return Joined{Member: Member{ID: id}, Key: k.ID, As: k.Role, Everywhere: k.Wide}, true, nil
+		}
+	}
+	return j, false, err
 }
 
 func (m *Members) markRemoved(ctx context.Context, permit gate.Permit, id string) error {

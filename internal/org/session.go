@@ -21,6 +21,10 @@ func refused(err error) error {
 	return problem.Wrap(err, problem.SignInRefused, "The email, the password or the session is not accepted.")
 }
 
+func tooManyTries(wait time.Duration) error {
+	return problem.New(problem.TooManyFailures, "Too many wrong passwords were tried for this email, or from this network.").After(wait)
+}
+
 // Prove finds the key that a member acts through in a project by email and password: where the password is not right, the
 // answer is the same as for an email that nobody has, and takes as long. Without a project it is the oldest that the member
 // is in. Somebody whose role is one in all projects gets the key of one when it is first asked for.
@@ -29,48 +33,84 @@ func (m *Members) Prove(ctx context.Context, email string, password access.Text,
 	if err != nil {
 		return access.Lookup{}, err
 	}
+	one, err := m.shows(ctx, email, password, from)
+	if err != nil {
+		return access.Lookup{}, err
+	}
+	return m.enter(ctx, one, project)
+}
+
+// shows is the member of an email who has shown the password. Each try is counted, also one for an email that nobody has.
+func (m *Members) shows(ctx context.Context, email string, password access.Text, from netip.Addr) (Member, error) {
 	if wait := m.tries.begin(email, from, m.cfg.Now()); wait > 0 {
-		return access.Lookup{}, problem.New(problem.TooManyFailures, "Too many wrong passwords were tried for this email.").After(wait)
+		return Member{}, tooManyTries(wait)
 	}
 	one, err := m.cfg.People.FindMember(ctx, email)
 	if err != nil && !errors.Is(err, ErrNoMember) {
-		return access.Lookup{}, fmt.Errorf("org: find a member: %w", err)
+		m.tries.undone(email, from)
+		return Member{}, fmt.Errorf("org: find a member: %w", err)
 	}
 	fits, err := m.passwords.fits(ctx, one.Password, password)
-	if err != nil {
-		return access.Lookup{}, fmt.Errorf("org: check a password: %w", err)
-	}
-	if !fits {
-		return access.Lookup{}, refused(nil)
+	switch {
+	case err != nil:
+		m.tries.undone(email, from)
+		return Member{}, fmt.Errorf("org: check a password: %w", err)
+	case !fits:
+		return Member{}, refused(nil)
 	}
 	m.tries.right(email, from)
-	return m.enter(ctx, one, project)
+	return one, nil
 }
 
 // enter finds, or makes, the key of a member in a project.
 func (m *Members) enter(ctx context.Context, one Member, project string) (access.Lookup, error) {
-	places, err := m.places(ctx, one)
+	place, err := m.place(ctx, one, project)
+	if err == nil && place.key == "" {
+		place.key, err = m.firstEntry(ctx, one.ID, project)
+	}
 	if err != nil {
 		return access.Lookup{}, err
+	}
+	lookup, _ := access.LookupOf(place.key)
+	return lookup, nil
+}
+
+// firstEntry makes the key of a member of the whole organization in a project: with the role that the member has now, and not
+// when the password was looked at.
+func (m *Members) firstEntry(ctx context.Context, id, project string) (string, error) {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	one, err := m.cfg.People.MemberByID(ctx, id)
+	switch {
+	case errors.Is(err, ErrNoMember):
+		return "", refused(err)
+	case err != nil:
+		return "", fmt.Errorf("org: read a member: %w", err)
+	}
+	place, err := m.place(ctx, one, project)
+	if err != nil || place.key != "" {
+		return place.key, err
+	}
+	by := func(subject string, after any) audit.Entry {
+		return audit.Own(m.cfg.Now(), one.Organization, place.ID, m.cfg.NewAudit(), "member.enter", subject, nil, after)
+	}
+	return m.cfg.Keys.Join(ctx, place.ID, one.ID, one.Role, true, by)
+}
+
+// place is the project that a member enters: the oldest, when none is named.
+func (m *Members) place(ctx context.Context, one Member, project string) (Place, error) {
+	places, err := m.places(ctx, one)
+	if err != nil {
+		return Place{}, err
 	}
 	at := 0
 	if project != "" {
 		at = slices.IndexFunc(places, func(p Place) bool { return p.ID == project })
 	}
 	if at < 0 || len(places) == 0 {
-		return access.Lookup{}, refused(nil)
+		return Place{}, refused(nil)
 	}
-	id := places[at].key
-	if id == "" {
-		by := func(subject string, after any) audit.Entry {
-			return audit.Own(m.cfg.Now(), one.Organization, places[at].ID, m.cfg.NewAudit(), "member.enter", subject, nil, after)
-		}
-		if id, err = m.cfg.Keys.Join(ctx, places[at].ID, one.ID, one.Role, true, by); err != nil {
-			return access.Lookup{}, err
-		}
-	}
-	lookup, _ := access.LookupOf(id)
-	return lookup, nil
+	return places[at], nil
 }
 
 // Place is a project that a member is in, and what as.
@@ -208,11 +248,15 @@ func (m *Members) End(ctx context.Context, permit gate.Permit, refresh access.Te
 	return m.end(ctx, s)
 }
 
+// end ends the token first: while that fails there is the session still, and ending it can be tried again.
 func (m *Members) end(ctx context.Context, s Session) error {
+	if err := m.endToken(ctx, s); err != nil {
+		return err
+	}
 	if err := m.cfg.Sessions.EndSession(ctx, s.ID); err != nil {
 		return fmt.Errorf("org: end a session: %w", err)
 	}
-	return m.endToken(ctx, s)
+	return nil
 }
 
 func (m *Members) endToken(ctx context.Context, s Session) error {

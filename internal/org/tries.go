@@ -6,13 +6,15 @@ import (
 	"time"
 )
 
-// How often a wrong password may be tried for one email: so many from one network, and so many from all together, in a
-// quarter of an hour. Beyond that no password is looked at, the right one neither.
+// How often a wrong password may be tried in a quarter of an hour: so many for one email from one network, so many for one
+// email from all together, and so many from one network for all emails together. Beyond that no password is looked at, the
+// right one neither: looking at one takes much memory and time, and somebody could try one password of everybody.
 const (
-	triesOfNetwork = 10
-	triesOfEmail   = 100
-	triesTime      = 15 * time.Minute
-	mostTried      = 1 << 15 // emails and networks that are remembered
+	triesOfNetwork  = 10
+	triesOfEmail    = 100
+	triesFromSource = 100
+	triesTime       = 15 * time.Minute
+	mostTried       = 1 << 15 // emails and networks that are remembered
 )
 
 // tries remembers passwords that were tried: each counts as wrong until it is known to be right, so that trying many at the
@@ -23,7 +25,7 @@ type tries struct {
 }
 
 type tried struct {
-	email   string
+	email   string       // empty: all emails
 	network netip.Prefix // the zero one: all networks
 }
 
@@ -32,15 +34,23 @@ type count struct {
 	since time.Time
 }
 
+// bounded is what tries are counted by, and how many there may be.
+type bounded struct {
+	of   tried
+	most int
+}
+
+func countedBy(email string, from netip.Addr) [3]bounded {
+	network := networkOf(from)
+	return [...]bounded{{tried{email, network}, triesOfNetwork}, {tried{email: email}, triesOfEmail}, {tried{network: network}, triesFromSource}}
+}
+
 // begin notes that a password is tried for an email from an address, or says how long none may be.
 func (t *tries) begin(email string, from netip.Addr, now time.Time) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var longest time.Duration
-	for _, c := range [...]struct {
-		of   tried
-		most int
-	}{{tried{email, networkOf(from)}, triesOfNetwork}, {tried{email: email}, triesOfEmail}} {
+	for _, c := range countedBy(email, from) {
 		known := t.known[c.of]
 		if left := known.since.Add(triesTime).Sub(now); known.wrong >= c.most && left > longest {
 			longest = left
@@ -56,7 +66,8 @@ func (t *tries) note(email string, from netip.Addr, now time.Time) {
 	if t.known == nil {
 		t.known = map[tried]count{}
 	}
-	for _, of := range [...]tried{{email, networkOf(from)}, {email: email}} {
+	for _, by := range countedBy(email, from) {
+		of := by.of
 		c, known := t.known[of]
 		if !known && len(t.known) >= mostTried {
 			t.forget(now)
@@ -69,14 +80,25 @@ func (t *tries) note(email string, from netip.Addr, now time.Time) {
 	}
 }
 
-// right says that the password that was tried is the right one.
+// right says that the password that was tried is the right one: what was wrong from there before is forgotten.
 func (t *tries) right(email string, from netip.Addr) {
+	t.undone(email, from)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.known, tried{email, networkOf(from)})
-	if c, known := t.known[tried{email: email}]; known {
-		c.wrong--
-		t.known[tried{email: email}] = c
+}
+
+// undone says that the password was not looked at.
+func (t *tries) undone(email string, from netip.Addr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, by := range countedBy(email, from) {
+		c, known := t.known[by.of]
+		if c.wrong--; c.wrong > 0 {
+			t.known[by.of] = c
+		} else if known {
+			delete(t.known, by.of)
+		}
 	}
 }
 
