@@ -171,3 +171,27 @@ func TestEndingAgain(t *testing.T) {
 		t.Errorf("its token: %d", status)
 	}
 }
+
+// Promise: nobody revokes an invitation to what they could not have given.
+func TestWithdrawing(t *testing.T) {
+	t.Parallel()
+	w := open(t).apart(t)
+	p := w.project(t)
+	secret, operator := p.key("secret live all").text, p.key("operator").text
+	invite := func(role access.Role, everywhere bool) string {
+		made, _, err := w.members.Invite(t.Context(), p.permit(access.WriteMembers), org.Invited{Email: strings.ToLower(rand.Text()) + "@example.com", Role: role, Everywhere: everywhere})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "/v1/invitations/" + made.ID
+	}
+	owner, everywhere, here := invite(access.Owner, true), invite(access.Viewer, true), invite(access.Viewer, false)
+	for _, c := range []struct {
+		key, path string
+		status    int
+	}{{secret, owner, 403}, {secret, everywhere, 403}, {secret, here, 204}, {operator, owner, 204}, {operator, everywhere, 204}} {
+		if status, code := w.site.asks(t, c.key, "DELETE", c.path, ""); status != c.status {
+			t.Errorf("%d %s, want %d", status, code, c.status)
+		}
+	}
+}

@@ -100,10 +100,14 @@ func noInvitation() error {
 	return problem.New(problem.NotFound, "There is no such invitation in this project.")
 }
 
-// Withdraw revokes an invitation that is pending. When it returns, nobody can accept it.
+// Withdraw revokes an invitation that is pending. When it returns, nobody can accept it. Nobody takes back what they could not
+// have given.
 func (m *Members) Withdraw(ctx context.Context, permit gate.Permit, id string) error {
 	i, err := m.Invitation(ctx, permit.Organization(), permit.Project(), id)
 	if err != nil {
+		return err
+	}
+	if err := permit.Granting(Grant(i.Role, 0, i.Everywhere)); err != nil {
 		return err
 	}
 	entry := audit.Of(permit, m.cfg.NewAudit(), "invitation.revoke", i.ID, shownInvitation{i.Email, i.Role.String(), i.Everywhere, i.ExpiresAt}, nil)

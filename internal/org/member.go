@@ -21,7 +21,7 @@ type Member struct {
 	Email        string // in lower case; no two members have the same
 	Name         string
 	Role         access.Role // in all projects of the organization; none: only in those where there is a key
-	Password     string      // what a password is checked with; never shown
+	Password     access.Text // what a password is checked with; never shown
 	CreatedAt    time.Time   // each UTC, to the microsecond
 	UpdatedAt    time.Time
 	RemovedAt    time.Time // zero: not removed

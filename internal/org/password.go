@@ -73,18 +73,18 @@ func (p *passwords) turn(ctx context.Context) (done func(), err error) {
 }
 
 // make is what is kept of a password: with the parameters it was made with, in the form that argon2's own tools write.
-func (p *passwords) make(ctx context.Context, password access.Text) (string, error) {
+func (p *passwords) make(ctx context.Context, password access.Text) (access.Text, error) {
 	salt := make([]byte, saltLength)
 	if _, err := io.ReadFull(p.random, salt); err != nil {
-		return "", fmt.Errorf("org: salt for a password: %w", err)
+		return access.Text{}, fmt.Errorf("org: salt for a password: %w", err)
 	}
 	done, err := p.turn(ctx)
 	if err != nil {
-		return "", err
+		return access.Text{}, err
 	}
 	defer done()
 	hash := argon2.IDKey([]byte(password.Reveal()), salt, p.cost.Time, p.cost.Memory, 1, hashLength)
-	return p.cost.write(salt, hash), nil
+	return access.SecretText(p.cost.write(salt, hash)), nil
 }
 
 func (c Cost) write(salt, hash []byte) string {
@@ -93,12 +93,12 @@ func (c Cost) write(salt, hash []byte) string {
 }
 
 // fits reports whether a password is the one that was kept. Of nobody's it takes as long to say no.
-func (p *passwords) fits(ctx context.Context, kept string, password access.Text) (bool, error) {
-	somebody := kept != ""
+func (p *passwords) fits(ctx context.Context, kept, password access.Text) (bool, error) {
+	somebody, stored := !kept.Empty(), kept.Reveal()
 	if !somebody {
-		kept = p.nobodys
+		stored = p.nobodys
 	}
-	h, err := readHash(kept)
+	h, err := readHash(stored)
 	if err != nil {
 		return false, err
 	}

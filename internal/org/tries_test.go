@@ -71,7 +71,7 @@ func TestPasswordsQueue(t *testing.T) {
 		default:
 		}
 	}
-	if _, err := p.fits(t.Context(), "", access.SecretText("a password of somebody")); problem.From(err).Code != problem.Unavailable {
+	if _, err := p.fits(t.Context(), access.Text{}, access.SecretText("a password of somebody")); problem.From(err).Code != problem.Unavailable {
 		t.Errorf("one more: %v", err)
 	}
 	cancel()
@@ -83,7 +83,7 @@ func TestPasswordsQueue(t *testing.T) {
 	for _, end := range done {
 		end()
 	}
-	if fits, err := p.fits(t.Context(), "", access.SecretText("a password of somebody")); fits || err != nil {
+	if fits, err := p.fits(t.Context(), access.Text{}, access.SecretText("a password of somebody")); fits || err != nil {
 		t.Errorf("afterwards: %t, %v", fits, err)
 	}
 }

@@ -87,12 +87,13 @@ func findMember(ctx context.Context, from querier, where string, args ...any) (o
 
 func scanMember(row scanner) (m org.Member, err error) {
 	var (
-		role             string
+		role, password   string
 		created, updated int64
 		removed          sql.NullInt64
 	)
-	err = row.Scan(&m.ID, &m.Organization, &m.Email, &m.Name, &role, &m.Password, &created, &updated, &removed, &m.Revision)
+	err = row.Scan(&m.ID, &m.Organization, &m.Email, &m.Name, &role, &password, &created, &updated, &removed, &m.Revision)
 	m.Role, _ = access.ParseRole(role)
+	m.Password = access.SecretText(password)
 	m.CreatedAt, m.UpdatedAt, m.RemovedAt = fromMicros(created), fromMicros(updated), fromOptional(removed)
 	return m, err
 }
@@ -127,7 +128,7 @@ func (s *Store) ChangeMember(ctx context.Context, organization, id string, chang
 
 func updateMember(ctx context.Context, tx *sql.Tx, m org.Member) error {
 	_, err := tx.ExecContext(ctx, `UPDATE members SET name = $1, role = $2, password = $3, updated_at = $4, removed_at = $5, revision = $6 WHERE id = $7`,
-		m.Name, m.Role.String(), m.Password, m.UpdatedAt.UnixMicro(), optional(m.RemovedAt), m.Revision, m.ID)
+		m.Name, m.Role.String(), m.Password.Reveal(), m.UpdatedAt.UnixMicro(), optional(m.RemovedAt), m.Revision, m.ID)
 	return err
 }
 
@@ -246,7 +247,7 @@ func (s *Store) Accept(ctx context.Context, id string, m org.Member, entry audit
 			err = updateMember(ctx, tx, there)
 		case errors.Is(err, org.ErrNoMember):
 			_, err = tx.ExecContext(ctx, `INSERT INTO members (`+memberColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL, 1)`,
-				m.ID, m.Organization, m.Email, m.Name, m.Role.String(), m.Password, m.CreatedAt.UnixMicro(), m.UpdatedAt.UnixMicro())
+				m.ID, m.Organization, m.Email, m.Name, m.Role.String(), m.Password.Reveal(), m.CreatedAt.UnixMicro(), m.UpdatedAt.UnixMicro())
 		}
 		if err != nil {
 			return err

@@ -28,7 +28,7 @@ func invitation(id, email string) org.Invitation {
 
 func member(id, email string) org.Member {
 	return org.Member{
-		ID: id, Organization: "org_1", Email: email, Name: "Ana", Password: "$argon2id$kept", CreatedAt: start(), UpdatedAt: start().Add(time.Microsecond), Revision: 1,
+		ID: id, Organization: "org_1", Email: email, Name: "Ana", Password: access.SecretText("$argon2id$kept"), CreatedAt: start(), UpdatedAt: start().Add(time.Microsecond), Revision: 1,
 	}
 }
 
