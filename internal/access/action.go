@@ -192,6 +192,12 @@ func (a Action) readsOnly() bool {
 // Reads reports whether the action reads an environment, so that a key's view is about it.
 func (a Action) Reads() bool { return a.row().reads != readsNothing }
 
+// SendsEvents reports whether what the action sends has events in it.
+func (a Action) SendsEvents() bool { return a == WriteEvents || a == WriteItems }
+
+// ByItem reports whether what the action sends is judged item by item, so that what is refused of it leaves the rest.
+func (a Action) ByItem() bool { return a.SendsEvents() || a == IdentifyUsers }
+
 // ForClients reports whether the action is for clients, and for nobody else.
 func (a Action) ForClients() bool { return a.row().client }
 

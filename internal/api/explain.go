@@ -157,7 +157,7 @@ func (a *API) attempt(rq *request, h *hypothetical) (access.Attempt, error) {
 	if h.Secret == "replaced" {
 		out.SecretUntil = out.At // it is good until then and not at it
 	}
-	out.Each = out.Action == access.WriteEvents || out.Action == access.IdentifyUsers
+	out.Each = out.Action.ByItem()
 	out.Targets = h.targets()
 	return out, nil
 }

@@ -81,6 +81,26 @@ func TestSignaturesAreExplained(t *testing.T) {
 	}
 }
 
+// Promise: what is sent item by item is explained item by item, however it is sent: one event that is refused leaves the
+// rest.
+func TestItemsAreExplainedOneByOne(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	p := w.project(t)
+	admin := p.key("secret live all").text
+	made := p.make(everything(access.Bounds{Events: []string{"A"}}))
+	for path, body := range map[string]string{
+		"/track": `[{"event":"A"},{"event":"B"}]`, "/v1/batch": `{"batch":[{"type":"track","event":"A"},{"type":"track","event":"B"}]}`,
+		"/ingest/batch": `[{"name":"A"},{"name":"B"}]`, "/event/ingest/batch": `{"events":[{"name":"A"},{"name":"B"}]}`,
+	} {
+		answer, text := w.site.call(t, "POST", path, strings.NewReader(body), "X-API-Key", made.text, "Content-Type", "application/json")
+		e := explained(t, w, admin, map[string]any{"key_id": made.id, "method": "POST", "path": path, "events": []string{"A", "B"}})
+		if answer.StatusCode != http.StatusOK || !strings.Contains(text, "event_not_allowed") || !e.Allowed {
+			t.Errorf("%s: answered %d %s, explained as %v %s", path, answer.StatusCode, text, e.Allowed, e.Reason)
+		}
+	}
+}
+
 // Promise: an attempt is explained as it would be decided: whether a request of a key is let through is what the
 // explanation of the same request says, with the same reason.
 func TestExplanationsAgreeWithDecisions(t *testing.T) {

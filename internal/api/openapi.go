@@ -317,7 +317,7 @@ func (a *API) problemsOf(r *row) []problem.Code {
 	if r.costs {
 		codes = append(codes, problem.CreditsExhausted)
 	}
-	if r.action == access.WriteEvents || r.action == access.WriteItems {
+	if r.action.SendsEvents() {
 		codes = append(codes, problem.EventNotAllowed)
 	}
 	if r.action.Scope() != 0 {
