@@ -70,12 +70,9 @@ func (c *control) spent(ctx context.Context, project string, month time.Time) (c
 		return 0, 0, err
 	}
 	q := ledger.CountQuery{
-		Grain: ledger.Day, From: month, To: month.AddDate(0, 1, 0), Live: true, Limit: ledger.MaxCount,
-		About: ledger.About{Project: project, Outcome: ledger.Allowed, Action: access.WriteEvents},
+		Grain: ledger.Day, By: ledger.ByAction, From: month, To: month.AddDate(0, 1, 0), Live: true, Limit: 31 * len(access.Actions()),
+		About: ledger.About{Project: project, Outcome: ledger.Allowed},
 	}
 	list, err := c.store.Usage(ctx, q)
-	for i := range list {
-		events += list[i].Items
-	}
-	return state.Spent, events, err
+	return state.Spent, ledger.Events(list), err
 }

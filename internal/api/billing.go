@@ -28,7 +28,7 @@ type BillingUsage struct {
 // BillingCount is what was used.
 type BillingCount struct {
 	Requests int64 `json:"requests" doc:"Requests that were allowed."`
-	Events   int64 `json:"events" doc:"Events that were taken."`
+	Events   int64 `json:"events" doc:"Events that were taken; of a batch that may have persons in it too, every item."`
 	Queries  int64 `json:"queries" doc:"Questions, in SQL and as metrics, that were allowed."`
 }
 
@@ -124,15 +124,11 @@ func (a *API) budgetShown(ctx context.Context, permit gate.Permit, b org.Budget)
 	if err != nil {
 		return BudgetShown{}, err
 	}
-	counts, err := a.counted(ctx, permit, ledger.UsageQuery{From: monthOf(permit.At()), About: ledger.About{Outcome: ledger.Allowed, Action: access.WriteEvents}})
+	counts, err := a.counted(ctx, permit, ledger.UsageQuery{By: ledger.ByAction, From: monthOf(permit.At()), About: ledger.About{Outcome: ledger.Allowed}})
 	if err != nil {
 		return BudgetShown{}, err
 	}
-	events := int64(0)
-	for i := range counts {
-		events += counts[i].Items
-	}
-	return BudgetShown{b.Credits, b.Events, b.AlertAt, b.Hard, b.State(credits, events)}, nil
+	return BudgetShown{b.Credits, b.Events, b.AlertAt, b.Hard, b.State(credits, ledger.Events(counts))}, nil
 }
 
 func monthOf(at time.Time) time.Time {
@@ -221,9 +217,8 @@ func (u *BillingUsage) add(counts []ledger.Count) {
 		c := &counts[i]
 		for _, into := range [...]*BillingCount{&u.Total, under(environments, c.Environment), under(keys, c.KeyID)} {
 			into.Requests += c.Requests
+			into.Events += c.Events()
 			switch c.Action {
-			case access.WriteEvents:
-				into.Events += c.Items
 			case access.RunSQL, access.RunMetrics, access.TestMetrics:
 				into.Queries += c.Requests
 			default:

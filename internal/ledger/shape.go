@@ -75,6 +75,23 @@ type Count struct {
 	Items    int64
 }
 
+// Events is how many events a count has, which must tell actions apart. Where events and persons come in one batch, every
+// item counts as one.
+func (c *Count) Events() int64 {
+	if !c.Action.SendsEvents() {
+		return 0
+	}
+	return c.Items
+}
+
+// Events adds up the events of counts that tell actions apart.
+func Events(counts []Count) (events int64) {
+	for i := range counts {
+		events += counts[i].Events()
+	}
+	return events
+}
+
 // Shape is what an attempt was, apart from when.
 type Shape struct {
 	About
