@@ -127,18 +127,10 @@ func (rq *request) early(most size) ([]byte, error) {
 	if rq.r.ContentLength > most.sent {
 		return nil, bodyTooLarge(most.sent)
 	}
-	if most.sent > smallBody && (rq.r.ContentLength < 0 || rq.r.ContentLength > smallBody) {
-		if err := rq.hold(most.sent); err != nil {
-			return nil, err
-		}
-	}
-	raw, err := io.ReadAll(io.LimitReader(rq.r.Body, most.sent+1))
-	if err != nil {
+	var raw bytes.Buffer
+	if err := rq.take(&raw, rq.r.Body, most.sent); err != nil {
 		return nil, bodyFault(err)
 	}
-	if int64(len(raw)) > most.sent {
-		return nil, bodyTooLarge(most.sent)
-	}
-	rq.r.Body = io.NopCloser(bytes.NewReader(raw))
-	return raw, nil
+	rq.r.Body = io.NopCloser(bytes.NewReader(raw.Bytes()))
+	return raw.Bytes(), nil
 }
