@@ -101,7 +101,7 @@ func mount[I, O any](a *API, e endpoint[I, O]) {
 			if e.Long {
 				defer a.watch(rq, permit, attempt)()
 			}
-			out, err := e.Do(rq.ctx(), permit, in)
+			out, err := e.do(a, rq, permit, in)
 			spent := int64(0)
 			if e.Cost > 0 && !(e.Later && err == nil) {
 				spent = e.credits(out, err)
@@ -172,6 +172,19 @@ func (e *endpoint[I, O]) reserve(a *API, rq *request, keyID string, in I, attemp
 	}
 	rq.question = expectedOf(keyID, attempt.Targets[0].Environment, e.Same(in))
 	return a.expected.credits(rq.question, e.Cost)
+}
+
+// do is Do. What was set aside for one that panics is given back: it is our fault.
+func (e *endpoint[I, O]) do(a *API, rq *request, permit gate.Permit, in I) (O, error) {
+	whole := false
+	defer func() {
+		if !whole && e.Cost > 0 {
+			_ = a.settle(rq, permit, 0) // the panic is what is told
+		}
+	}()
+	out, err := e.Do(rq.ctx(), permit, in)
+	whole = true
+	return out, err
 }
 
 // credits is what a request came to. What fails by our fault is free; what fails by the caller's costs what was set aside,

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -8,8 +9,30 @@ import (
 	"testing"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/api"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/query"
 )
+
+// late is an engine whose fault shows when a statement runs.
+type late struct{ panicking }
+
+func (late) Analyze(context.Context, string) (query.Facts, error) { return query.Facts{}, nil }
+
+// Promise: a question that breaks off by our fault costs nothing: what was set aside for it can be spent at once.
+func TestPanicsAreFree(t *testing.T) {
+	t.Parallel()
+	w := open(t).apart(t)
+	key := w.project(t).limited(access.Limits{Credits: access.Quota{Most: 1}})
+	broken := w.variant(t, func(cfg *api.Config) { cfg.Query = query.New(query.Config{Engine: late{}, Now: w.clock.Now}) }, nil)
+	ask := func(s *site) int {
+		answer, _ := s.call(t, "POST", "/v1/query", strings.NewReader(`{"sql":"SELECT 1"}`), "X-API-Key", key.text)
+		return answer.StatusCode
+	}
+	if first, then := ask(broken), ask(w.site); first != http.StatusInternalServerError || then != http.StatusOK {
+		t.Errorf("a question that panics is answered %d, and the next, for the only credit, %d", first, then)
+	}
+}
 
 // Promise: as much is set aside for a question as the same came to last: what a key's credits do not reach for is refused
 // before it runs, also of many who ask at once, and no more is spent than there is. What comes to less gets the rest back.
