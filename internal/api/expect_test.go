@@ -80,3 +80,20 @@ func TestExpectedCredits(t *testing.T) {
 	}
 	left("3")
 }
+
+// Promise: what a statement came to with some parameters is not set aside for it with others.
+func TestExpectedCreditsAreOfTheParameters(t *testing.T) {
+	t.Parallel()
+	w := open(t).apart(t)
+	key := w.project(t).limited(access.Limits{Credits: access.Quota{Most: 7}})
+	ask := func(rows int) int {
+		body := fmt.Sprintf(`{"sql":"SELECT 1 FROM range(4000) AS t(n) WHERE n < $1","parameters":[%d]}`, rows)
+		answer, _ := w.site.call(t, "POST", "/v1/query", strings.NewReader(body), "X-API-Key", key.text)
+		return answer.StatusCode
+	}
+	for _, c := range []struct{ rows, want int }{{4000, 200}, {4000, 402}, {1, 200}, {1, 200}, {1, 402}} {
+		if got := ask(c.rows); got != c.want {
+			t.Errorf("%d rows: answered %d, want %d", c.rows, got, c.want)
+		}
+	}
+}

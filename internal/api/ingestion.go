@@ -163,7 +163,9 @@ func mountEvents[T any](a *API, of compat.System, path string, action access.Act
 // takesItems completes a row that records items.
 func takesItems(a *API, e endpoint[event.Batch, event.Receipt]) endpoint[event.Batch, event.Receipt] {
 	e.Method, e.Cross, e.Do = "POST", true, a.cfg.Events.Record
-	e.Wants = func(b event.Batch) access.Attempt { return access.Attempt{Each: e.Action.ByItem(), Targets: b.Targets()} }
+	e.Wants = func(b event.Batch) access.Attempt {
+		return access.Attempt{Each: e.Action.ByItem(), Targets: b.Targets()}
+	}
 	// When no item is accepted, the answer is about the first one, be it unreadable or denied.
 	e.Denied = func(b event.Batch, denial error) error {
 		if first := b.Items[0].Problem; first != nil {

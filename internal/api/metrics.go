@@ -279,6 +279,12 @@ var runProblems = []problem.Code{
 	problem.QueryCancelled,
 }
 
+// same is what tells runs of metrics apart that come to as much.
+func (in *runMetric) same() string {
+	values, _ := json.Marshal(in.Body.Variables, json.Deterministic(true)) // they were read as JSON
+	return "metric " + in.ID + "\x00" + string(values)
+}
+
 func mountMetricRuns(a *API) {
 	metrics := a.cfg.Metrics
 	mount(a, endpoint[noted[runMetric], *query.Answer]{
@@ -292,7 +298,7 @@ func mountMetricRuns(a *API) {
 			})
 		},
 		Write: writeAnswer, Cost: 1, Price: answerPrice, Long: true,
-		Same: func(n noted[runMetric]) string { return "metric " + n.in.ID },
+		Same: func(n noted[runMetric]) string { return n.in.same() },
 		Doc: doc{
 			ID: "runMetric", Tag: "Metrics", Summary: "Run a metric", In: reflect.TypeFor[runMetric](), Out: reflect.TypeFor[QueryAnswer](),
 			Types: []string{"application/x-ndjson", "text/csv", "application/vnd.apache.parquet"}, Kept: true, Runs: true,

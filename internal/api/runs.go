@@ -48,7 +48,7 @@ type asked struct {
 }
 
 // same is what tells questions apart that come to as much.
-func (in asked) same() string { return "sql " + in.SQL }
+func (in asked) same() string { return "sql " + in.SQL + "\x00" + string(in.Parameters) } // a statement has no NUL
 
 func (in asked) wants() access.Attempt { return inEnvironment(in.Environment) }
 
