@@ -97,13 +97,21 @@ func mountBilling(a *API) {
 }
 
 func (a *API) setBudget(ctx context.Context, permit gate.Permit, in setBudget) (BudgetShown, error) {
-	before, err := a.cfg.Projects.Budget(ctx, permit)
+	b, err := a.changeBudget(ctx, permit, org.Budget{Credits: in.Body.Credits, Events: in.Body.Events, AlertAt: in.Body.AlertAt, Hard: in.Body.Hard})
 	if err != nil {
 		return BudgetShown{}, err
 	}
-	b, err := a.cfg.Projects.SetBudget(ctx, permit, org.Budget{Credits: in.Body.Credits, Events: in.Body.Events, AlertAt: in.Body.AlertAt, Hard: in.Body.Hard})
+	return a.budgetShown(ctx, permit, b)
+}
+
+// changeBudget sets a budget, and the limit that it needs.
+func (a *API) changeBudget(ctx context.Context, permit gate.Permit, b org.Budget) (org.Budget, error) {
+	before, err := a.cfg.Projects.Budget(ctx, permit)
 	if err != nil {
-		return BudgetShown{}, err
+		return b, err
+	}
+	if b, err = a.cfg.Projects.SetBudget(ctx, permit, b); err != nil {
+		return b, err
 	}
 	limits := permit.Key().Project.Policy.Limits.Credits
 	if b.Limits(limits, before) != limits {
@@ -112,10 +120,7 @@ func (a *API) setBudget(ctx context.Context, permit gate.Permit, in setBudget) (
 			return nil
 		})
 	}
-	if err != nil {
-		return BudgetShown{}, err
-	}
-	return a.budgetShown(ctx, permit, b)
+	return b, err
 }
 
 // budgetShown is how a budget stands in this month.

@@ -12,7 +12,6 @@ import (
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/compat"
 	"github.com/weir-analytics/weir/internal/gate"
-	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
 	"github.com/weir-analytics/weir/internal/problem"
 )
@@ -66,14 +65,14 @@ type iexUsageType struct {
 }
 
 type iexBudget struct {
-	Total int    `query:"totalMessages" minimum:"0" maximum:"1000000000000" doc:"The credits that the project may use in a month; 0: as many as it likes." example:"1000000"`
+	Total int    `query:"totalMessages" minimum:"0" maximum:"1000000000000" doc:"The credits that the project may use in a month; 0: no budget of them." example:"1000000"`
 	Allow string `query:"allow" enum:"true,false" doc:"Whether there is pay-as-you-go. There is none, so only false can be had."`
 	given bool   // Total
 }
 
 // iexBudgetShown is what the document shows: there may be a body.
 type iexBudgetShown struct {
-	Total int     `query:"totalMessages" minimum:"0" maximum:"1000000000000" doc:"The credits that the project may use in a month; 0: as many as it likes." example:"1000000"`
+	Total int     `query:"totalMessages" minimum:"0" maximum:"1000000000000" doc:"The credits that the project may use in a month; 0: no budget of them." example:"1000000"`
 	Allow string  `query:"allow" enum:"true,false" doc:"Whether there is pay-as-you-go. There is none, so only false can be had."`
 	Body  anyJSON `optional:"true"`
 }
@@ -81,7 +80,7 @@ type iexBudgetShown struct {
 // mountIEX adds the rows of IEX Cloud's that are about an account.
 func mountIEX(a *API) {
 	mount(a, iexRow(endpoint[nothing, IEXMetadata]{
-		Method: "GET", Path: "/v1/account/metadata", Action: access.ReadLedger, Read: bound[nothing](a), Wants: wantsNothing[nothing],
+		Method: "GET", Path: "/v1/account/metadata", Action: access.ReadBilling, Read: bound[nothing](a), Wants: wantsNothing[nothing],
 		Do: func(ctx context.Context, permit gate.Permit, _ nothing) (IEXMetadata, error) {
 			_, project := permit.Accounts()
 			used, err := accountUsed(ctx, project, permit.At(), a.cfg.Counts.ProjectState)
@@ -93,14 +92,14 @@ func mountIEX(a *API) {
 		Doc: doc{ID: "iexMetadata", Summary: "What an account has, as IEX Cloud has it", Text: "Of the project: its credits for this month, and what is used of them."},
 	}))
 	mount(a, iexRow(endpoint[nothing, IEXUsage]{
-		Method: "GET", Path: "/v1/account/usage", Action: access.ReadLedger, Read: bound[nothing](a), Wants: wantsNothing[nothing],
+		Method: "GET", Path: "/v1/account/usage", Action: access.ReadBilling, Read: bound[nothing](a), Wants: wantsNothing[nothing],
 		Do: func(ctx context.Context, permit gate.Permit, _ nothing) (IEXUsage, error) {
 			return a.iexUsage(ctx, permit)
 		},
 		Doc: doc{ID: "iexUsage", Summary: "What an account has used, as IEX Cloud has it", Text: "The requests of this month that were allowed, by day, key and action."},
 	}))
 	mount(a, iexRow(endpoint[iexUsageType, IEXUsage]{
-		Method: "GET", Path: "/v1/account/usage/{type}", Action: access.ReadLedger, Read: bound[iexUsageType](a), Wants: wantsNothing[iexUsageType],
+		Method: "GET", Path: "/v1/account/usage/{type}", Action: access.ReadBilling, Read: bound[iexUsageType](a), Wants: wantsNothing[iexUsageType],
 		Do: func(ctx context.Context, permit gate.Permit, in iexUsageType) (IEXUsage, error) {
 			if in.Type != "messages" {
 				return noIEXUsage(), nil
@@ -110,11 +109,11 @@ func mountIEX(a *API) {
 		Doc: doc{ID: "iexUsageOf", Summary: "What an account has used of something, as IEX Cloud has it", Text: "Of `messages`, the requests of this month."},
 	}))
 	mount(a, iexRow(endpoint[iexBudget, IEXBudget]{
-		Method: "POST", Path: "/v1/account/messagebudget", Action: access.WritePolicy, Read: readIEXBudget(a), Wants: wantsNothing[iexBudget],
+		Method: "POST", Path: "/v1/account/messagebudget", Action: access.WriteBilling, Read: readIEXBudget(a), Wants: wantsNothing[iexBudget],
 		Do: a.setIEXBudget,
 		Doc: doc{
 			ID: "iexBudget", Summary: "Set the budget of an account, as IEX Cloud has it", In: reflect.TypeFor[iexBudgetShown](),
-			Text: "Sets how many credits all keys of the project together may use in a month. A body is passed over.",
+			Text: "Sets the hard budget: how many credits all keys of the project together may use in a month. A body is passed over.",
 		},
 	}))
 	const status = "/v1/status"
@@ -128,8 +127,7 @@ func mountIEX(a *API) {
 }
 
 func metadataOf(used AccountUsed, now time.Time) IEXMetadata {
-	year, month, _ := now.UTC().Date()
-	m := IEXMetadata{Effective: time.Date(year, month, 1, 0, 0, 0, 0, time.UTC).UnixMilli(), Term: "monthly", Tier: "weir"}
+	m := IEXMetadata{Effective: monthOf(now).UnixMilli(), Term: "monthly", Tier: "weir"}
 	if used.Credits != nil {
 		end := used.Credits.ResetsAt.UnixMilli()
 		m.Limit, m.Used, m.EndEffective = used.Credits.Most, used.Credits.Used, &end
@@ -141,33 +139,18 @@ func noIEXUsage() IEXUsage {
 	return IEXUsage{Daily: map[string]int64{}, Tokens: map[string]int64{}, Keys: map[string]int64{}}
 }
 
-// iexPages bounds how many pages of counts are read for one answer.
-const iexPages = 20
-
 // iexUsage adds up this month.
 func (a *API) iexUsage(ctx context.Context, permit gate.Permit) (IEXUsage, error) {
 	out := noIEXUsage()
-	year, month, _ := permit.At().UTC().Date()
-	q := ledger.UsageQuery{
-		Grain: ledger.Day, By: ledger.ByKey | ledger.ByOutcome | ledger.ByAction, From: time.Date(year, month, 1, 0, 0, 0, 0, time.UTC), Limit: ledger.MaxCount,
+	counts, err := a.counted(ctx, permit, ledger.UsageQuery{By: ledger.ByKey | ledger.ByAction, From: monthOf(permit.At()), About: ledger.About{Outcome: ledger.Allowed}})
+	for i := range counts {
+		c := &counts[i]
+		out.Monthly += c.Requests
+		out.Daily[c.At.UTC().Format("20060102")] += c.Requests
+		out.Tokens[c.KeyID] += c.Requests
+		out.Keys[ledger.ActionName(c.Action)] += c.Requests
 	}
-	q.Outcome = ledger.Allowed
-	for range iexPages {
-		list, next, err := a.cfg.Ledger.Usage(ctx, permit, q)
-		if err != nil {
-			return out, err
-		}
-		for _, c := range list {
-			out.Monthly += c.Requests
-			out.Daily[c.At.UTC().Format("20060102")] += c.Requests
-			out.Tokens[c.KeyID] += c.Requests
-			out.Keys[ledger.ActionName(c.Action)] += c.Requests
-		}
-		if q.After = next; next == "" {
-			break
-		}
-	}
-	return out, nil
+	return out, err
 }
 
 // noObject is the body that iexjs sends where it has nothing to say.
@@ -206,9 +189,11 @@ func (a *API) setIEXBudget(ctx context.Context, permit gate.Permit, in iexBudget
 	if !in.given {
 		return IEXBudget{}, nil
 	}
-	total := int64(in.Total)
-	var change changePolicy
-	change.Body.Limits = &limitChange{Credits: &keyring.Quota{Most: total}}
-	_, err := a.cfg.Keys.SetPolicy(ctx, permit, 0, false, change.apply)
-	return IEXBudget{Total: &total}, err
+	b, err := a.cfg.Projects.Budget(ctx, permit)
+	if err != nil {
+		return IEXBudget{}, err
+	}
+	b.Credits, b.Hard = int64(in.Total), in.Total > 0
+	_, err = a.changeBudget(ctx, permit, b)
+	return IEXBudget{Total: &b.Credits}, err
 }
