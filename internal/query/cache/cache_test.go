@@ -232,6 +232,42 @@ func TestOnceForAll(t *testing.T) {
 	}
 }
 
+// Promise: an answer is made for somebody, who pays for it: when the first who asked goes away, for the next who gets it,
+// and for nobody after that.
+func TestSomebodyHasItMade(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := open(t, cache.Config{Memory: 1 << 20, Now: time.Now})
+		m := &maker{now: time.Now, text: "a", gate: make(chan struct{})}
+		want := cache.Want{Key: key("k"), Group: group, TTL: time.Minute}
+		ctx, leave := context.WithCancel(t.Context())
+		go func() {
+			if _, err := c.Answer(ctx, want, m.make); !errors.Is(err, context.Canceled) {
+				t.Errorf("the first got %v", err)
+			}
+		}()
+		synctest.Wait()
+		paid := atomic.Int32{}
+		var others sync.WaitGroup
+		for range 3 {
+			others.Go(func() {
+				made, err := c.Answer(t.Context(), want, m.make)
+				if read(t, made, err); !made.Cached {
+					paid.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+		close(m.gate)
+		others.Wait()
+		if paid.Load() != 1 || m.runs.Load() != 1 {
+			t.Errorf("of %d runs %d were for somebody", m.runs.Load(), paid.Load())
+		}
+	})
+}
+
 // Promise: what nobody waits for any more is not made any longer, and who asks then has it made anew. Who has left gets
 // nothing, not even when it is there already.
 func TestNobodyWaits(t *testing.T) {

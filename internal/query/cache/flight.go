@@ -22,6 +22,7 @@ type flight struct {
 	cancel  context.CancelCauseFunc
 	done    chan struct{} // closed when made and err are there
 	waiting int
+	left    bool // the first who asked, without the answer, which nobody has had since
 	made    Made
 	err     error
 }
@@ -52,9 +53,7 @@ func (c *Cache) Answer(ctx context.Context, w Want, produce Make) (Made, error) 
 	case <-f.done:
 	case <-ctx.Done():
 	}
-	made, err := c.leave(ctx, f)
-	made.Cached = made.Cached || !first
-	return made, err
+	return c.leave(ctx, f, first)
 }
 
 func (c *Cache) count(fresh bool) {
@@ -75,7 +74,7 @@ func (c *Cache) refresh(ctx context.Context, w Want, produce Make) {
 	}
 	go func() {
 		<-f.done
-		made, err := c.leave(context.WithoutCancel(ctx), f)
+		made, err := c.leave(context.WithoutCancel(ctx), f, first)
 		if err == nil {
 			_ = made.Body.Close()
 		}
@@ -147,8 +146,9 @@ func (c *Cache) land(f *flight, made Made, err error) {
 	}
 }
 
-// leave ends the waiting of one, with the answer if he is still to have it.
-func (c *Cache) leave(ctx context.Context, f *flight) (made Made, err error) {
+// leave ends the waiting of one, with the answer if he is still to have it. It was made for the first who asked; if he goes
+// away, for the next who gets it.
+func (c *Cache) leave(ctx context.Context, f *flight, first bool) (made Made, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	err = context.Cause(ctx)
@@ -161,8 +161,13 @@ func (c *Cache) leave(ctx context.Context, f *flight) (made Made, err error) {
 	if err == nil {
 		made, err = f.made, f.err
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		made.Body.share()
+		made.Cached = made.Cached || !first && !f.left
+		f.left = false
+	case first:
+		f.left = true
 	}
 	f.waiting--
 	switch {
