@@ -385,6 +385,7 @@ var revealers = map[string]string{
 	"internal/api/oauth.go":       "shows a new access token once, in the answer that makes it",
 	"internal/api/signed.go":      "checks a signature that names the key, and says which key is to sign",
 	"internal/app/app.go":         "makes an app's id, and its secret, which is shown once",
+	"internal/store/members.go":   "stores the argon2 hash of a password, which is hidden like one",
 	"internal/app/flow.go":        "makes codes and refresh tokens, of which the digest is kept",
 	"internal/api/apps.go":        "shows the secret of a new app once, in the answer that makes it",
 	"internal/api/appclient.go":   "gives an app its next refresh token",
