@@ -149,7 +149,7 @@ func (f *importFlags) send(ctx context.Context, w world, path string, m *intake.
 			}
 		}
 	}
-	settings := fmt.Sprint(base, f.format, f.kind, f.environment, f.maps, f.sets, f.strip, f.texts)
+	settings := fmt.Sprint(base, f.format, f.kind, f.environment, f.maps, f.sets, f.strip, f.texts, f.rejected)
 	if m.Kept, err = intake.Keep(state, f.rejected, m.File, settings); err != nil {
 		if errors.Is(err, intake.ErrOther) {
 			return &usageError{fmt.Sprintf("%v: give the same, or --restart to begin at the first row", err)}

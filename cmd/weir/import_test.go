@@ -18,12 +18,12 @@ func TestImport(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "visits.csv")
 	var file strings.Builder
 	file.WriteString("visitor,seen_at,price\n")
-	const rows = 20_000
+	const rows = 80_000 // so that it is under way when it is killed
 	for i := range rows {
 		switch {
-		case i%5000 == 17:
+		case i%20000 == 17:
 			fmt.Fprintf(&file, "u_%d,yesterday,1\n", i)
-		case i%5000 == 18:
+		case i%20000 == 18:
 			fmt.Fprintf(&file, "u_%d,2026-01-31T10:00:00Z\n", i)
 		default:
 			fmt.Fprintf(&file, "u_%d,2026-01-31T10:00:00Z,%d.5\n", i, i)
@@ -46,7 +46,7 @@ func TestImport(t *testing.T) {
 	_ = killed.Wait()
 	for _, more := range [][]string{nil, {"--restart"}} {
 		out, err := run(more...).CombinedOutput()
-		if err != nil || !strings.Contains(string(out), "20000 rows: 19992 accepted, 8 rejected") {
+		if err != nil || !strings.Contains(string(out), "80000 rows: 79992 accepted, 8 rejected") {
 			t.Fatalf("%v: %v\n%s", more, err, out)
 		}
 		await(t, "the last rows", func() bool {
@@ -63,19 +63,30 @@ func TestImport(t *testing.T) {
 	if _, err := os.Stat(path + ".weir-import"); !os.IsNotExist(err) {
 		t.Errorf("the state of an import that is over: %v", err)
 	}
+	kept, err := os.ReadFile(path + ".rejected.ndjson")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := run("--rejected", path+".others")
+	other.Env = append(other.Env, "WEIR_KEY=pk_live_wrong")
+	for _, c := range []struct {
+		run  *exec.Cmd
+		want string
+	}{{run(), "those of another import"}, {other, "start it again to go on after row 0"}, {run(), "begun with another file or other flags"}} {
+		if out, _ := c.run.CombinedOutput(); !strings.Contains(string(out), c.want) {
+			t.Errorf("%v, want %s:\n%s", c.run.Args[1:], c.want, out)
+		}
+	}
+	if text, err := os.ReadFile(path + ".rejected.ndjson"); err != nil || string(text) != string(kept) {
+		t.Errorf("the rejected rows are now %s (%v)", text, err)
+	}
 	for want, c := range map[string]*exec.Cmd{
 		"give --url":                     r.weir("import", path),
 		"foo is not a member":            run("--map", "foo=visitor"),
 		"--map distinct_id=x":            run("--map", "distinct_id=x"),
 		`"event":"Visited"`:              run("--dry-run"),
-		"those of another import":        run(),
 		"no such file":                   r.weir("import", path+".gone"),
 		"does not say how it is written": r.weir("import", os.Args[0]),
-		"start it again to go on after row 0": func() *exec.Cmd {
-			c := run("--rejected", path+".others")
-			c.Env = append(c.Env, "WEIR_KEY=pk_live_wrong")
-			return c
-		}(),
 	} {
 		if out, _ := c.CombinedOutput(); !strings.Contains(string(out), want) {
 			t.Errorf("%v, want %s:\n%s", c.Args[1:], want, out)
