@@ -12,7 +12,9 @@ import (
 
 	"github.com/weir-analytics/weir/internal/api"
 	"github.com/weir-analytics/weir/internal/audit"
+	"github.com/weir-analytics/weir/internal/dataset"
 	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/journal/segment"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
@@ -74,6 +76,8 @@ type records interface {
 type asked interface {
 	saved.Store
 	query.RunStore
+	job.Store
+	dataset.Store
 }
 
 // journal is an opened journal, with what the server wants to know of it.
@@ -88,6 +92,7 @@ type journal struct {
 type warehouse interface {
 	event.Warehouse
 	query.Engine
+	dataset.Records
 	Ready(context.Context) error
 	Close() error
 }

@@ -19,7 +19,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/weir-analytics/weir/internal/api"
+	"github.com/weir-analytics/weir/internal/dataset"
 	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/proxy"
 	"github.com/weir-analytics/weir/internal/query"
@@ -49,6 +51,7 @@ type server struct {
 	budgets   *budgets
 	recorded  recordings
 	runs      *query.Runs
+	jobs      *job.Runner
 	api       *api.API
 	metrics   *prometheus.Registry
 	tracing   *tracing
@@ -107,11 +110,19 @@ func (s *server) apiConfig(w world) api.Config {
 		HideSQL: !s.cfg.HistorySQL, Keep: s.cfg.HistoryTime, Most: s.cfg.HistoryQueries,
 		ResultTime: s.cfg.ResultTime, ResultBytes: s.cfg.ResultBytes, Results: s.cfg.Results,
 	})
+	s.jobs = job.New(job.Config{
+		Store: s.control.store, Dir: filepath.Join(s.cfg.Data, "jobs"), Stands: job.Standing(s.control.keys, w.now), Now: w.now, NewID: newSuffix, Log: s.log,
+	})
+	datasets := dataset.New(dataset.Config{
+		Store: s.control.store, Records: s.warehouse, Jobs: s.jobs, Live: new(dataset.Live), Now: w.now, NewID: newSuffix,
+	})
+	s.jobs.Handle(dataset.IngestKind, datasets.Ingest)
+	s.jobs.Handle(dataset.UpdateKind, datasets.Rebuild)
 	return api.Config{
 		Gate: s.control.gate, Keys: s.control.keys, Tokens: s.control.tokens, Apps: s.control.apps, Recordings: s.recorded.Service, Members: s.control.members, Projects: s.control.registry, Ledger: s.control.ledger, Counts: s.control.limits, Audit: s.control.audit, Live: s.live,
 		Events: event.New(event.Config{Journal: s.journal, Loader: s.loader, Live: s.live, Random: quickRandom{}}),
 		Query:  questions, Metrics: saved.New(saved.Config{Store: s.control.store, Query: query.Noted{Service: questions, Runs: s.runs}, Now: w.now, NewID: newAuditID, MaxBytes: s.cfg.MetricsBytes}),
-		Runs: s.runs, Functions: functionsOf(s.warehouse),
+		Runs: s.runs, Datasets: datasets, Jobs: s.jobs, Functions: functionsOf(s.warehouse),
 		Parts: []api.Part{
 			{Name: "loader", Ready: func(context.Context) error { return s.loaderReady() }, Lacks: s.loaderLacks},
 			{Name: "store", Ready: s.control.ready},
@@ -276,6 +287,11 @@ func (s *server) start() {
 	s.running.Go(func() { _ = s.control.ledger.Run(ctx) })
 	s.running.Go(func() { s.control.limits.Run(ctx) })
 	s.running.Go(func() { _ = s.runs.Run(ctx) })
+	s.running.Go(func() {
+		if err := s.jobs.Run(ctx); err != nil {
+			s.log.Error("jobs do not run", "error", err)
+		}
+	})
 	s.running.Go(func() { s.control.tokens.Run(ctx) })
 	s.running.Go(func() { s.control.apps.Run(ctx) })
 	s.running.Go(func() { s.recorded.Run(ctx) })

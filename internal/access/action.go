@@ -108,9 +108,9 @@ var actions = [endOfActions]actionRow{
 	WritePolicy:   {name: "write_policy", scope: ProjectsWrite},
 	RevokeSelf:    {name: "revoke_self", secret: true, stored: true},
 
-	ReadDatasets:   {name: "read_datasets", scope: DatasetsRead, records: true},
-	WriteDatasets:  {name: "write_datasets", scope: DatasetsWrite, records: true},
-	DeleteDatasets: {name: "delete_datasets", scope: DatasetsDelete, records: true},
+	ReadDatasets:   {name: "read_datasets", scope: DatasetsRead, space: true, records: true, reads: readsWhole},
+	WriteDatasets:  {name: "write_datasets", scope: DatasetsWrite, space: true, records: true},
+	DeleteDatasets: {name: "delete_datasets", scope: DatasetsDelete, space: true, records: true},
 
 	ReadQueries:      {name: "read_queries", scope: SQLRun, instead: MetricsRun, others: AuditRead},
 	CancelQueries:    {name: "cancel_queries", scope: SQLRun, instead: MetricsRun, others: AuditRead | ProjectsWrite},

@@ -16,7 +16,8 @@ func TestNothingIsReadWithoutAView(t *testing.T) {
 		key := sampleKey()
 		key.View = &access.View{Tables: []access.ViewTable{{Name: "events"}}, Unbound: []string{"org"}}
 		d := access.Decide(key, &access.Attempt{Action: action, At: noon, Circumstances: access.Circumstances{Via: access.InHeader}, Targets: []access.Target{{}}})
-		writes := action == access.WriteEvents || action == access.IdentifyUsers || action == access.WriteItems || action == access.WriteRecordings
+		writes := action == access.WriteEvents || action == access.IdentifyUsers || action == access.WriteItems || action == access.WriteRecordings ||
+			action == access.WriteDatasets || action == access.DeleteDatasets
 		if action.InEnvironment() && d.Allowed() != writes {
 			t.Errorf("%s: %s", action, d.Reason)
 		}

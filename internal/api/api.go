@@ -19,8 +19,10 @@ import (
 	"github.com/weir-analytics/weir/internal/app"
 	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/compat"
+	"github.com/weir-analytics/weir/internal/dataset"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
 	"github.com/weir-analytics/weir/internal/org"
@@ -47,6 +49,11 @@ type Config struct {
 	Query   *query.Service
 	Metrics *saved.Service
 	Runs    *query.Runs
+	// Datasets are the tables that users define, and Jobs what takes longer than a request.
+	Datasets *dataset.Service
+	Jobs     *job.Runner
+	// FileTime is how long a file may take to come; 0: fileTime.
+	FileTime time.Duration
 	// Functions are those that may be called in SQL, for suggestions.
 	Functions []string
 	Keys      *keyring.Ring
@@ -134,6 +141,11 @@ func New(cfg Config) (*API, error) {
 	mountRuns(a)
 	mountComplete(a)
 	mountGrafana(a)
+	mountDatasets(a)
+	mountRecords(a)
+	mountLoading(a)
+	mountJobs(a)
+	mountRecordStream(a)
 	mountKeys(a)
 	mountKeyLife(a)
 	mountPolicy(a)

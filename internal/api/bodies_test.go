@@ -261,7 +261,8 @@ func read(t testing.TB, conn net.Conn) (*http.Response, string) {
 
 // impatient is a site that waits for a request for a moment only.
 func (w *world) impatient(t *testing.T) *site {
-	return w.variant(t, func(*api.Config) {}, func(s *http.Server) { s.ReadTimeout = 250 * time.Millisecond })
+	moment := 250 * time.Millisecond
+	return w.variant(t, func(c *api.Config) { c.FileTime = moment }, func(s *http.Server) { s.ReadTimeout = moment })
 }
 
 // Promise: a body that does not come in time is answered 408, whatever is waiting for it, and a sender who goes away

@@ -40,6 +40,7 @@ type endpoint[I, O any] struct {
 	Spent  string                                           // the header that says how many credits it came to; empty: none
 	Doc    doc
 
+	Reserve    func(I) int64                           // nil: Cost; else what is set aside for what is asked. What fails then costs nothing
 	Credential func(*request) (gate.Credential, error) // nil: credentialOf; else where this row's credential stands
 	Nothing    func(*request) error                    // the answer to an app that asks about nothing of its own; nil: none can
 }
@@ -88,7 +89,7 @@ func mount[I, O any](a *API, e endpoint[I, O]) {
 	}
 	e.Doc.fill(new(I), new(O))
 	a.add(row{
-		method: e.Method, path: e.Path, action: e.Action, cross: e.Cross, as: e.As, status: status, doc: e.Doc, costs: e.Cost > 0,
+		method: e.Method, path: e.Path, action: e.Action, cross: e.Cross, as: e.As, status: status, doc: e.Doc, costs: e.costs(),
 		takes: e.Doc.takes(), slash: e.Slash, also: e.Also, of: e.Of, spent: e.Spent,
 		serve: func(rq *request) error {
 			in, permit, attempt, err := admit(a, rq, &e)
@@ -103,7 +104,7 @@ func mount[I, O any](a *API, e endpoint[I, O]) {
 			}
 			out, err := e.do(a, rq, permit, in)
 			spent := int64(0)
-			if e.Cost > 0 && !(e.Later && err == nil) {
+			if e.costs() && !(e.Later && err == nil) {
 				spent = e.credits(out, err)
 				if e.Same != nil && err == nil {
 					a.expected.learn(rq.question, spent)
@@ -134,7 +135,7 @@ func admit[I, O any](a *API, rq *request, e *endpoint[I, O]) (in I, permit gate.
 	if err != nil {
 		return in, permit, attempt, err
 	}
-	rq.caller.project = caller.Project()
+	rq.caller.project, rq.caller.space = caller.Project(), caller.Space
 	if !wrong {
 		if in, err = e.Read(rq); err != nil {
 			return in, permit, attempt, err
@@ -167,6 +168,9 @@ func admit[I, O any](a *API, rq *request, e *endpoint[I, O]) (in I, permit gate.
 
 // reserve is what is set aside for a request: what the same came to last, and at least its Cost.
 func (e *endpoint[I, O]) reserve(a *API, rq *request, keyID string, in I, attempt *access.Attempt) int64 {
+	if e.Reserve != nil {
+		return e.Reserve(in)
+	}
 	if e.Same == nil || len(attempt.Targets) != 1 {
 		return e.Cost
 	}
@@ -178,7 +182,7 @@ func (e *endpoint[I, O]) reserve(a *API, rq *request, keyID string, in I, attemp
 func (e *endpoint[I, O]) do(a *API, rq *request, permit gate.Permit, in I) (O, error) {
 	whole := false
 	defer func() {
-		if !whole && e.Cost > 0 {
+		if !whole && e.costs() {
 			_ = a.settle(rq, permit, 0) // the panic is what is told
 		}
 	}()
@@ -186,6 +190,9 @@ func (e *endpoint[I, O]) do(a *API, rq *request, permit gate.Permit, in I) (O, e
 	whole = true
 	return out, err
 }
+
+// costs reports whether requests may cost credits.
+func (e *endpoint[I, O]) costs() bool { return e.Cost > 0 || e.Reserve != nil }
 
 // credits is what a request came to. What fails by our fault is free; what fails by the caller's costs what was set aside,
 // or with Failed what was done until then.

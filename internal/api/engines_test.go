@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/weir-analytics/weir/internal/audit"
+	"github.com/weir-analytics/weir/internal/dataset"
 	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/journal/segment"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
@@ -40,6 +42,8 @@ type controlStore interface {
 	saved.Store
 	query.RunStore
 	Recordings() store.Recordings
+	job.Store
+	dataset.Store
 	Close() error
 }
 
@@ -50,6 +54,7 @@ func openLimits(ctx context.Context, counts limit.Store, now func() time.Time, l
 type warehouse interface {
 	event.Warehouse
 	query.Engine
+	dataset.Records
 	Ready(context.Context) error
 	Close() error
 }

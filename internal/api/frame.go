@@ -52,16 +52,28 @@ type request struct {
 	lent     *bytes.Buffer // the body's buffer
 	reserved int64         // of the memory for bodies
 	question expectedKey   // what is asked, where it tells how much is set aside
+	spooled  string        // the file that the body was written to; empty: none
 	broken   bool          // the answer stopped half-way, so the connection must not look as if it had ended well
 }
 
 func (rq *request) ctx() context.Context { return rq.r.Context() }
 
 // caller is what a Read may know of who asks.
-type caller struct{ project string }
+type caller struct {
+	project string
+	space   func(name string) (string, bool)
+}
 
 // Project is the id of the caller's project.
 func (c caller) Project() string { return c.project }
+
+// Space is the environment that a name stands for, and false when the caller has none of that name.
+func (c caller) Space(name string) (string, bool) {
+	if c.space == nil {
+		return "", false
+	}
+	return c.space(name)
+}
 
 // line is the one wide log line of a request. It never holds a secret: no query string, no header that carries one.
 type line struct {

@@ -36,6 +36,9 @@ func headerRows() []headerRow {
 	kept := func(r *row, status int) bool {
 		return r.doc.Kept && (status == r.status || status == http.StatusNotModified)
 	}
+	measured := func(r *row, status int) bool {
+		return r.doc.Tag == datasetsTag && r.costs && status < http.StatusMultipleChoices
+	}
 	return []headerRow{
 		{"RateLimit-Policy", "Each limit by name, with its quota and its window in seconds (draft-ietf-httpapi-ratelimit-headers-11).", counted, nil},
 		{"RateLimit", "What is left of a limit, and in how many seconds that grows. " + countedText, counted, nil},
@@ -52,6 +55,8 @@ func headerRows() []headerRow {
 		{queryIDHeader, "The name of the run, in the list of queries.", func(r *row, status int) bool { return r.doc.Runs && status < http.StatusMultipleChoices }, nil},
 		{problemHeader, "The problem's stable name, where the body does not have it.", func(r *row, status int) bool { return r.as.plain && status >= http.StatusBadRequest }, nil},
 		{compat.IEXUsedHeader, "The credits that the request came to.", func(r *row, status int) bool { return r.spent != "" && status < http.StatusMultipleChoices }, nil},
+		{messagesHeader, "Records that were read or written, each as often as it costs credits, of datasets of the class core.", measured, nil},
+		{premiumHeader, "The same of datasets of the class premium.", measured, nil},
 		{"WWW-Authenticate", "How to ask (RFC 6750).", is(http.StatusUnauthorized, http.StatusForbidden, http.StatusBadRequest), is(http.StatusUnauthorized)},
 		{"Accept-Signature", "What a signature must cover (RFC 9421 section 5).", is(http.StatusUnauthorized), nil},
 		{"Want-Content-Digest", "The digests that are taken (RFC 9530).", func(r *row, status int) bool { return r.takes && status == http.StatusBadRequest }, nil},

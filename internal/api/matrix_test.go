@@ -245,6 +245,29 @@ var wishes = map[string]struct{ path, body string }{
 	"GET /docs/{asset}":                                             {"/docs/favicon-16x16.png", ""},
 	"GET /problems/{code}":                                          {"/problems/not_found", ""},
 
+	"GET /v1/datasets/{workspace}":                                {"/v1/datasets/production", ""},
+	"POST /v1/datasets/{workspace}":                               {"/v1/datasets/production", `{"datasetId":"DUNIQUE","schema":{"type":"object","properties":{"k":{"type":"string"}}},"columnMapping":{"key":"k"}}`},
+	"GET /v1/datasets/{workspace}/{dataset}":                      {"/v1/datasets/production/NONE", ""},
+	"PATCH /v1/datasets/{workspace}/{dataset}":                    {"/v1/datasets/production/NONE", `{}`},
+	"POST /v1/datasets/{workspace}/{dataset}":                     {"/v1/datasets/production/NONE", `{}`},
+	"PUT /v1/datasets/{workspace}/{dataset}/{newId}":              {"/v1/datasets/production/NONE/OTHER", ""},
+	"DELETE /v1/datasets/{workspace}/{dataset}":                   {"/v1/datasets/production/NONE", ""},
+	"POST /v1/record/{workspace}/{dataset}":                       {"/v1/record/production/NONE", `[{"k":"a"}]`},
+	"GET /v1/data/{workspace}":                                    {"/v1/data/production", ""},
+	"GET /v1/data/{workspace}/{dataset}":                          {"/v1/data/production/NONE", ""},
+	"GET /v1/data/{workspace}/{dataset}/{key}":                    {"/v1/data/production/NONE/a", ""},
+	"GET /v1/data/{workspace}/{dataset}/{key}/{subkey}":           {"/v1/data/production/NONE/a/b", ""},
+	"DELETE /v1/data/{workspace}/{dataset}/{key}":                 {"/v1/data/production/NONE/a", ""},
+	"DELETE /v1/data/{workspace}/{dataset}/{key}/{subkey}":        {"/v1/data/production/NONE/a/b", ""},
+	"DELETE /v1/data/{workspace}/{dataset}/{key}/{subkey}/{date}": {"/v1/data/production/NONE/a/b/2026-01-31", ""},
+	"POST /v1/data/{workspace}/{dataset}":                         {"/v1/data/production/NONE", `[{"k":"a"}]`},
+	"POST /v1/generate-schema":                                    {"/v1/generate-schema", `[{"k":"a"}]`},
+	"GET /v1/jobs/{workspace}/{type}":                             {"/v1/jobs/production/ingest", ""},
+	"GET /v1/jobs/{workspace}/{type}/{id}":                        {"/v1/jobs/production/ingest/job_0", ""},
+	"DELETE /v1/jobs/{workspace}/{type}/{id}":                     {"/v1/jobs/production/ingest/job_0", ""},
+	"GET /v1/jobs/{workspace}/{type}/{id}/rejected":               {"/v1/jobs/production/ingest/job_0/rejected", ""},
+	"GET /v1/stream/{workspace}/{dataset}":                        {"/v1/stream/production/NONE", ""},
+
 	"POST /v1/apps":                  {"/v1/apps", `{"name":"Made","redirect_uris":["https://made.example/back"]}`},
 	"GET /v1/apps":                   {"/v1/apps", ""},
 	"DELETE /v1/apps/{id}":           {"/v1/apps/APP", ""},
@@ -488,6 +511,7 @@ func (m *matrix) verdict(t *testing.T, route api.Route, path, body string, s sen
 		id := owner.key("public live").id
 		path, body = strings.ReplaceAll(path, "SUBJECT", id), strings.ReplaceAll(body, "SUBJECT", id)
 	}
+	body = strings.ReplaceAll(body, "UNIQUE", newSuffix())
 	body = strings.ReplaceAll(body, "SCOPE", route.Action.Scope().String())
 	body = strings.ReplaceAll(body, "SECRET", s.key.text)
 	body = owner.people(body, s.key.text == "")

@@ -27,6 +27,7 @@ type doc struct {
 	Out      reflect.Type         // the answer; nil: the row's
 	Takes    []string             // content types of the request beside JSON
 	Form     bool                 // the request is a form, and not JSON
+	File     bool                 // the request is a file of one of Takes
 	Types    []string             // content types of a success beside JSON, or instead of it when Out is not set
 	Problems []problem.Code       // beyond those that the frame can answer on any row
 	Status   int                  // of a success of an open row; 0: 200
@@ -72,6 +73,7 @@ var tags = [...]huma.Tag{
 	{Name: "Query", Description: "Read what was sent, with SQL or as a list. Needs a secret key."},
 	{Name: "Users", Description: "What is known of people: read it, find it, change it, take it out. Needs a secret key, but for a user's own profile."},
 	{Name: "Metrics", Description: "Questions with a name: save them, and run them with variables. Needs a secret key."},
+	{Name: datasetsTag, Description: "Tables that you define: records in, rows out, files loaded. Needs a secret key."},
 	{Name: "Grafana", Description: "What the JSON data sources of Grafana ask for. Needs a secret key."},
 	{Name: "Recordings", Description: "Send what a page tells of a session, and see it again. Sending needs a public key with `recordings:write`, seeing a secret one."},
 	{Name: "Keys", Description: "Create, list, change and revoke API keys."},
@@ -219,6 +221,10 @@ func (a *API) describeInput(op *huma.Operation, r *row) {
 	op.RequestBody = &huma.RequestBody{Required: field.Tag.Get("optional") == "", Content: map[string]*huma.MediaType{"application/json": media}}
 	if r.doc.Form {
 		op.RequestBody.Content = map[string]*huma.MediaType{formType: media}
+	}
+	if r.doc.File {
+		media.Schema = nil // what it must be is no matter of JSON
+		op.RequestBody.Content = map[string]*huma.MediaType{}
 	}
 	for _, name := range r.doc.Takes {
 		op.RequestBody.Content[name] = &huma.MediaType{Schema: media.Schema}

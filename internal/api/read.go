@@ -172,6 +172,7 @@ func (rq *request) giveBack() {
 	if rq.lent != nil {
 		rq.a.bodies.put(rq.lent)
 	}
+	rq.unspool()
 	if rq.reserved > 0 {
 		rq.a.bodies.memory.Release(rq.reserved)
 	}

@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -30,8 +31,10 @@ import (
 	"github.com/weir-analytics/weir/internal/api/apitest"
 	"github.com/weir-analytics/weir/internal/app"
 	"github.com/weir-analytics/weir/internal/audit"
+	"github.com/weir-analytics/weir/internal/dataset"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
 	"github.com/weir-analytics/weir/internal/limit"
@@ -63,6 +66,8 @@ type world struct {
 	gate         *gate.Gate
 	recordings   *recording.Service
 	runs         *query.Runs
+	jobs         *job.Runner
+	datasets     *dataset.Service
 	journal      event.Journal
 	warehouse    warehouse
 	loader       *event.Loader
@@ -175,6 +180,13 @@ func (w *world) openEngines(ctx context.Context) (err error) {
 // start runs what works in the background of the control data.
 func (w *world) start(ctx context.Context) {
 	w.runs = query.NewRuns(query.RunsConfig{Store: w.store, Now: w.clock.Now, Log: w.log, Stopping: ctx})
+	w.jobs = job.New(job.Config{
+		Store: w.store, Dir: filepath.Join(w.dir, "jobs"), Stands: job.Standing(w.ring, w.clock.Now), Now: w.clock.Now, NewID: newSuffix, Log: w.log,
+	})
+	w.datasets = dataset.New(dataset.Config{Store: w.store, Records: w.warehouse, Jobs: w.jobs, Live: new(dataset.Live), Now: w.clock.Now, NewID: newSuffix})
+	w.jobs.Handle(dataset.IngestKind, w.datasets.Ingest)
+	w.jobs.Handle(dataset.UpdateKind, w.datasets.Rebuild)
+	w.running.Go(func() { _ = w.jobs.Run(ctx) })
 	w.running.Go(func() { _ = w.runs.Run(ctx) })
 	w.running.Go(func() { _ = w.ledger.Run(ctx) })
 	w.running.Go(func() { w.limits.Run(ctx) })
@@ -194,6 +206,7 @@ func (w *world) config() api.Config {
 		Gate: w.gate, Keys: w.ring, Tokens: w.issuer, Apps: w.apps, Recordings: w.recordings, Members: w.members, Projects: w.projects, Ledger: w.ledger, Counts: w.limits, Audit: audit.New(w.store, newAudit), Live: w.live,
 		Events: event.New(event.Config{Journal: w.journal, Loader: w.loader, Live: w.live, Random: rand.Reader, SyncLimit: time.Minute}),
 		Query:  questions, Metrics: saved.New(saved.Config{Store: w.store, Query: query.Noted{Service: questions, Runs: w.runs}, Now: w.clock.Now, NewID: newAudit}), Runs: w.runs,
+		Datasets: w.datasets, Jobs: w.jobs,
 		Parts: []api.Part{
 			{Name: "loader", Ready: func(context.Context) error { return w.loader.Fault() }},
 			{Name: "warehouse", Ready: w.warehouse.Ready},

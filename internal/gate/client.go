@@ -59,3 +59,10 @@ func (g *Gate) Standing(p Permit, text access.Text) (Token, bool) {
 	until, minted := caller.credential.SecretUntil, caller.credential.SecretMinted
 	return t, access.Stands(caller.entry.Key, now, until, minted) == access.Allowed
 }
+
+// Space is the environment that a name stands for, empty for the key's default, and false when the key has none of that name.
+// Like Project, it is for looking up what an attempt is about.
+func (c Caller) Space(name string) (string, bool) {
+	env, reason := c.entry.Key.Resolve(name)
+	return env.Name, reason == access.Allowed
+}

@@ -1,7 +1,8 @@
 // Package store keeps the control data, that is organizations, projects, environments, keys, apps, what access tokens are
 // signed with, metrics, the ledger of decisions, the audit and the history of queries, in a SQL database. It implements
-// org.Store, keyring.Store, token.Store, app.Store, app.Flow, saved.Store, ledger.Store, audit.Store and query.RunStore with one text of SQL; what
-// differs between engines is in a dialect value. Of recordings it keeps what is known beside their bytes (recording.Store).
+// org.Store, keyring.Store, token.Store, app.Store, app.Flow, saved.Store, ledger.Store, audit.Store, job.Store, dataset.Store and
+// query.RunStore with one text of SQL; what differs between engines is in a dialect value. Of recordings it keeps what is
+// known beside their bytes (recording.Store).
 //
 // It does not own what any of the data means or who may read it, and it holds no secret: of a secret key it is given
 // nothing but the digest.

@@ -1,5 +1,5 @@
 // Package storetest owns the conformance kit of the stores of control data: what every engine must do for
-// keyring.Store, what org declares, ledger.Store, audit.Store, limit.Store, token.Store, saved.Store, query.RunStore, app.Store and app.Flow, with a weight on what access depends on: that no two names are taken for
+// keyring.Store, what org declares, ledger.Store, audit.Store, limit.Store, token.Store, saved.Store, query.RunStore, dataset.Store, job.Store, app.Store and app.Flow, with a weight on what access depends on: that no two names are taken for
 // one, that a key that was revoked stays revoked, that nothing is done by half, and that no decision is counted twice.
 //
 // An engine's tests call Run with a way to open it. The kit knows nothing of engines; it reaches the database's driver
@@ -19,6 +19,8 @@ import (
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/app"
 	"github.com/weir-analytics/weir/internal/audit"
+	"github.com/weir-analytics/weir/internal/dataset"
+	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
 	"github.com/weir-analytics/weir/internal/limit"
@@ -48,6 +50,9 @@ type Stores struct {
 	Sessions    org.Sessions
 	Projects    org.Projects
 	Recordings  recording.Store
+	Jobs        job.Store
+
+	Datasets dataset.Store
 }
 
 // Open opens a new and empty store. All its connections go through wrap. The store closes with the test.
@@ -134,6 +139,10 @@ func Run(t *testing.T, open Open) {
 		"refused chunks change nothing":      refusedChunksChangeNothing,
 		"recordings are dropped whole":       recordingsAreDroppedWhole,
 		"recordings are listed in order":     recordingsAreListedInOrder,
+		"jobs are kept whole":                jobsAreKeptWhole,
+		"jobs are told apart":                jobsAreToldApart,
+		"old jobs are trimmed":               oldJobsAreTrimmed,
+		"datasets are kept":                  datasetsAreKept,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -148,6 +148,7 @@ func (c *child) serve(ctx context.Context) error {
 	mux.HandleFunc("POST "+pathDescribe, c.describe)
 	mux.HandleFunc("POST "+pathRun, c.run)
 	mux.HandleFunc("POST "+pathCancel, c.cancel)
+	c.serveRecords(mux)
 	mux.HandleFunc("POST "+pathStop, func(http.ResponseWriter, *http.Request) { c.stop() })
 	server := &http.Server{
 		Handler:           mux,

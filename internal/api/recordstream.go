@@ -1,0 +1,150 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/dataset"
+	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+type followRecords struct {
+	Workspace  string `path:"workspace" maxLength:"64" doc:"The environment; CORE is the key's default." example:"production"`
+	Dataset    string `path:"dataset" maxLength:"64" doc:"The name of the dataset." example:"QUOTES"`
+	Symbols    string `query:"symbols" maxLength:"200000" doc:"Only records of these keys, with commas between them; by default all." example:"AAPL,MSFT"`
+	NoSnapshot bool   `query:"nosnapshot" doc:"Whether the records there are already are left out."`
+	found      dataset.Dataset
+}
+
+func (in *followRecords) where() (dataset.At, *dataset.Dataset) {
+	return dataset.At{Workspace: in.Workspace, ID: in.Dataset}, &in.found
+}
+
+// recordStream is what follows records until it is closed.
+type recordStream struct {
+	dataset.Followed
+
+	first  bool
+	weight int64
+	most   int64 // records until it ends; 0: it does not
+	sent   int64
+	close  func()
+	settle func(records int64) error
+}
+
+// streamRecords is how many records are set aside for a stream. Where credits are limited, it ends when it has sent them.
+const streamRecords = 100
+
+// mountRecordStream adds the row that follows records.
+func mountRecordStream(a *API) {
+	mount(a, endpoint[followRecords, *recordStream]{
+		Method: "GET", Path: "/v1/stream/{workspace}/{dataset}", Action: access.ReadDatasets,
+		Read: looking(a, bound[followRecords](a)), Wants: wantsTo[followRecords](access.ReadRecords),
+		Reserve: func(in followRecords) int64 { return streamRecords * dataset.Credits(in.found.Class) }, Later: true,
+		Do: a.followRecords, Write: writeRecordStream, Long: true,
+		Doc: doc{
+			ID: "followRecords", Tag: datasetsTag, Summary: "Follow records as they are written", Types: []string{"text/event-stream"},
+			Text: "Server-sent events whose data is a JSON array of records. The first has the newest record of each of the symbols, or the newest of all. A " +
+				"comment is sent every 15 seconds. Each record costs what reading it does; where the key's or the project's credits are limited, a hundred are set " +
+				"aside, and the stream ends when they are used up: what is over is given back.",
+			Problems: []problem.Code{problem.DatasetNotAllowed, problem.NotFound},
+		},
+	})
+}
+
+func (a *API) followRecords(ctx context.Context, permit gate.Permit, in followRecords) (*recordStream, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(a.cfg.Stopping, cancel)
+	s := &recordStream{
+		weight: dataset.Credits(in.found.Class), first: !in.NoSnapshot,
+		close:  func() { stop(); cancel() },
+		settle: func(credits int64) error { return a.cfg.Gate.Settle(context.Background(), permit, credits) },
+	}
+	key, project := permit.Accounts()
+	if key.Limits.Credits.Most > 0 || project.Limits.Credits.Most > 0 {
+		s.most = streamRecords
+	}
+	at, _ := in.where()
+	var err error
+	if s.Followed, err = a.cfg.Datasets.Follow(ctx, permit, at, commas(in.Symbols), !in.NoSnapshot); err != nil {
+		s.close()
+		return nil, err
+	}
+	if s.most > 0 && int64(len(s.Snapshot)) > s.most {
+		s.close()
+		return nil, problem.Invalid("query.symbols", "there are %d records to begin with, more than the %d that a stream of limited credits has", len(s.Snapshot), s.most)
+	}
+	return s, nil
+}
+
+// writeRecordStream sends records as they come.
+func writeRecordStream(rq *request, s *recordStream) error {
+	defer s.close()
+	defer func() {
+		if err := s.settle(s.sent * s.weight); err != nil {
+			rq.line.cause = err
+		}
+	}()
+	control := http.NewResponseController(&rq.reply)
+	rq.reply.Header().Set("Content-Type", "text/event-stream")
+	rq.reply.WriteHeader(http.StatusOK)
+	if rq.r.Method == http.MethodHead {
+		return nil
+	}
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	text := []byte(": following\n\n")
+	if s.first {
+		text = s.frame(s.Snapshot)
+	}
+	for {
+		_ = control.SetWriteDeadline(rq.a.cfg.Now().Add(heartbeat))
+		if rq.ctx().Err() != nil { // asked after the deadline is set, so that it cannot come after that of breakOff
+			return nil
+		}
+		if _, err := rq.reply.Write(text); err != nil {
+			return nil
+		}
+		if err := control.Flush(); err != nil {
+			return nil
+		}
+		select {
+		case <-beat.C:
+			text = []byte(": alive\n\n")
+		case batch, ok := <-s.Batches:
+			if !ok {
+				return nil
+			}
+			if s.most > 0 && s.sent+int64(len(batch)) > s.most {
+				_, _ = rq.reply.Write([]byte(": the credits that were set aside are used up\n\n")) // it ends either way
+				return nil
+			}
+			text = s.frame(batch)
+		}
+	}
+}
+
+// Close ends a stream that was never sent.
+func (s *recordStream) Close() error {
+	s.close()
+	return s.settle(0)
+}
+
+// frame is one event with records, which are sent with it.
+func (s *recordStream) frame(list []dataset.Record) []byte {
+	var out bytes.Buffer
+	out.WriteString("data: [")
+	for i := range list {
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		out.Write(list[i].Body) // it is compact, and so of one line
+	}
+	out.WriteString("]\n\n")
+	s.sent += int64(len(list))
+	return out.Bytes()
+}

@@ -1,0 +1,124 @@
+package dataset
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// The bounds of following records as they come. A project may have as many followers as it leaves places free.
+const (
+	maxFollowers = 256
+	followBuffer = 64 // batches a follower may lag behind
+	followAgain  = 10 * time.Second
+)
+
+// Live hands records that have just been written to those who follow their dataset. The zero Live is ready.
+type Live struct {
+	mu        sync.Mutex
+	followers map[*follower]struct{}
+}
+
+type follower struct {
+	project string
+	uid     string
+	keys    []string // empty: all
+	batches chan []Record
+}
+
+// follow gives the records of a dataset as they are written, until ctx is done. The channel is closed then, and also when
+// the follower lags too far behind.
+func (l *Live) follow(ctx context.Context, d *Dataset, keys []string) (<-chan []Record, error) {
+	f := &follower{project: d.Project, uid: d.UID, keys: keys, batches: make(chan []Record, followBuffer)}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	has := 0
+	for other := range l.followers {
+		if other.project == d.Project {
+			has++
+		}
+	}
+	if free := maxFollowers - len(l.followers); has >= free {
+		return nil, problem.New(problem.Unavailable, "There are too many streams of records; this project has %d of them.", has).After(followAgain)
+	}
+	if l.followers == nil {
+		l.followers = map[*follower]struct{}{}
+	}
+	l.followers[f] = struct{}{}
+	context.AfterFunc(ctx, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.drop(f)
+	})
+	return f.batches, nil
+}
+
+// publish never waits for a follower. A nil Live has none.
+func (l *Live) publish(d *Dataset, list []Record) {
+	if l == nil || len(list) == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for f := range l.followers {
+		if f.uid != d.UID {
+			continue
+		}
+		wanted := list
+		if len(f.keys) > 0 {
+			wanted = slices.DeleteFunc(slices.Clone(list), func(r Record) bool { return !slices.Contains(f.keys, r.Key) })
+		}
+		if len(wanted) == 0 {
+			continue
+		}
+		select {
+		case f.batches <- wanted:
+		default:
+			l.drop(f)
+		}
+	}
+}
+
+// drop ends a follower, once. The caller holds the lock.
+func (l *Live) drop(f *follower) {
+	if _, ok := l.followers[f]; ok {
+		delete(l.followers, f)
+		close(f.batches)
+	}
+}
+
+// Followed is a dataset that is followed.
+type Followed struct {
+	Dataset  Dataset
+	Snapshot []Record // the newest of each key that was named, or the newest of all
+	Batches  <-chan []Record
+}
+
+// Follow gives the newest records of a dataset, and those that are written from then on until ctx is done. Records that are
+// written meanwhile may be in both.
+//
+// Problems: invalid_field, not_found, unavailable.
+func (s *Service) Follow(ctx context.Context, permit gate.Permit, at At, keys []string, snapshot bool) (Followed, error) {
+	d, err := s.Find(ctx, permit, at)
+	if err != nil {
+		return Followed{}, err
+	}
+	a := Ask{Datasets: []string{d.ID}, Keys: keys}
+	if err := a.Combinations(); err != nil {
+		return Followed{}, err
+	}
+	f := Followed{Dataset: d}
+	if f.Batches, err = s.cfg.Live.follow(ctx, &d, keys); err != nil || !snapshot {
+		return f, err
+	}
+	selection, err := a.Selection(&d, s.cfg.Now())
+	if err != nil {
+		return f, err
+	}
+	f.Snapshot, _, err = s.cfg.Records.ReadRecords(ctx, d.Space(), d.UID, selection)
+	return f, err
+}

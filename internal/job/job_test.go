@@ -1,0 +1,328 @@
+package job_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/gate/gatetest"
+	"github.com/weir-analytics/weir/internal/job"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// memory is a job.Store in memory.
+type memory struct {
+	mu   sync.Mutex
+	jobs map[string]job.Job
+	fail error
+}
+
+func (m *memory) InsertJob(_ context.Context, j job.Job) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail == nil {
+		m.jobs[j.ID] = j
+	}
+	return m.fail
+}
+
+func (m *memory) SaveJob(_ context.Context, j job.Job) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.jobs[j.ID].State.Over() {
+		m.jobs[j.ID] = j
+	}
+	return nil
+}
+
+func (m *memory) FindJob(_ context.Context, project, id string) (job.Job, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	j, found := m.jobs[id]
+	return j, found && j.Project == project, nil
+}
+
+func (m *memory) Jobs(_ context.Context, q job.Query) (list []job.Job, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, j := range m.jobs {
+		if j.Project == q.Project {
+			list = append(list, j)
+		}
+	}
+	slices.SortFunc(list, func(a, b job.Job) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	return list[:min(len(list), q.Limit)], nil
+}
+
+func (m *memory) OpenJobs(context.Context) (list []job.Job, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, j := range m.jobs {
+		if !j.State.Over() {
+			list = append(list, j)
+		}
+	}
+	return list, nil
+}
+
+func (m *memory) TrimJobs(_ context.Context, before time.Time, _ int) (ids []string, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, j := range m.jobs {
+		if j.State.Over() && j.EndedAt.Before(before) {
+			ids = append(ids, id)
+			delete(m.jobs, id)
+		}
+	}
+	return ids, nil
+}
+
+func start() time.Time { return time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC) }
+
+// house is a runner with what it stands on.
+type house struct {
+	*testing.T
+	store  *memory
+	dir    string
+	kinds  map[string]job.Work
+	stands func(job.Job) error
+	permit gate.Permit
+	age    time.Duration // of the house
+	made   int
+}
+
+func newHouse(t *testing.T) *house {
+	return &house{
+		T: t, store: &memory{jobs: map[string]job.Job{}}, dir: t.TempDir(), kinds: map[string]job.Work{},
+		permit: gatetest.New(t).Permit(access.Attempt{Action: access.HoldKey}),
+	}
+}
+
+// open starts a runner; the function stops it.
+func (h *house) open() (*job.Runner, func()) {
+	r := job.New(job.Config{
+		Store: h.store, Dir: h.dir, Kinds: h.kinds, Stands: h.stands, Waiting: 5, Log: slog.New(slog.DiscardHandler),
+		Now: func() time.Time { return start().Add(h.age) }, NewID: func() string { h.made++; return strconv.Itoa(h.made) },
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		if err := r.Run(ctx); err != nil {
+			h.Error(err)
+		}
+	}()
+	return r, func() { cancel(); <-over }
+}
+
+func (h *house) submit(r *job.Runner, w job.Wanted) job.Job {
+	h.Helper()
+	j, err := r.Submit(h.Context(), h.permit, w)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return j
+}
+
+// ended waits for a job to be over.
+func (h *house) ended(r *job.Runner, id string) job.Job {
+	h.Helper()
+	if err := r.Await(h.Context(), id); err != nil {
+		h.Fatal(err)
+	}
+	j, found, err := r.Find(h.Context(), h.permit.Project(), id)
+	if err != nil || !found {
+		h.Fatal(found, err)
+	}
+	return j
+}
+
+// Promise: a job is done, with its files in a folder of its own, and what became of it is told: also of one that fails, and
+// of one that panics.
+func TestJobsAreDone(t *testing.T) {
+	h := newHouse(t)
+	h.kinds["good"] = func(_ context.Context, run *job.Run) error {
+		text, err := os.ReadFile(filepath.Join(run.Folder(), "in"))
+		run.Result(jsontext.Value(fmt.Sprintf("%q", text)))
+		return errors.Join(err, run.Tell(job.Progress{Done: 2, Total: 2, Good: 1, Refused: 1}))
+	}
+	h.kinds["bad"] = func(context.Context, *job.Run) error { return problem.New(problem.Conflict, "It is not so.") }
+	h.kinds["fault"] = func(context.Context, *job.Run) error { return errors.New("secret") }
+	h.kinds["panic"] = func(context.Context, *job.Run) error { panic("secret") }
+	r, stop := h.open()
+	defer stop()
+	temp, err := r.Temp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := filepath.Join(temp, "x")
+	if err := os.WriteFile(from, []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan job.Job, 1)
+	j := h.submit(r, job.Wanted{Kind: "good", Environment: "production", About: "it", Files: map[string]string{"in": from}, Ended: func(j job.Job) { told <- j }})
+	j = h.ended(r, j.ID)
+	if j.State != job.Succeeded || string(j.Result) != `"text"` || j.Progress != (job.Progress{Done: 2, Total: 2, Good: 1, Refused: 1}) || !j.Live || j.Starts != 1 {
+		t.Errorf("it is %+v", j)
+	}
+	if got := <-told; got.State != job.Succeeded {
+		t.Errorf("told %+v", got)
+	}
+	for kind, want := range map[string]problem.Code{"bad": problem.Conflict, "fault": problem.Internal, "panic": problem.Internal} {
+		j := h.ended(r, h.submit(r, job.Wanted{Kind: kind}).ID)
+		if j.State != job.Failed || j.Code != want || j.EndedAt.IsZero() || j.Detail == "secret" {
+			t.Errorf("%s: %+v", kind, j)
+		}
+	}
+	if _, err := r.Submit(t.Context(), h.permit, job.Wanted{Kind: "unknown"}); err == nil {
+		t.Error("an unknown kind was taken")
+	}
+	h.store.fail = errors.New("the disk is full")
+	if _, err := r.Submit(t.Context(), h.permit, job.Wanted{Kind: "good"}); !errors.Is(err, h.store.fail) {
+		t.Errorf("submitted: %v", err)
+	}
+}
+
+// Promise: a job that the server stopped in goes on at the next start from the place it kept, and one that never ends is
+// given up.
+func TestJobsGoOn(t *testing.T) {
+	h := newHouse(t)
+	begun := make(chan string, 1)
+	h.kinds["long"] = func(ctx context.Context, run *job.Run) error {
+		at := string(run.Job().Place)
+		if err := run.Keep(job.Progress{Done: 1}, jsontext.Value(strconv.Itoa(run.Job().Starts))); err != nil {
+			return err
+		}
+		begun <- at
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	r, stop := h.open()
+	id := h.submit(r, job.Wanted{Kind: "long"}).ID
+	for n := range 10 {
+		want := ""
+		if n > 0 {
+			want = strconv.Itoa(n)
+		}
+		if got := <-begun; got != want {
+			t.Fatalf("start %d began at %q", n+1, got)
+		}
+		stop()
+		if h.store.jobs[id].State != job.Running {
+			t.Fatalf("it is %+v", h.store.jobs[id])
+		}
+		r, stop = h.open()
+	}
+	defer stop()
+	if j := h.givenUp(r, id); j.State != job.Failed || j.Code != problem.Internal {
+		t.Errorf("it is %+v", j)
+	}
+}
+
+// givenUp waits for a job that may not be taken up yet.
+func (h *house) givenUp(r *job.Runner, id string) job.Job {
+	for {
+		if j := h.ended(r, id); j.State.Over() {
+			return j
+		}
+	}
+}
+
+// Promise: a job that is cancelled ends, whether it is begun or not, and so does one whose key may not go on.
+func TestJobsEnd(t *testing.T) {
+	h := newHouse(t)
+	var mu sync.Mutex
+	var gone error
+	h.stands = func(job.Job) error {
+		mu.Lock()
+		defer mu.Unlock()
+		return gone
+	}
+	begun := make(chan struct{}, 9)
+	h.kinds["wait"] = func(ctx context.Context, _ *job.Run) error {
+		begun <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	h.kinds["ask"] = func(_ context.Context, run *job.Run) error {
+		for {
+			if err := run.Keep(job.Progress{}, nil); err != nil {
+				return err
+			}
+		}
+	}
+	r, stop := h.open()
+	defer stop()
+	first, second := h.submit(r, job.Wanted{Kind: "wait"}), h.submit(r, job.Wanted{Kind: "wait"})
+	<-begun
+	<-begun
+	third := h.submit(r, job.Wanted{Kind: "wait"})
+	for range 2 {
+		h.submit(r, job.Wanted{Kind: "wait"})
+	}
+	if _, err := r.Submit(t.Context(), h.permit, job.Wanted{Kind: "wait"}); problem.Of(err) != problem.Unavailable {
+		t.Errorf("a sixth job: %v", err)
+	}
+	cancelled, end := context.WithCancel(t.Context())
+	end()
+	r.Cancel(cancelled, third.ID) // it waits for its turn
+	r.Cancel(t.Context(), first.ID)
+	for _, id := range []string{first.ID, third.ID} {
+		if j := h.ended(r, id); j.State != job.Cancelled {
+			t.Errorf("it is %+v", j)
+		}
+	}
+	r.Cancel(t.Context(), second.ID)
+	list, _, err := r.List(t.Context(), h.permit, job.Query{Limit: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, j := range list {
+		r.Cancel(t.Context(), j.ID)
+	}
+	asking := h.submit(r, job.Wanted{Kind: "ask"})
+	mu.Lock()
+	gone = problem.New(problem.KeyNotAccepted, "The key is revoked.")
+	mu.Unlock()
+	if j := h.ended(r, asking.ID); j.State != job.Failed || j.Code != problem.KeyNotAccepted {
+		t.Errorf("it is %+v", j)
+	}
+	r.Cancel(t.Context(), asking.ID)
+}
+
+// Promise: what ended long ago is forgotten, with its folder.
+func TestOldJobsAreForgotten(t *testing.T) {
+	h := newHouse(t)
+	h.kinds["good"] = func(context.Context, *job.Run) error { return nil }
+	r, stop := h.open()
+	j := h.ended(r, h.submit(r, job.Wanted{Kind: "good"}).ID)
+	if _, err := os.Stat(r.Folder(j)); err != nil {
+		t.Error(err)
+	}
+	stop()
+	h.age = 8 * 24 * time.Hour
+	r, stop = h.open()
+	h.ended(r, h.submit(r, job.Wanted{Kind: "good"}).ID)
+	defer stop()
+	if _, found, _ := r.Find(t.Context(), h.permit.Project(), j.ID); found {
+		t.Error("it is still there")
+	}
+	if _, err := os.Stat(r.Folder(j)); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+	if _, _, err := r.List(t.Context(), h.permit, job.Query{}); problem.Of(err) != problem.InvalidField {
+		t.Error(err)
+	}
+}
