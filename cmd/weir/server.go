@@ -27,6 +27,7 @@ import (
 	"github.com/weir-analytics/weir/internal/query"
 	"github.com/weir-analytics/weir/internal/query/cache"
 	"github.com/weir-analytics/weir/internal/query/saved"
+	"github.com/weir-analytics/weir/internal/room"
 )
 
 // The bounds on a connection.
@@ -115,6 +116,7 @@ func (s *server) apiConfig(w world) api.Config {
 	})
 	datasets := dataset.New(dataset.Config{
 		Store: s.control.store, Records: s.warehouse, Jobs: s.jobs, Live: new(dataset.Live), Now: w.now, NewID: newSuffix,
+		Room: room.Kept{Dir: s.cfg.Data, Reserve: 2 * s.cfg.DiskReserve}.For,
 	})
 	s.jobs.Handle(dataset.IngestKind, datasets.Ingest)
 	s.jobs.Handle(dataset.UpdateKind, datasets.Rebuild)

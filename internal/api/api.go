@@ -100,6 +100,7 @@ type API struct {
 	hosts       map[string]bool
 	bodies      bodies
 	packers     packers
+	answers     *semaphore.Weighted // the memory for answers with records
 	meter       *meter
 	replays     *token.Replays // assertions and proofs that were used
 	problemBase string
@@ -119,6 +120,7 @@ func New(cfg Config) (*API, error) {
 		cfg: cfg, mux: http.NewServeMux(), plain: map[string]*site{}, meter: newMeter(cfg.Registry),
 		registry:    huma.NewMapRegistry("#/components/schemas/", title),
 		bodies:      bodies{memory: semaphore.NewWeighted(allBodies)},
+		answers:     semaphore.NewWeighted(allAnswers),
 		problemBase: strings.TrimSuffix(cfg.PublicURL, "/") + "/problems/",
 	}
 	a.registry.RegisterTypeAlias(reflect.TypeFor[jsontext.Value](), reflect.TypeFor[anyJSON]())

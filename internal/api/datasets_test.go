@@ -13,7 +13,11 @@ import (
 	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/api"
+	"github.com/weir-analytics/weir/internal/dataset"
 	"github.com/weir-analytics/weir/internal/keyring"
+	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/room"
 )
 
 // tables is a project with datasets.
@@ -315,4 +319,26 @@ func TestRecordsAreDeletedByTheirParts(t *testing.T) {
 	for _, c := range [][2]string{{"GET", ""}, {"DELETE", ""}, {"GET", "/rejected"}} {
 		s.ask(s.all, c[0], started.JobURL+c[1], "", 429)
 	}
+}
+
+// Promise: records and files do not take the last of the disk, which events need: they are refused as long as it is full.
+func TestRecordsLeaveRoomForEvents(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	s := newTables(t, w)
+	s.define("QUOTES", "core")
+	kept := room.Kept{Reserve: 1000, Free: func() (int64, error) { return 1010, nil }}
+	full := w.variant(t, func(c *api.Config) {
+		c.Datasets = dataset.New(dataset.Config{Store: w.store, Records: w.warehouse, Jobs: w.jobs, Live: new(dataset.Live), Now: w.clock.Now, NewID: newSuffix, Room: kept.For})
+	}, func(*http.Server) {})
+	const record = `[{"symbol":"A","date":"2026-01-01"}]`
+	for _, path := range []string{"/v1/record/CORE/QUOTES", "/v1/data/CORE/QUOTES", "/v1/generate-schema"} {
+		if status, code := full.asks(t, s.all, "POST", path, record); status != 507 || code != problem.StorageFull {
+			t.Errorf("%s answered %d %s", path, status, code)
+		}
+	}
+	if got := strings.TrimSpace(s.ask(s.all, "GET", "/v1/data/CORE/QUOTES?limit=9", "", 200)); got != "[]" {
+		t.Errorf("there is %s", got)
+	}
+	s.ask(s.all, "POST", "/v1/record/CORE/QUOTES", record, 200)
 }

@@ -42,6 +42,9 @@ func (rq *request) spool() (path string, err error) {
 	if err := rq.checkType(dataset.ContentTypes()); err != nil {
 		return "", err
 	}
+	if err := rq.a.cfg.Datasets.Room(dataset.MaxFile); err != nil {
+		return "", err
+	}
 	dir, err := rq.a.cfg.Jobs.Temp()
 	if err != nil {
 		return "", err
@@ -151,7 +154,7 @@ type inferSchema struct {
 
 // mountLoading adds the rows that take files.
 func mountLoading(a *API) {
-	fileProblems := []problem.Code{problem.BodyTooLarge, problem.UnsupportedMediaType}
+	fileProblems := []problem.Code{problem.BodyTooLarge, problem.UnsupportedMediaType, problem.StorageFull}
 	mount(a, endpoint[loadFile, LoadStarted]{
 		Method: "POST", Path: "/v1/data/{workspace}/{dataset}", Action: access.WriteDatasets, Status: http.StatusAccepted,
 		Read: looking(a, readFile(a)), Wants: wantsTo[loadFile](access.WriteRecords), Do: a.loadFile,

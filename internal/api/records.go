@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -166,12 +167,28 @@ func commas(list string) []string {
 	return all
 }
 
+// allAnswers bounds the memory for records that are being read and sent, in bytes. Each answer is counted as the most that it
+// can be, but for those of at most smallAnswer.
+const (
+	allAnswers  = 4 * dataset.MaxReadBytes
+	smallAnswer = 1 << 20
+)
+
 type recordsRead struct {
+	done   func() // gives the memory back; nil: there is none
 	sets   []dataset.Set
 	format string
 	system bool
 	core   int64
 	top    int64
+}
+
+// Close gives back what an answer holds, whether it was sent or not.
+func (r recordsRead) Close() error {
+	if r.done != nil {
+		r.done()
+	}
+	return nil
 }
 
 // price is what the records come to.
@@ -242,6 +259,17 @@ func lookingAll[I any, P interface {
 	}
 }
 
+// holdAnswer takes memory for an answer, until done is called.
+func (a *API) holdAnswer(bytes int64) (done func(), err error) {
+	if bytes <= smallAnswer {
+		return func() {}, nil
+	}
+	if !a.answers.TryAcquire(bytes) {
+		return nil, problem.New(problem.Unavailable, "Too many large answers with records are being sent. Ask for fewer, or again.").After(time.Second)
+	}
+	return func() { a.answers.Release(bytes) }, nil
+}
+
 // mountReading adds a row that reads records.
 func mountReading[I any, P interface {
 	*I
@@ -251,13 +279,21 @@ func mountReading[I any, P interface {
 		Method: "GET", Path: path, Action: access.ReadDatasets, Read: lookingAll[I, P](a), Wants: wantsToRead[I, P],
 		Do: func(ctx context.Context, permit gate.Permit, in I) (recordsRead, error) {
 			workspace, ask, format, system := P(&in).asks()
+			done, err := a.holdAnswer(ask.Bytes())
+			if err != nil {
+				return recordsRead{}, err
+			}
 			sets, err := a.cfg.Datasets.Read(ctx, permit, workspace, ask)
-			read := recordsRead{sets: sets, format: format, system: system}
+			if err != nil {
+				done()
+				return recordsRead{}, err
+			}
+			read := recordsRead{sets: sets, format: format, system: system, done: done}
 			for i := range sets {
 				core, top := priceOf(sets[i].Dataset.Class, len(sets[i].Records))
 				read.core, read.top = read.core+core, read.top+top
 			}
-			return read, err
+			return read, nil
 		},
 		Reserve: func(I) int64 { return 1 }, Price: recordsRead.price, Write: writeRead,
 		Doc: doc{
@@ -284,7 +320,7 @@ func mountRecords(a *API) {
 				"when the answer is there. Written again, they change nothing: where there is one with the same key, subkey and date, a record is passed over, " +
 				"or takes its place with `duplicateKeyHandling=true`. A record costs a credit, and ten of the class premium.",
 			Out:      reflect.TypeFor[RecordReceipt](),
-			Problems: []problem.Code{problem.DatasetNotAllowed, problem.NotFound, problem.InvalidJSON, problem.BodyTooLarge, problem.UnsupportedMediaType},
+			Problems: []problem.Code{problem.DatasetNotAllowed, problem.NotFound, problem.InvalidJSON, problem.BodyTooLarge, problem.UnsupportedMediaType, problem.StorageFull},
 		},
 	})
 	mount(a, endpoint[listDatasets, DatasetList]{
@@ -349,6 +385,7 @@ func (a *API) writeRecords(ctx context.Context, permit gate.Permit, in writeReco
 
 // writeRead sends records.
 func writeRead(rq *request, read recordsRead) error {
+	defer drop(read)
 	rq.sayUsed(read.core, read.top)
 	if read.format == "csv" || read.format == "text" {
 		return rq.writeSeparated(read)

@@ -62,6 +62,17 @@ func (a *Ask) Selection(d *Dataset, now time.Time) (Selection, error) {
 	return s, f.problem()
 }
 
+// Bytes is the most that what is asked for can have, as records.
+func (a *Ask) Bytes() int64 {
+	var s Selection
+	new(faults).count(a, &s)
+	most := s.Most * int64(max(1, len(a.Keys))) * int64(max(1, len(a.Datasets)))
+	if s.Most == 0 || most > MaxReadBytes/MaxRecord {
+		return MaxReadBytes
+	}
+	return most * MaxRecord
+}
+
 // count reads how many records are asked for, and in which order.
 func (f *faults) count(a *Ask, s *Selection) {
 	given := 0

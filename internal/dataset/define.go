@@ -27,6 +27,7 @@ type Config struct {
 	Records Records
 	Jobs    Jobs
 	Live    *Live
+	Room    func(bytes int64) error // refuses with storage_full what would leave the disk too full; nil: nobody does
 	Now     func() time.Time
 	NewID   func() string // letters and digits that were never given before
 }

@@ -274,7 +274,7 @@ func (l *loading) once(ctx context.Context) (Written, error) {
 	if err != nil {
 		return Written{}, err
 	}
-	written, err := l.s.cfg.Records.WriteRecords(ctx, d.Space(), d.UID, Batch{Replace: l.spec.Replace, Records: l.chunk})
+	written, err := l.s.put(ctx, d.Space(), d.UID, Batch{Replace: l.spec.Replace, Records: l.chunk})
 	if err == nil {
 		l.s.cfg.Live.publish(&d, without(l.chunk, written.Ignored))
 	}

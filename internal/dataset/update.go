@@ -196,7 +196,7 @@ func (s *Service) rewriteAll(ctx context.Context, run *job.Run, j job.Job, spec 
 				return err
 			}
 		}
-		if _, err := s.cfg.Records.WriteRecords(ctx, d.Space(), spec.To, batch); err != nil {
+		if _, err := s.put(ctx, d.Space(), spec.To, batch); err != nil {
 			return err
 		}
 		if len(page) > 0 {

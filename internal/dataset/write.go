@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
 )
@@ -103,7 +104,7 @@ func (s *Service) Write(ctx context.Context, permit gate.Permit, at At, items []
 	if len(batch.Records) == 0 {
 		return Receipt{}, firstOf(receipt.Rejected)
 	}
-	written, err := s.cfg.Records.WriteRecords(ctx, d.Space(), d.UID, batch)
+	written, err := s.put(ctx, d.Space(), d.UID, batch)
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -113,6 +114,28 @@ func (s *Service) Write(ctx context.Context, permit gate.Permit, at At, items []
 	receipt.Written, receipt.Replaced = len(batch.Records)-len(written.Ignored), written.Replaced
 	s.cfg.Live.publish(&d, without(batch.Records, written.Ignored))
 	return receipt, nil
+}
+
+// put writes a batch where the disk has room for it.
+func (s *Service) put(ctx context.Context, space event.Space, uid string, b Batch) (Written, error) {
+	size := int64(0)
+	for i := range b.Records {
+		size += int64(len(b.Records[i].Body))
+	}
+	if err := s.Room(size); err != nil {
+		return Written{}, err
+	}
+	return s.cfg.Records.WriteRecords(ctx, space, uid, b)
+}
+
+// Room refuses what has no room on the disk.
+//
+// Problems: storage_full.
+func (s *Service) Room(bytes int64) error {
+	if s.cfg.Room == nil {
+		return nil
+	}
+	return s.cfg.Room(bytes)
 }
 
 // verdict makes an item a record, or says what is wrong with it.

@@ -33,6 +33,7 @@ import (
 	"time"
 
 	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/room"
 )
 
 // Config says where the journal is and how much it may take. Zero values take the defaults.
@@ -122,7 +123,7 @@ func (c Config) complete() (Config, error) {
 		c.Now = func() time.Time { return time.Time{} }
 	}
 	if c.Free == nil {
-		c.Free = func() (int64, error) { return freeBytes(c.Dir) }
+		c.Free = func() (int64, error) { return room.Free(c.Dir) }
 	}
 	if c.disk == nil {
 		c.disk = realDisk{}

@@ -20,9 +20,8 @@ import (
 	"strings"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/room"
 )
 
 // Config is where the files are.
@@ -37,6 +36,7 @@ type Config struct {
 type Folder struct {
 	cfg  Config
 	root *os.Root
+	kept room.Kept
 }
 
 // Open opens the folder, and makes it when it is not there.
@@ -48,36 +48,11 @@ func Open(cfg Config) (*Folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("recordings: %w", err)
 	}
-	f := &Folder{cfg: cfg, root: root}
-	if f.cfg.Free == nil {
-		f.cfg.Free = f.free
-	}
-	return f, nil
+	return &Folder{cfg: cfg, root: root, kept: room.Kept{Dir: cfg.Dir, Reserve: cfg.Reserve, Free: cfg.Free}}, nil
 }
 
 // Close releases the folder.
 func (f *Folder) Close() error { return f.root.Close() }
-
-// keptFiles is the part of a disk's files, one in so many, that is left for other things.
-const keptFiles = 50
-
-// free is how many bytes of the disk are free for us.
-func (f *Folder) free() (int64, error) {
-	var disk unix.Statfs_t
-	if err := unix.Statfs(f.cfg.Dir, &disk); err != nil {
-		return 0, err
-	}
-	return roomOf(&disk), nil
-}
-
-// roomOf is the room of a disk: none when it has few files left, where it has a number of them. Each chunk is one, however
-// small, and what else is kept needs some too.
-func roomOf(disk *unix.Statfs_t) int64 {
-	if disk.Ffree < disk.Files/keptFiles {
-		return 0
-	}
-	return int64(disk.Bavail) * disk.Bsize
-}
 
 // goodName is what a name may be. A part does not begin with '.', so that none is a way upwards.
 var goodName = regexp.MustCompile(`^[0-9A-Za-z-][0-9A-Za-z.-]*(/[0-9A-Za-z-][0-9A-Za-z.-]*)*$`)
@@ -95,7 +70,7 @@ func (f *Folder) Put(_ context.Context, name string, data []byte) error {
 	if err := check(name); err != nil {
 		return err
 	}
-	if err := f.room(int64(len(data))); err != nil {
+	if err := f.kept.For(int64(len(data))); err != nil {
 		return err
 	}
 	err := f.makeFolder(path.Dir(name))
@@ -107,21 +82,6 @@ func (f *Folder) Put(_ context.Context, name string, data []byte) error {
 	}
 	if err != nil {
 		return fmt.Errorf("recordings: put %s: %w", name, err)
-	}
-	return nil
-}
-
-// room refuses what would leave less of the disk free than is kept for other things.
-func (f *Folder) room(size int64) error {
-	if f.cfg.Reserve == 0 {
-		return nil
-	}
-	free, err := f.cfg.Free()
-	if err != nil {
-		return fmt.Errorf("recordings: %w", err)
-	}
-	if free < f.cfg.Reserve+size {
-		return problem.New(problem.StorageFull, "The server's disk is almost full: nothing was stored.")
 	}
 	return nil
 }
