@@ -44,10 +44,11 @@ import (
 
 // The bounds of an app.
 const (
-	MaxApps      = 100 // of a project, those that are revoked too
+	MaxApps      = 100 // of a project, and as many that are revoked
 	MaxName      = 60  // bytes
 	MaxRedirects = 10
 	MaxRedirect  = 512 // bytes
+	MaxFamily    = 256 // refresh tokens of a grant that are remembered, to be known when they come again
 )
 
 // App is a program that may ask to be let in.
@@ -102,7 +103,8 @@ var (
 
 // Store keeps apps. Times are kept to the microsecond and come back in UTC. A call that fails may or may not have had its effect.
 type Store interface {
-	// InsertApp stores a new app with the audit of that, unless its project has most already: then the error is ErrMany.
+	// InsertApp stores a new app with the audit of that, unless its project has most already that are not revoked: then the error
+	// is ErrMany. Of those that are revoked, the most that were revoked last are kept.
 	InsertApp(ctx context.Context, a App, most int, entry audit.Entry) error
 	// Apps lists those of a project, oldest first, of live mode too with live.
 	Apps(ctx context.Context, project string, live bool) ([]App, error)
@@ -122,7 +124,7 @@ type Flow interface {
 	Code(ctx context.Context, digest access.Digest) (Code, error)
 	Refresh(ctx context.Context, digest access.Digest) (Refresh, error)
 	// Advance uses up a code, or a refresh token, and stores the one that takes its place, both or neither. first is false, and
-	// nothing is stored, when it was used before: of many who try, one is the first.
+	// nothing is stored, when it was used before: of many who try, one is the first. The MaxFamily newest of a grant are kept.
 	Advance(ctx context.Context, used access.Digest, at time.Time, next Refresh) (first bool, err error)
 	// EndFamily removes the refresh tokens of a grant.
 	EndFamily(ctx context.Context, grant string) error

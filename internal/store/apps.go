@@ -44,13 +44,17 @@ func unhex(text string, into *access.Digest) error {
 func (p Apps) InsertApp(ctx context.Context, a app.App, most int, entry audit.Entry) error {
 	err := p.s.transact(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, `INSERT INTO apps (`+appColumns+`) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10
-			WHERE (SELECT COUNT(*) FROM apps WHERE project_id = $2) < $11`,
+			WHERE (SELECT COUNT(*) FROM apps WHERE project_id = $2 AND revoked_at IS NULL) < $11`,
 			a.ID, a.Project, a.Mode.String(), a.Name, writeList(a.Redirects), hexOf(a.Digest), flag(a.DPoP), a.CreatedAt.UnixMicro(), a.CreatedBy, optional(a.RevokedAt), most)
 		if err != nil {
 			return err
 		}
 		if n, err := result.RowsAffected(); err != nil || n == 0 {
 			return errors.Join(err, app.ErrMany)
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM apps WHERE id IN (
+			SELECT id FROM apps WHERE project_id = $1 AND revoked_at IS NOT NULL ORDER BY revoked_at DESC, id LIMIT 1000 OFFSET $2)`, a.Project, most); err != nil {
+			return err
 		}
 		return insertAudit(ctx, tx, entry)
 	})
@@ -194,6 +198,10 @@ func (p Apps) Advance(ctx context.Context, used access.Digest, at time.Time, nex
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO app_refresh (`+refreshColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 			hexOf(next.Digest), next.App, next.Project, next.Grant, next.Number, next.Resource, next.Thumbprint, next.ExpiresAt.UnixMicro(), optional(next.ReplacedAt))
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `DELETE FROM app_refresh WHERE grant_id = $1 AND number <= $2`, next.Grant, next.Number-app.MaxFamily)
 		return err
 	})
 	if err != nil {

@@ -72,6 +72,23 @@ func appsAreKeptWhole(t *testing.T, open Open) {
 	if got, err := s.Apps.App(t.Context(), list[0].ID); err != nil || !got.RevokedAt.Equal(start()) {
 		t.Errorf("revoked at %v, %v", got.RevokedAt, err)
 	}
+	for n := range 4 { // one that is revoked makes room, and of those that are revoked as many are kept
+		id := fmt.Sprint("later ", n)
+		if err := s.Apps.InsertApp(t.Context(), anApp("prj_2", id), 3, audit.Entry{ID: rand.Text(), Project: "prj_2"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Apps.RevokeApp(t.Context(), "prj_2", id, start().Add(time.Duration(n+2)*time.Hour), audit.Entry{ID: rand.Text()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Apps.InsertApp(t.Context(), anApp("prj_2", "last"), 3, audit.Entry{ID: rand.Text(), Project: "prj_2"}); err != nil {
+		t.Fatal(err)
+	}
+	for id, there := range map[string]bool{list[0].ID: false, "later 0": false, "later 1": true, "later 3": true, list[1].ID: true, "last": true} {
+		if _, err := s.Apps.App(t.Context(), id); errors.Is(err, app.ErrNone) == there {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
 }
 
 // Promise: no app is taken for another's: neither by its id, nor by its project, nor by its mode.
@@ -227,11 +244,28 @@ func refreshTokensAreUsedOnce(t *testing.T, open Open) {
 	if _, err := s.Flow.Advance(cancelled(t), digestOf("1 A"), start(), aRefresh("2 A", "A", 2)); err == nil {
 		t.Error("a cancelled call succeeded")
 	}
+	last := aRefresh("1 A", "A", 1)
+	for n := range int64(app.MaxFamily) { // those that are remembered do not become more and more
+		next := aRefresh(fmt.Sprint("b ", n), "A", n+2)
+		if one, err := s.Flow.Advance(t.Context(), last.Digest, start(), next); !one || err != nil {
+			t.Fatal(n, one, err)
+		}
+		last = next
+	}
+	for text, there := range map[string]bool{"1 A": false, "b 0": true} {
+		if _, err := s.Flow.Refresh(t.Context(), digestOf(text)); errors.Is(err, app.ErrNone) == there {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
 	if err := s.Flow.EndFamily(t.Context(), "a"); err != nil {
 		t.Error(err)
 	}
 	for _, grant := range grants {
-		_, err := s.Flow.Refresh(t.Context(), digestOf("1 "+grant))
+		digest := digestOf("1 " + grant)
+		if grant == "A" {
+			digest = last.Digest
+		}
+		_, err := s.Flow.Refresh(t.Context(), digest)
 		if grant == "a" != errors.Is(err, app.ErrNone) {
 			t.Errorf("of %.40q: %v", grant, err)
 		}
