@@ -46,6 +46,7 @@ const (
 	SignIn
 	RenewSession
 	SignOut
+	ChangePassword
 	ReadMembers
 	WriteMembers
 	ReadProject
@@ -145,6 +146,7 @@ var actions = [endOfActions]actionRow{
 	SignIn:            {name: "sign_in", member: true},
 	RenewSession:      {name: "renew_session", member: true},
 	SignOut:           {name: "sign_out", member: true},
+	ChangePassword:    {name: "change_password", member: true},
 	ReadMembers:       {name: "read_members", scope: TeamRead},
 	WriteMembers:      {name: "write_members", scope: TeamWrite, shared: true},
 	ReadProject:       {name: "read_project", scope: ProjectsRead, secret: true},

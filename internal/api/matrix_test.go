@@ -305,6 +305,7 @@ var wishes = map[string]struct{ path, body string }{
 	"GET /recordings/player.css":          {"/recordings/player.css", ""},
 	"POST /v1/members/sessions":           {"/v1/members/sessions", `{"email":"EMAIL","password":"PASSWORD"}`},
 	"POST /v1/members/sessions/renew":     {"/v1/members/sessions/renew", `{"refresh_token":"SESSION"}`},
+	"POST /v1/members/sessions/password":  {"/v1/members/sessions/password", `{"email":"EMAIL","password":"PASSWORD","new_password":"PASSWORD"}`},
 	"POST /v1/members/sessions/end":       {"/v1/members/sessions/end", `{"refresh_token":"SESSION"}`},
 	"GET /v1/roles":                       {"/v1/roles", ""},
 	"GET /v1/members":                     {"/v1/members", ""},

@@ -218,6 +218,7 @@ func TestMembersAreLimited(t *testing.T) {
 		{"", "POST", "/v1/members/sessions", fmt.Sprintf(`{"email":%q,"password":%q}`, email, somePassword)},
 		{"", "POST", "/v1/members/sessions/renew", `{"refresh_token":"` + refresh + `"}`},
 		{"", "POST", "/v1/members/sessions/end", `{"refresh_token":"` + refresh + `"}`},
+		{"", "POST", "/v1/members/sessions/password", fmt.Sprintf(`{"email":%q,"password":%q,"new_password":%q}`, email, somePassword, somePassword)},
 		{token, "POST", "/v1/projects", `{"name":"a"}`},
 		{token, "PATCH", "/v1/organization", `{"name":"a"}`},
 	} {

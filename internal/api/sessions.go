@@ -48,6 +48,14 @@ type signIn struct {
 	}
 }
 
+type changePassword struct {
+	Body struct {
+		Email       string `json:"email" maxLength:"254" doc:"As in the invitation." example:"ana@example.com"`
+		Password    string `json:"password" maxLength:"1024" doc:"The password that there is."`
+		NewPassword string `json:"new_password" maxLength:"1024" doc:"The password to be, of at least 12 characters."`
+	}
+}
+
 type goOn struct {
 	Body struct {
 		RefreshToken string `json:"refresh_token" maxLength:"200" doc:"What the last answer gave."`
@@ -86,6 +94,20 @@ func mountSessions(a *API) {
 		Doc: doc{
 			ID: "renewSession", Tag: "Members", Summary: "Go on with a session",
 			Text: "Gives another access token, and ends the one before. What the session goes on with is good once: whoever shows it a second time ends the session.",
+		},
+	})
+	mine := proving(a, func(rq *request, in changePassword) (access.Lookup, error) {
+		return a.cfg.Members.Prove(rq.ctx(), in.Body.Email, access.SecretText(in.Body.Password), "", rq.from.Address)
+	})
+	mount(a, endpoint[changePassword, nothing]{
+		Method: "POST", Path: "/v1/members/sessions/password", Action: access.ChangePassword, Credential: mine, Read: said[changePassword],
+		Wants: wantsNothing[changePassword], Status: http.StatusNoContent,
+		Do: func(ctx context.Context, permit gate.Permit, in changePassword) (nothing, error) {
+			return nothing{}, a.cfg.Members.ChangePassword(ctx, permit, access.SecretText(in.Body.NewPassword))
+		},
+		Doc: doc{
+			ID: "changePassword", Tag: "Members", Summary: "Change a password",
+			Text: "Takes the password that there is. All sessions of the member, and the access tokens that they have, end before the answer: sign in again.",
 		},
 	})
 	mount(a, endpoint[goOn, nothing]{

@@ -17,7 +17,7 @@ import (
 const (
 	InvitationTime    = 7 * 24 * time.Hour
 	MaxInvitationTime = 30 * 24 * time.Hour
-	MaxInvitations    = 200 // in a list
+	MaxInvitations    = 200 // pending of a project, and in a list
 )
 
 // Invited is somebody to be invited.
@@ -61,7 +61,9 @@ func (m *Members) Invite(ctx context.Context, permit gate.Permit, in Invited) (I
 	}
 	i.Digest = digest
 	entry := audit.Of(permit, m.cfg.NewAudit(), "invitation.create", i.ID, nil, shownInvitation{email, in.Role.String(), in.Everywhere, i.ExpiresAt})
-	if err := m.cfg.Invitations.InsertInvitation(ctx, i, entry); err != nil {
+	if err := m.cfg.Invitations.InsertInvitation(ctx, i, MaxInvitations, entry); errors.Is(err, ErrInvitations) {
+		return Invitation{}, access.Text{}, problem.Wrap(err, problem.Conflict, "The project has %d invitations that are pending, which is as many as it may have.", MaxInvitations)
+	} else if err != nil {
 		return Invitation{}, access.Text{}, fmt.Errorf("org: store an invitation: %w", err)
 	}
 	return i, text, nil
@@ -230,7 +232,7 @@ func (m *Members) newMember(ctx context.Context, i Invitation, name string, pass
 	if err := checkName("name", name, MaxMemberName); err != nil {
 		return Member{}, err
 	}
-	if err := checkPassword(password); err != nil {
+	if err := checkPassword("password", password); err != nil {
 		return Member{}, err
 	}
 	kept, err := m.passwords.make(ctx, password)

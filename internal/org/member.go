@@ -83,7 +83,8 @@ type People interface {
 
 // Invitations keeps invitations.
 type Invitations interface {
-	InsertInvitation(ctx context.Context, i Invitation, entry audit.Entry) error
+	// InsertInvitation stores a new one, unless most of the project are pending and have not expired: then it is ErrInvitations.
+	InsertInvitation(ctx context.Context, i Invitation, most int, entry audit.Entry) error
 	// Invitations lists the newest of a project, those to the whole organization among them, at most limit.
 	Invitations(ctx context.Context, organization, project string, limit int) ([]Invitation, error)
 	// Invitation finds one by its id. The error is ErrNoInvitation when there is none.
@@ -100,17 +101,18 @@ type Invitations interface {
 
 // Sessions keeps sessions.
 type Sessions interface {
+	// InsertSession stores a new one, and removes those of everybody that had expired when it was made.
 	InsertSession(ctx context.Context, s Session) error
 	// Session finds one. The error is ErrNoSession when there is none.
 	Session(ctx context.Context, id string) (Session, error)
 	// RenewSession gives a session that is to go on with a digest another, and another token. The error is ErrNoSession when it
 	// is not that digest any more.
 	RenewSession(ctx context.Context, id string, from access.Digest, to Session) error
+	// SessionsOf lists those of a member that have not expired, oldest first, a thousand at the most.
+	SessionsOf(ctx context.Context, member string, now time.Time) ([]Session, error)
 	// EndSession removes one, and EndSessions all of a member that are for a project, or all when it is empty.
 	EndSession(ctx context.Context, id string) error
 	EndSessions(ctx context.Context, member, project string) error
-	// TrimSessions removes those that have expired.
-	TrimSessions(ctx context.Context, now time.Time) error
 }
 
 // What a store answers.
@@ -118,6 +120,7 @@ var (
 	ErrNoMember     = errors.New("org: there is no such member")
 	ErrNoInvitation = errors.New("org: there is no such invitation that is pending")
 	ErrNoSession    = errors.New("org: there is no such session")
+	ErrInvitations  = errors.New("org: there are as many pending invitations as there may be")
 	ErrTakenEmail   = errors.New("org: a member has the email")
 	ErrNoProject    = errors.New("org: there is no such project")
 )
@@ -158,10 +161,10 @@ func checkName(field, name string, most int) error {
 	return nil
 }
 
-func checkPassword(password access.Text) error {
+func checkPassword(field string, password access.Text) error {
 	text := password.Reveal()
 	if !utf8.ValidString(text) || utf8.RuneCountInString(text) < MinPassword || len(text) > MaxPassword {
-		return problem.Invalid("password", "must have at least %d characters, and at most %d bytes", MinPassword, MaxPassword)
+		return problem.Invalid(field, "must have at least %d characters, and at most %d bytes", MinPassword, MaxPassword)
 	}
 	return nil
 }

@@ -14,8 +14,11 @@ import (
 	"github.com/weir-analytics/weir/internal/problem"
 )
 
-// SessionTime is how long a session goes on, from signing in.
-const SessionTime = 30 * 24 * time.Hour
+// The bounds of sessions.
+const (
+	SessionTime = 30 * 24 * time.Hour // how long one goes on, from signing in
+	MaxSessions = 100                 // of a member; with one more the oldest ends
+)
 
 func refused(err error) error {
 	return problem.Wrap(err, problem.SignInRefused, "The email, the password or the session is not accepted.")
@@ -163,8 +166,8 @@ func (m *Members) Begin(ctx context.Context, permit gate.Permit, token string, e
 		return Begun{}, err
 	}
 	s.Digest = digest
-	if err := m.cfg.Sessions.TrimSessions(ctx, now); err != nil {
-		return Begun{}, fmt.Errorf("org: remove sessions that are over: %w", err)
+	if err := m.endAllBut(ctx, s.Member, MaxSessions-1); err != nil {
+		return Begun{}, err
 	}
 	if err := m.cfg.Sessions.InsertSession(ctx, s); err != nil {
 		return Begun{}, fmt.Errorf("org: begin a session: %w", err)
@@ -246,6 +249,45 @@ func (m *Members) End(ctx context.Context, permit gate.Permit, refresh access.Te
 		return refused(err)
 	}
 	return m.end(ctx, s)
+}
+
+// ChangePassword gives the member that was admitted another password, and ends all sessions that were begun with the one before,
+// with their access tokens.
+func (m *Members) ChangePassword(ctx context.Context, permit gate.Permit, password access.Text) error {
+	if err := checkPassword("new_password", password); err != nil {
+		return err
+	}
+	kept, err := m.passwords.make(ctx, password)
+	if err != nil {
+		return fmt.Errorf("org: keep a password: %w", err)
+	}
+	id := m.cfg.Keys.MemberOf(permit.Key().ID)
+	_, err = m.cfg.People.ChangeMember(ctx, permit.Organization(), id, func(one *Member, _ int) (*audit.Entry, error) {
+		one.Password, one.UpdatedAt = kept, micros(m.cfg.Now())
+		entry := audit.Of(permit, m.cfg.NewAudit(), "member.password", id, nil, nil)
+		return &entry, nil
+	})
+	switch {
+	case errors.Is(err, ErrNoMember):
+		return refused(err)
+	case err != nil:
+		return fmt.Errorf("org: change a password: %w", err)
+	}
+	return m.endAllBut(ctx, id, 0)
+}
+
+// endAllBut ends the sessions of a member but for some of the youngest.
+func (m *Members) endAllBut(ctx context.Context, member string, most int) error {
+	list, err := m.cfg.Sessions.SessionsOf(ctx, member, m.cfg.Now())
+	if err != nil {
+		return fmt.Errorf("org: list sessions: %w", err)
+	}
+	for ; len(list) > most; list = list[1:] {
+		if err := m.end(ctx, list[0]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // end ends the token first: while that fails there is the session still, and ending it can be tried again.

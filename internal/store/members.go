@@ -135,12 +135,13 @@ func updateMember(ctx context.Context, tx *sql.Tx, m org.Member) error {
 const invitationColumns = `id, organization_id, project_id, email, role, everywhere, digest, created_at, created_by, expires_at, status, member_id`
 
 // InsertInvitation implements org.Invitations.
-func (s *Store) InsertInvitation(ctx context.Context, i org.Invitation, entry audit.Entry) error {
+func (s *Store) InsertInvitation(ctx context.Context, i org.Invitation, most int, entry audit.Entry) error {
 	err := s.transact(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO invitations (`+invitationColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		inserted := changedOne(tx.ExecContext(ctx, `INSERT INTO invitations (`+invitationColumns+`) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
+			WHERE (SELECT COUNT(*) FROM invitations WHERE project_id = $3 AND status = 'pending' AND expires_at > $8) < $13`,
 			i.ID, i.Organization, i.Project, i.Email, i.Role.String(), flag(i.Everywhere), hex.EncodeToString(i.Digest[:]), i.CreatedAt.UnixMicro(), i.CreatedBy,
-			i.ExpiresAt.UnixMicro(), string(i.Status), i.Member)
-		if err != nil {
+			i.ExpiresAt.UnixMicro(), string(i.Status), i.Member, most))
+		if err := inserted(org.ErrInvitations); err != nil {
 			return err
 		}
 		return insertAudit(ctx, tx, entry)
@@ -273,6 +274,9 @@ const sessionColumns = `id, member_id, project_id, key_id, digest, former, token
 
 // InsertSession implements org.Sessions.
 func (s *Store) InsertSession(ctx context.Context, n org.Session) error {
+	if err := s.ended(s.write.ExecContext(ctx, `DELETE FROM member_sessions WHERE expires_at <= $1`, n.CreatedAt.UnixMicro())); err != nil {
+		return err
+	}
 	_, err := s.write.ExecContext(ctx, `INSERT INTO member_sessions (`+sessionColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 		n.ID, n.Member, n.Project, n.Key, writeDigest(n.Digest), writeDigest(n.Former), n.Token, n.TokenEnds.UnixMicro(), n.CreatedAt.UnixMicro(), n.ExpiresAt.UnixMicro())
 	if err != nil {
@@ -282,27 +286,37 @@ func (s *Store) InsertSession(ctx context.Context, n org.Session) error {
 }
 
 // Session implements org.Sessions.
-func (s *Store) Session(ctx context.Context, id string) (n org.Session, err error) {
+func (s *Store) Session(ctx context.Context, id string) (org.Session, error) {
+	n, err := scanSession(s.read.QueryRowContext(ctx, `SELECT `+sessionColumns+` FROM member_sessions WHERE id = $1`, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return org.Session{}, org.ErrNoSession
+	}
+	if err != nil {
+		return org.Session{}, fmt.Errorf("store: read a session: %w", err)
+	}
+	return n, nil
+}
+
+// SessionsOf implements org.Sessions.
+func (s *Store) SessionsOf(ctx context.Context, member string, now time.Time) ([]org.Session, error) {
+	return list(ctx, s.read, scanSession, `SELECT `+sessionColumns+` FROM member_sessions WHERE member_id = $1 AND expires_at > $2
+		ORDER BY created_at, id LIMIT 1000`, member, now.UnixMicro())
+}
+
+func scanSession(row scanner) (n org.Session, err error) {
 	var (
 		digest, former         string
 		ends, created, expires int64
 	)
-	row := s.read.QueryRowContext(ctx, `SELECT `+sessionColumns+` FROM member_sessions WHERE id = $1`, id)
 	err = row.Scan(&n.ID, &n.Member, &n.Project, &n.Key, &digest, &former, &n.Token, &ends, &created, &expires)
-	if errors.Is(err, sql.ErrNoRows) {
-		return org.Session{}, org.ErrNoSession
-	}
 	if err == nil {
 		n.Digest, err = readDigest(digest)
 	}
 	if err == nil {
 		n.Former, err = readDigest(former)
 	}
-	if err != nil {
-		return org.Session{}, fmt.Errorf("store: read a session: %w", err)
-	}
 	n.TokenEnds, n.CreatedAt, n.ExpiresAt = fromMicros(ends), fromMicros(created), fromMicros(expires)
-	return n, nil
+	return n, err
 }
 
 // RenewSession implements org.Sessions.
@@ -323,11 +337,6 @@ func (s *Store) EndSession(ctx context.Context, id string) error {
 // EndSessions implements org.Sessions.
 func (s *Store) EndSessions(ctx context.Context, member, project string) error {
 	return s.ended(s.write.ExecContext(ctx, `DELETE FROM member_sessions WHERE member_id = $1 AND (project_id = $2 OR $2 = '')`, member, project))
-}
-
-// TrimSessions implements org.Sessions.
-func (s *Store) TrimSessions(ctx context.Context, now time.Time) error {
-	return s.ended(s.write.ExecContext(ctx, `DELETE FROM member_sessions WHERE expires_at <= $1`, now.UnixMicro()))
 }
 
 func (s *Store) ended(_ sql.Result, err error) error {

@@ -36,7 +36,7 @@ func member(id, email string) org.Member {
 func join(t *testing.T, s Stores, m org.Member) {
 	t.Helper()
 	i := invitation("inv_"+m.ID, m.Email)
-	if err := errors.Join(s.Invitations.InsertInvitation(t.Context(), i, note(i.ID)), s.Invitations.Accept(t.Context(), i.ID, m, note(m.ID))); err != nil {
+	if err := errors.Join(s.Invitations.InsertInvitation(t.Context(), i, 1000, note(i.ID)), s.Invitations.Accept(t.Context(), i.ID, m, note(m.ID))); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -73,7 +73,7 @@ func membersAreKeptWhole(t *testing.T, open Open) {
 		t.Errorf("another organization has %d members, %v", len(all), err)
 	}
 	i := invitation("inv_again", "a")
-	if err := s.Invitations.InsertInvitation(t.Context(), i, note(i.ID)); err != nil {
+	if err := s.Invitations.InsertInvitation(t.Context(), i, 1000, note(i.ID)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Invitations.Accept(t.Context(), i.ID, member("mem_other", "a"), note("mem_other")); !errors.Is(err, org.ErrTakenEmail) {
@@ -89,8 +89,19 @@ func invitationsAreGoodOnce(t *testing.T, open Open) {
 	s := plain(t, open)
 	establish(t, s)
 	i := invitation("inv_1", "ana@example.com")
-	if err := s.Invitations.InsertInvitation(t.Context(), i, note(i.ID)); err != nil {
+	if err := s.Invitations.InsertInvitation(t.Context(), i, 1000, note(i.ID)); err != nil {
 		t.Fatal(err)
+	}
+	second := invitation("inv_2", "ben@example.com")
+	if err := s.Invitations.InsertInvitation(t.Context(), second, 1, note(second.ID)); !errors.Is(err, org.ErrInvitations) {
+		t.Errorf("one more than may be pending: %v", err)
+	}
+	if _, err := s.Invitations.Invitation(t.Context(), second.ID); !errors.Is(err, org.ErrNoInvitation) {
+		t.Errorf("it was stored all the same: %v", err)
+	}
+	second.CreatedAt = i.ExpiresAt // when the first has expired
+	if err := s.Invitations.InsertInvitation(t.Context(), second, 1, note(second.ID)); err != nil {
+		t.Error(err)
 	}
 	const many = 8
 	var all sync.WaitGroup
@@ -223,9 +234,25 @@ func sessionsGoOnOnce(t *testing.T, open Open) {
 	if got, err := s.Sessions.Session(t.Context(), "ses_1"); renewed != 1 || err != nil || got.Former != first.Digest || got.Digest[0] != 2 {
 		t.Errorf("renewed %d times: %+v, %v", renewed, got, err)
 	}
+	early, old := first, first
+	early.ID, early.CreatedAt = "ses_0", start().Add(-time.Minute)
+	old.ID, old.ExpiresAt = "ses_old", start()
+	if err := errors.Join(s.Sessions.InsertSession(t.Context(), early), s.Sessions.InsertSession(t.Context(), old)); err != nil {
+		t.Fatal(err)
+	}
+	if of, err := s.Sessions.SessionsOf(t.Context(), "mem_1", start()); err != nil || len(of) != 2 || !reflect.DeepEqual(of[0], early) || of[1].ID != "ses_1" {
+		t.Errorf("sessions of a member: %+v, %v", of, err)
+	}
+	if of, err := s.Sessions.SessionsOf(t.Context(), "mem_2", start()); err != nil || len(of) != 0 {
+		t.Errorf("sessions of another: %+v, %v", of, err)
+	}
 	for name, end := range map[string]func() error{
-		"ended":   func() error { return s.Sessions.EndSession(t.Context(), "ses_2") },
-		"expired": func() error { return s.Sessions.TrimSessions(t.Context(), start().Add(time.Hour)) },
+		"ended": func() error { return s.Sessions.EndSession(t.Context(), "ses_2") },
+		"expired": func() error {
+			later := first
+			later.ID, later.CreatedAt, later.ExpiresAt = "ses_later", start().Add(time.Hour), start().Add(2*time.Hour)
+			return s.Sessions.InsertSession(t.Context(), later)
+		},
 		"removed": func() error { return s.Sessions.EndSessions(t.Context(), "mem_1", "") },
 	} {
 		other := first
