@@ -38,6 +38,7 @@ func keyFlags(cmd *cobra.Command) keySettings {
 	f.String("rate", "", "requests a second and at once, such as 100:1000; 0: no limit")
 	f.Int64("daily", 0, "requests a day; 0: no limit")
 	f.Int64("credits", 0, "credits a month; 0: no limit")
+	f.Int64("cache-minutes", 0, "of a client: how many minutes old answers of metrics may be, from 5 to 1440; 0: as each metric says")
 	return keySettings{f}
 }
 
@@ -66,6 +67,9 @@ func (s keySettings) body(now time.Time) (map[string]any, error) {
 	}
 	if given("signature") {
 		body["signature"], _ = s.flags.GetBool("signature")
+	}
+	if given("cache-minutes") {
+		body["cache_minutes"], _ = s.flags.GetInt64("cache-minutes")
 	}
 	for _, add := range [...]func(map[string]any, time.Time) error{s.addDatasets, s.addView, s.addTimes, s.addLimits} {
 		if err := add(body, now); err != nil {

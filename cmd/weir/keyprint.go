@@ -68,6 +68,9 @@ func printKey(out io.Writer, k api.Key) error {
 	list("public keys", k.PublicKeys)
 	list("observed only", k.Observe)
 	row("limits", limitsText(k))
+	if k.CacheMinutes > 0 {
+		row("answers kept", fmt.Sprintf("%d minutes", k.CacheMinutes))
+	}
 	row("created", k.CreatedAt.Format(time.RFC3339)+" by "+k.CreatedBy)
 	if k.NotBefore != nil {
 		row("works from", k.NotBefore.Format(time.RFC3339))

@@ -71,7 +71,15 @@ type Bounds struct {
 	View         *View     // nil: whatever there is to read
 	Observe      Restriction
 	Limits       Limits
+
+	// CacheMinutes is, of a client, how old answers of metrics may be that it gets; 0: as each metric says. It is no right and
+	// no restriction: it is compared with nothing.
+	CacheMinutes int
 }
+
+// AnswerAge is how old answers of metrics may be that the key gets: of a client and its tokens what the client says. 0: as
+// each metric says.
+func (k *Key) AnswerAge() time.Duration { return time.Duration(k.Stored().CacheMinutes) * time.Minute }
 
 // Network is a range of addresses, and what it is.
 type Network struct {

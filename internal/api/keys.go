@@ -94,6 +94,7 @@ type Bounds struct {
 	NeverExpires bool               `json:"never_expires,omitzero" doc:"Takes the expiry away."`
 	Observe      *[]string          `json:"observe,omitempty" maxItems:"16" doc:"The restrictions that are only observed: what they would deny is allowed and recorded." nullable:"false"`
 	Limits       *limitChange       `json:"limits,omitempty" doc:"How much it may be used; by default as its kind is. What is left out stays as it is." nullable:"false"`
+	CacheMinutes *int               `json:"cache_minutes,omitempty" minimum:"0" maximum:"1440" doc:"For a client: how many minutes old answers of metrics may be that it gets, at least 5, whatever a metric says that keeps its answers; 0: as each metric says." nullable:"false"`
 	PublicKeys   *[]string          `json:"public_keys,omitempty" maxItems:"4" doc:"Ed25519 public keys to check signatures with: base64 of 32 bytes, or PEM." nullable:"false"`
 }
 
@@ -407,7 +408,7 @@ func (in *keyChange) read(current *access.Key, ifMatch string) (keyring.Change, 
 // change reads what an input says of bounds. limits are those there are.
 func (b *Bounds) change(limits access.Limits) (c keyring.Change, faults []problem.Field) {
 	faults = b.checkTimes()
-	c = keyring.Change{Environments: b.Environments, Events: b.Events, Signature: b.Signature, NotBefore: b.NotBefore, ExpiresAt: b.ExpiresAt}
+	c = keyring.Change{Environments: b.Environments, Events: b.Events, Signature: b.Signature, NotBefore: b.NotBefore, ExpiresAt: b.ExpiresAt, CacheMinutes: b.CacheMinutes}
 	if b.NeverExpires {
 		c.ExpiresAt = &time.Time{}
 	}

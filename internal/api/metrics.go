@@ -303,7 +303,8 @@ func mountMetricRuns(a *API) {
 			ID: "runMetric", Tag: "Metrics", Summary: "Run a metric", In: reflect.TypeFor[runMetric](), Out: reflect.TypeFor[QueryAnswer](),
 			Types: []string{"application/x-ndjson", "text/csv", "application/vnd.apache.parquet"}, Kept: true, Runs: true,
 			Statuses: map[int]reflect.Type{http.StatusNotModified: reflect.TypeFor[nothing]()},
-			Text:     "Its published version, over what the key sees of the environment. From a page, let your back end ask: no public key may.",
+			Text: "Its published version, over what the key sees of the environment. From a page, let your back end ask: no public key may. " +
+				"An answer may be as old as the `cache_minutes` of the client say whose token asks, or else those of the metric; a metric with 0 is always made anew.",
 			Problems: append([]problem.Code{problem.NotFound}, runProblems...),
 		},
 	})

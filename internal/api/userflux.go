@@ -80,7 +80,7 @@ func mountUserFlux(a *API) {
 		Doc: doc{
 			ID: "userFluxQuery", Tag: "Metrics", Summary: "Ask a question in SQL, as UserFlux does", In: reflect.TypeFor[userFluxSQL](), Out: reflect.TypeFor[UserFluxAnswer](), Runs: true,
 			Text: "In the environment that the key uses by default. The table `eventsTable` is `events`, and `ufProperties.key` is the text of a property. " +
-				"`@{name}` and `'@{name}'` stand for values of variables, which are bound and never pasted. Answers are kept for 5 minutes.",
+				"`@{name}` and `'@{name}'` stand for values of variables, which are bound and never pasted. Answers are kept for 5 minutes, or as long as the client says whose token asks.",
 			Problems: runProblems, Examples: []example{userFluxExample},
 		},
 	})

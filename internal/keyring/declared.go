@@ -91,7 +91,7 @@ func (r *Record) checkDeclared(project *access.Project, parent *access.Key) erro
 // a token can have.
 func (r *Record) declaredEpoch() (int64, error) {
 	bare := *r
-	bare.Label, bare.Steward = "", ""
+	bare.Label, bare.Steward, bare.CacheMinutes = "", "", 0
 	text, err := json.Marshal(bare.view(), json.Deterministic(true))
 	if err != nil {
 		return 0, fmt.Errorf("tell it from what it was: %w", err)

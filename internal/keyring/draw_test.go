@@ -115,6 +115,9 @@ func drawBounds(t *rapid.T, kind access.Kind, mode access.Mode, now time.Time) a
 	if kind == access.Public {
 		b.Domains = drawDomains(t)
 	}
+	if kind == access.Client {
+		b.CacheMinutes = rapid.SampledFrom([]int{0, 5, 60, 1440}).Draw(t, "cache minutes")
+	}
 	if b.ExpiresAt.Before(now) {
 		b.ExpiresAt = time.Time{}
 	}

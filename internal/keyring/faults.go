@@ -28,6 +28,8 @@ const (
 	MaxDescription  = 200 // characters
 	MaxName         = 256 // bytes of an event's or a dataset's name
 	MaxLimit        = 1_000_000_000_000
+	MinCacheMinutes = 5 // when a client says it at all
+	MaxCacheMinutes = 1440
 	maxObserve      = 16 // names in the list, the same ones again too
 	maxRights       = 8
 )
@@ -155,8 +157,19 @@ func (f *faults) bounds(b *access.Bounds, kind access.Kind) {
 	}
 	f.begin(b.NotBefore, b.ExpiresAt)
 	f.limits(b.Limits)
+	f.cache(b.CacheMinutes, kind)
 	if kind == access.Client && b.Limits != (access.Limits{}) {
 		f.add("limits", "are those of its parent: what a client does is counted there")
+	}
+}
+
+func (f *faults) cache(minutes int, kind access.Kind) {
+	switch {
+	case minutes == 0:
+	case kind != access.Client:
+		f.add("cache_minutes", "is for clients only")
+	case minutes < MinCacheMinutes || minutes > MaxCacheMinutes:
+		f.add("cache_minutes", "must be 0, for what each metric says, or from %d to %d", MinCacheMinutes, MaxCacheMinutes)
 	}
 }
 

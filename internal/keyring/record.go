@@ -177,6 +177,7 @@ type Change struct {
 	View         **access.View // nil: everything there is to read
 	Observe      *access.Restriction
 	Limits       *access.Limits
+	CacheMinutes *int // 0: as each metric says
 	PublicKeys   *[]ed25519.PublicKey
 
 	// Basis is the key as Peek gave it when Grant was decided on. A change that grants anything is refused as a conflict
@@ -253,6 +254,7 @@ func (c Change) EditBounds(b *access.Bounds) {
 	set(&b.View, c.View)
 	set(&b.Observe, c.Observe)
 	set(&b.Limits, c.Limits)
+	set(&b.CacheMinutes, c.CacheMinutes)
 }
 
 // sameRights reports whether two values of a key may do the same, for the same time.

@@ -30,6 +30,7 @@ type Settings struct {
 	View         View       `json:"view" nullable:"true" doc:"What it sees where it reads: tables, conditions on their rows, and names hidden or hashed; null: everything."`
 	Observe      []string   `json:"observe" doc:"The restrictions that are only observed: what they would deny is allowed and recorded."`
 	Limits       Limits     `json:"limits" doc:"How much it may be used."`
+	CacheMinutes int        `json:"cache_minutes,omitzero" doc:"Of a client: how many minutes old answers of metrics may be that it gets; left out: as each metric says."`
 }
 
 // View is what a key sees, as JSON; package view reads and writes it. Nothing, and null, are no view.
@@ -85,6 +86,7 @@ func SettingsOf(b *access.Bounds) Settings {
 	s := Settings{
 		Environments: append([]string{}, b.Environments...), Networks: []Network{}, Domains: []string{}, Events: append([]string{}, b.Events...),
 		Signature: b.Signature, NotBefore: timeOrNull(b.NotBefore), ExpiresAt: timeOrNull(b.ExpiresAt), Observe: b.Observe.Names(), Limits: LimitsOf(b.Limits),
+		CacheMinutes: b.CacheMinutes,
 	}
 	for _, n := range b.Networks {
 		s.Networks = append(s.Networks, Network{CIDR: n.Prefix.String(), Description: n.Description})
@@ -126,6 +128,7 @@ func (s *Settings) Bounds() (access.Bounds, error) {
 	b := access.Bounds{
 		Environments: s.Environments, Networks: f.readNetworks(s.Networks), Domains: f.readDomains(s.Domains), Events: s.Events,
 		Datasets: f.readDatasets(s.Datasets), Signature: s.Signature, View: f.readView(s.View), Observe: f.readObserve(s.Observe), Limits: f.readLimits(s.Limits),
+		CacheMinutes: s.CacheMinutes,
 	}
 	set(&b.NotBefore, s.NotBefore)
 	set(&b.ExpiresAt, s.ExpiresAt)
@@ -375,6 +378,7 @@ type compact struct {
 	View         View       `json:"view,omitempty"`
 	Observe      []string   `json:"observe,omitempty"`
 	Limits       Limits     `json:"limits"`
+	CacheMinutes int        `json:"cache_minutes,omitzero"`
 }
 
 // WriteSettings and ReadSettings are bounds as a store keeps them, as one text.

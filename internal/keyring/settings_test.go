@@ -21,7 +21,7 @@ import (
 func TestBoundsComeBackAsTheyWere(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		want := drawBounds(t, access.Public, access.Live, newClock().now())
+		want := drawBounds(t, rapid.SampledFrom([]access.Kind{access.Public, access.Client}).Draw(t, "kind"), access.Live, newClock().now())
 		text := keyring.WriteSettings(&want)
 		got, err := keyring.ReadSettings(text)
 		if err != nil || !sameBounds(got, want) {

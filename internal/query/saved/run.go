@@ -56,7 +56,7 @@ func (s *Service) Run(ctx context.Context, permit gate.Permit, id string, a Aske
 	if err != nil {
 		return nil, err
 	}
-	if q.TTL = time.Duration(v.CacheMinutes) * time.Minute; q.TTL > 0 {
+	if q.TTL = ageFor(permit, time.Duration(v.CacheMinutes)*time.Minute); q.TTL > 0 {
 		if q.Alike = s.alike(st, &v, a.Variables, q.Parameters); q.Alike != "" {
 			q.Alike += a.TimeZone // a text in braces comes before it
 		}
@@ -67,6 +67,16 @@ func (s *Service) Run(ctx context.Context, permit gate.Permit, id string, a Aske
 		return answer, nil
 	}
 	return nil, s.unfit(ctx, permit, &m, &v, st, err)
+}
+
+// ageFor is how old an answer may be that the permit's holder gets, of what is kept so long by default: a client has its own
+// measure, shorter or longer. What is never kept is made anew for a client too. The answers that are kept are shared by all
+// who may see the same, and each asks for one by their own measure.
+func ageFor(permit gate.Permit, otherwise time.Duration) time.Duration {
+	if own := permit.Key().AnswerAge(); own > 0 && otherwise > 0 {
+		return own
+	}
+	return otherwise
 }
 
 // filled are the variables that are given, and of what is around those that the statement has besides.
@@ -168,7 +178,7 @@ type Question struct {
 	Field     string // where in the request the SQL was
 	Written   string // the SQL as it was sent, if SQL is a translation of it
 	Source    func(line, column int) (int, int)
-	TTL       time.Duration // how old the answer may be
+	TTL       time.Duration // how old the answer may be, unless the client that asks says it; 0: made anew
 	Note      query.Note
 }
 
@@ -186,7 +196,7 @@ func (s *Service) Unsaved(ctx context.Context, permit gate.Permit, u Question) (
 	if err != nil {
 		return nil, err
 	}
-	q.TTL = u.TTL
+	q.TTL = ageFor(permit, u.TTL)
 	answer, err := s.cfg.Query.Ask(ctx, permit, query.Asked{Question: q, Note: u.Note})
 	at := source{u.Field, u.Written, func(line, column int) (int, int) { return u.Source(st.Source(line, column)) }}
 	return answer, at.explain(err)

@@ -46,7 +46,7 @@ func fullKey(id string) keyring.Record {
 		Domains: []access.Domain{domain}, Events: []string{"check*", "*", "a b"},
 		Datasets:  &access.Datasets{Core: true, Named: []access.NamedDataset{{Name: "orders", Rights: access.ReadRecords | access.DeleteRecords}}},
 		Signature: true, NotBefore: start().Add(-time.Hour), ExpiresAt: time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC),
-		Observe: access.ByNetwork | access.ByTime, Limits: access.DefaultLimits(access.Public),
+		Observe: access.ByNetwork | access.ByTime, Limits: access.DefaultLimits(access.Public), CacheMinutes: 60,
 	}
 	return k
 }
