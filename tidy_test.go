@@ -228,6 +228,8 @@ var rungs = map[string]int{
 	"internal/keyring": 2, "internal/token": 2, "internal/org": 2, "internal/event": 2, "internal/profile": 2,
 	"internal/recording": 2, "internal/dataset": 2, "internal/query": 2, "internal/workflow": 2, "internal/limit": 2,
 	"internal/ledger": 2, "internal/audit": 2, "internal/job": 2, "internal/app": 2,
+	"internal/rejected": 2,
+
 	"internal/journal/*": 3, "internal/limit/*": 3, "internal/store": 3, "internal/warehouse/*": 3, "internal/api": 3,
 	"internal/compat": 3, "internal/console": 3, "internal/shell": 3, "internal/intake": 3,
 	"cmd/*": 4, "bench": 4, "examples/*": 4, ".": 4, "tools": 4,
@@ -250,6 +252,7 @@ var besides = map[[2]string]bool{
 	{"internal/profile", "internal/query"}:       true,
 	{"internal/profile/graph", "internal/event"}: true,
 	{"internal/query", "internal/event"}:         true,
+	{"internal/rejected", "internal/event"}:      true,
 	{"internal/query/saved", "internal/audit"}:   true,
 }
 

@@ -71,6 +71,8 @@ type config struct {
 	Results          int
 	RecordingBytes   int64
 	RecordingDays    int // 0: for ever
+	RejectedBytes    int64
+	RejectedDays     int // 0: for ever
 	LoadInterval     time.Duration
 	DiskReserve      int64
 	TraceEndpoint    string
@@ -219,6 +221,10 @@ func settings() []setting {
 			func(c *config, v string) (err error) { c.RecordingBytes, err = sizeOf(v); return err }},
 		{"recording-retention-days", "0", "days that a recording is kept after its latest chunk; 0: for ever",
 			func(c *config, v string) (err error) { c.RecordingDays, err = countOf(v, 0, 36_500); return err }},
+		{"rejected-bytes", "16MiB", "disk that a project's events that were not accepted may take; 0: none are kept",
+			func(c *config, v string) (err error) { c.RejectedBytes, err = sizeOf(v); return err }},
+		{"rejected-retention-days", "14", "days that an event is kept that was not accepted; 0: for ever",
+			func(c *config, v string) (err error) { c.RejectedDays, err = countOf(v, 0, 36_500); return err }},
 		{"load-interval", "200ms", "the shortest time between two loads; events can be queried when they are loaded",
 			func(c *config, v string) (err error) {
 				c.LoadInterval, err = timeOf(v, time.Millisecond, time.Minute)

@@ -35,6 +35,8 @@ func aboutFigures() map[string]string {
 		"recording_chunks_total":              "Chunks of recordings stored.",
 		"recording_duplicates_total":          "Chunks of recordings that had come before.",
 		"recording_bytes_total":               "Bytes of recordings stored, compressed.",
+		"rejected_events_kept_total":          "Events kept that were not accepted.",
+		"rejected_events_replayed_total":      "Rejected events sent again and accepted.",
 		"ledger_allowed_total":                "Requests allowed.",
 		"ledger_denials_total":                "Denials kept one by one.",
 		"ledger_denials_counted_only_total":   "Denials that came too fast to be kept one by one, and were counted.",
@@ -69,6 +71,8 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	maps.Copy(all, figures{
 		"recording_chunks_total": float64(r.Chunks), "recording_duplicates_total": float64(r.Duplicates), "recording_bytes_total": float64(r.Bytes),
 	})
+	x := g.s.rejected.Stats()
+	maps.Copy(all, figures{"rejected_events_kept_total": float64(x.Kept), "rejected_events_replayed_total": float64(x.Replayed)})
 	n := g.s.control.limits.Stats()
 	maps.Copy(all, figures{
 		"limit_accounts": float64(n.Accounts), "limit_reservations": float64(n.Reservations), "limit_uncounted_total": float64(n.Uncounted),

@@ -23,6 +23,7 @@ import (
 	"github.com/weir-analytics/weir/internal/query/saved"
 	"github.com/weir-analytics/weir/internal/recording"
 	"github.com/weir-analytics/weir/internal/recording/files"
+	"github.com/weir-analytics/weir/internal/rejected"
 	"github.com/weir-analytics/weir/internal/store"
 	"github.com/weir-analytics/weir/internal/warehouse/duckdb"
 )
@@ -131,6 +132,13 @@ func openRecordings(cfg config, w world, control controlStore, log *slog.Logger)
 		Store: control.Recordings(), Files: opened, Now: w.now, Log: log, Bytes: cfg.RecordingBytes, Keep: time.Duration(cfg.RecordingDays) * 24 * time.Hour,
 	})
 	return recordings{service, opened}, err
+}
+
+// openRejected opens what was not accepted.
+func openRejected(cfg config, w world, log *slog.Logger) (*rejected.Service, error) {
+	return rejected.Open(rejected.Config{
+		Dir: filepath.Join(cfg.Data, "rejected"), Bytes: cfg.RejectedBytes, Keep: time.Duration(cfg.RejectedDays) * 24 * time.Hour, Now: w.now, Log: log,
+	})
 }
 
 // close releases the files.

@@ -27,6 +27,7 @@ import (
 	"github.com/weir-analytics/weir/internal/query"
 	"github.com/weir-analytics/weir/internal/query/cache"
 	"github.com/weir-analytics/weir/internal/query/saved"
+	"github.com/weir-analytics/weir/internal/rejected"
 	"github.com/weir-analytics/weir/internal/room"
 )
 
@@ -51,6 +52,7 @@ type server struct {
 	live      *event.Live
 	budgets   *budgets
 	recorded  recordings
+	rejected  *rejected.Service
 	runs      *query.Runs
 	jobs      *job.Runner
 	api       *api.API
@@ -89,6 +91,9 @@ func openServer(ctx context.Context, cfg config, w world, log *slog.Logger) (ope
 	if s.recorded, err = openRecordings(cfg, w, s.control.store, log); err != nil {
 		return nil, err
 	}
+	if s.rejected, err = openRejected(cfg, w, log); err != nil {
+		return nil, err
+	}
 	if s.tracing, err = openTracing(ctx, cfg); err != nil {
 		return nil, err
 	}
@@ -121,7 +126,7 @@ func (s *server) apiConfig(w world) api.Config {
 	s.jobs.Handle(dataset.IngestKind, datasets.Ingest)
 	s.jobs.Handle(dataset.UpdateKind, datasets.Rebuild)
 	return api.Config{
-		Gate: s.control.gate, Keys: s.control.keys, Tokens: s.control.tokens, Apps: s.control.apps, Recordings: s.recorded.Service, Members: s.control.members, Projects: s.control.registry, Ledger: s.control.ledger, Counts: s.control.limits, Audit: s.control.audit, Live: s.live,
+		Gate: s.control.gate, Keys: s.control.keys, Tokens: s.control.tokens, Apps: s.control.apps, Recordings: s.recorded.Service, Rejected: s.rejected, Members: s.control.members, Projects: s.control.registry, Ledger: s.control.ledger, Counts: s.control.limits, Audit: s.control.audit, Live: s.live,
 		Events: event.New(event.Config{Journal: s.journal, Loader: s.loader, Live: s.live, Random: quickRandom{}}),
 		Query:  questions, Metrics: saved.New(saved.Config{Store: s.control.store, Query: query.Noted{Service: questions, Runs: s.runs}, Now: w.now, NewID: newAuditID, MaxBytes: s.cfg.MetricsBytes}),
 		Runs: s.runs, Datasets: datasets, Jobs: s.jobs, Functions: functionsOf(s.warehouse),
@@ -297,6 +302,7 @@ func (s *server) start() {
 	s.running.Go(func() { s.control.tokens.Run(ctx) })
 	s.running.Go(func() { s.control.apps.Run(ctx) })
 	s.running.Go(func() { s.recorded.Run(ctx) })
+	s.running.Go(func() { s.rejected.Run(ctx) })
 	s.running.Go(func() { s.remind(ctx) })
 	s.running.Go(func() { s.watchBudgets(ctx) })
 }
@@ -363,6 +369,9 @@ func (s *server) closeParts(ctx context.Context) {
 		report("journal", s.journal.Close())
 	}
 	report("recordings", s.recorded.close())
+	if s.rejected != nil {
+		report("rejected events", s.rejected.Close())
+	}
 	if s.control != nil {
 		report("store", s.control.close(ctx))
 	}

@@ -59,6 +59,8 @@ const (
 	WriteRecordings
 	ReadRecordings
 	DeleteRecordings
+	ReadRejected
+	ReplayRejected
 
 	endOfActions
 )
@@ -162,6 +164,10 @@ var actions = [endOfActions]actionRow{
 	WriteRecordings:  {name: "write_recordings", scope: RecordingsWrite, space: true},
 	ReadRecordings:   {name: "read_recordings", scope: RecordingsRead, space: true, reads: readsWhole, typed: true},
 	DeleteRecordings: {name: "delete_recordings", scope: RecordingsDelete, space: true, reads: readsWhole, changes: true},
+
+	// What was not accepted may say anything: it is seen whole or not at all. Whoever sends it again sends events and persons.
+	ReadRejected:   {name: "read_rejected", scope: RejectedRead, space: true, reads: readsWhole},
+	ReplayRejected: {name: "replay_rejected", scope: RejectedWrite | EventsWrite | UsersWrite, space: true, reads: readsWhole, changes: true},
 }
 
 // Declared reports whether a is an action of the product.
@@ -195,7 +201,7 @@ func (a Action) readsOnly() bool {
 func (a Action) Reads() bool { return a.row().reads != readsNothing }
 
 // SendsEvents reports whether what the action sends has events in it.
-func (a Action) SendsEvents() bool { return a == WriteEvents || a == WriteItems }
+func (a Action) SendsEvents() bool { return a == WriteEvents || a == WriteItems || a == ReplayRejected }
 
 // ByItem reports whether what the action sends is judged item by item, so that what is refused of it leaves the rest.
 func (a Action) ByItem() bool { return a.SendsEvents() || a == IdentifyUsers }

@@ -367,7 +367,7 @@ func (k *Key) caged() bool {
 
 // An attempt without targets sends nothing. Of items, those that have no name are about persons.
 func eventIsAllowed(k *Key, a *Attempt, t *Target) Reason {
-	event := a.Action == WriteEvents && len(a.Targets) > 0 || a.Action == WriteItems && t.Event != ""
+	event := a.Action == WriteEvents && len(a.Targets) > 0 || (a.Action == WriteItems || a.Action == ReplayRejected) && t.Event != ""
 	if event && !eventAllowed(k.Events, t.Event) {
 		return EventNotAllowed
 	}

@@ -38,6 +38,8 @@ const (
 	MetricsWrite
 	MetricsRun
 	RecordingsDelete
+	RejectedRead
+	RejectedWrite
 
 	endOfScopes
 )
@@ -56,6 +58,7 @@ var scopeNames = [...]string{
 	"datasets:delete", "metrics:read", "sql:run", "recordings:write", "recordings:read", "workflows:run",
 	"exports:run", "data:delete", "audit:read", "metrics:write", "metrics:run",
 	"recordings:delete",
+	"rejected:read", "rejected:write",
 }
 
 // ParseScope reads one scope by its name.

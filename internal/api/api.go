@@ -30,6 +30,7 @@ import (
 	"github.com/weir-analytics/weir/internal/query"
 	"github.com/weir-analytics/weir/internal/query/saved"
 	"github.com/weir-analytics/weir/internal/recording"
+	"github.com/weir-analytics/weir/internal/rejected"
 	"github.com/weir-analytics/weir/internal/signature"
 	"github.com/weir-analytics/weir/internal/token"
 )
@@ -88,6 +89,8 @@ type Config struct {
 	Stopping context.Context
 	// Recordings keeps what pages tell of sessions.
 	Recordings *recording.Service
+	// Rejected keeps the events that were not accepted; nil: nobody does.
+	Rejected *rejected.Service
 }
 
 // API answers every request. Make one with New.

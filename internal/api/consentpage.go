@@ -62,6 +62,7 @@ func rightsSaid() map[access.Scopes]string {
 		access.MetricsRead: "See which metrics there are and how they are computed.", access.MetricsWrite: "Change metrics, which others run.", access.MetricsRun: "Run the project's metrics and read their answers.",
 		access.SQLRun:          "Ask any question about the events and users, in SQL, and read the answers.",
 		access.RecordingsWrite: "Send recordings of sessions.", access.RecordingsRead: "Watch recordings of sessions.", access.RecordingsDelete: "Delete recordings of sessions.",
+		access.RejectedRead: "Read the events that were not accepted.", access.RejectedWrite: "Send events again that were not accepted.",
 		access.WorkflowsRun: "Start workflows.", access.ExportsRun: "Take data out in bulk.", access.DataDelete: "Delete data, for good.",
 		access.AuditRead: "See who did what with the project, and what was denied.",
 	}

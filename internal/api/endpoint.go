@@ -42,6 +42,7 @@ type endpoint[I, O any] struct {
 
 	Reserve    func(I) int64                           // nil: Cost; else what is set aside for what is asked. What fails then costs nothing
 	Credential func(*request) (gate.Credential, error) // nil: credentialOf; else where this row's credential stands
+	Refused    func(gate.Caller, I, error)             // nil: nobody; else who hears of what was not taken of somebody who was let in
 	Nothing    func(*request) error                    // the answer to an app that asks about nothing of its own; nil: none can
 }
 
@@ -138,6 +139,9 @@ func admit[I, O any](a *API, rq *request, e *endpoint[I, O]) (in I, permit gate.
 	rq.caller.project, rq.caller.space = caller.Project(), caller.Space
 	if !wrong {
 		if in, err = e.Read(rq); err != nil {
+			if e.Refused != nil && rq.signed == nil { // what was signed is not known to be whole by now
+				e.Refused(caller, in, err)
+			}
 			return in, permit, attempt, err
 		}
 		if err = rq.noBody(); err != nil {
@@ -151,6 +155,9 @@ func admit[I, O any](a *API, rq *request, e *endpoint[I, O]) (in I, permit gate.
 	permit, err = a.cfg.Gate.Admit(rq.ctx(), caller.By(rq.sdk), attempt, gate.Cost{Requests: 1, Credits: e.reserve(a, rq, caller.KeyID(), in, &attempt)})
 	if charged, limited := gate.ChargedOf(err); limited {
 		writeLimits(rq.reply.Header(), charged, a.cfg.Now())
+	}
+	if err != nil && !wrong && e.Refused != nil {
+		e.Refused(caller, in, err)
 	}
 	if err != nil && !wrong && e.Denied != nil {
 		err = e.Denied(in, err)

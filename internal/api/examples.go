@@ -57,6 +57,11 @@ var (
 			`{"type":4,"data":{"href":"https://shop.example/","width":1280,"height":720},"timestamp":1780000000000}]}`,
 		Answer: `{"session_id":"example-1","sequence":0,"events":1,"duplicate":false}`,
 	}
+	replayExample = example{
+		Name: "corrected", Status: 200,
+		Body:   `{"environment":"production","code":"invalid_field","rename":{"user":"distinct_id"},"patch":{"timestamp":null}}`,
+		Answer: `{"accepted":2,"failed":[],"next_cursor":null}`,
+	}
 	createKeyExample = example{
 		Name: "secret", Status: 201,
 		Body: `{"kind":"secret","label":"nightly report","steward":"ana@example.com","scopes":["sql:run"],"environments":["production"]}`,

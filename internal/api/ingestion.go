@@ -142,6 +142,7 @@ func mountIngestion(a *API) {
 		ID: "sendEventBatch", Summary: "Send many events (native name)", Text: "The same as /v1/events.",
 		Examples: []example{batchExample},
 	})
+	mountRejected(a)
 }
 
 // mountEvents adds one ingestion row. Its problems have the members that Altertable's clients read.
@@ -162,7 +163,7 @@ func mountEvents[T any](a *API, of compat.System, path string, action access.Act
 
 // takesItems completes a row that records items.
 func takesItems(a *API, e endpoint[event.Batch, event.Receipt]) endpoint[event.Batch, event.Receipt] {
-	e.Method, e.Cross, e.Do = "POST", true, a.cfg.Events.Record
+	e.Method, e.Cross, e.Do, e.Refused = "POST", true, a.record, a.keepRefused
 	e.Wants = func(b event.Batch) access.Attempt {
 		return access.Attempt{Each: e.Action.ByItem(), Targets: b.Targets()}
 	}

@@ -300,6 +300,8 @@ var wishes = map[string]struct{ path, body string }{
 	"GET /v1/recordings/{session}":        {"/v1/recordings/none?environment=production", ""},
 	"GET /v1/recordings/{session}/events": {"/v1/recordings/none/events?environment=production", ""},
 	"DELETE /v1/recordings/{session}":     {"/v1/recordings/none?environment=production", ""},
+	"GET /v1/rejected":                    {"/v1/rejected?environment=production", ""},
+	"POST /v1/rejected":                   {"/v1/rejected", `{"environment":"production","all":true}`},
 	"GET /recordings/player":              {"/recordings/player", ""},
 	"GET /recordings/player.js":           {"/recordings/player.js", ""},
 	"GET /recordings/player.css":          {"/recordings/player.css", ""},

@@ -43,6 +43,7 @@ import (
 	"github.com/weir-analytics/weir/internal/query"
 	"github.com/weir-analytics/weir/internal/query/saved"
 	"github.com/weir-analytics/weir/internal/recording"
+	"github.com/weir-analytics/weir/internal/rejected"
 	"github.com/weir-analytics/weir/internal/signature"
 	"github.com/weir-analytics/weir/internal/token"
 	"github.com/weir-analytics/weir/internal/vault"
@@ -65,6 +66,7 @@ type world struct {
 	limits       *limit.Limiter
 	gate         *gate.Gate
 	recordings   *recording.Service
+	rejected     *rejected.Service
 	runs         *query.Runs
 	jobs         *job.Runner
 	datasets     *dataset.Service
@@ -152,6 +154,9 @@ func (w *world) openControl(ctx context.Context, adjust ...func(*keyring.Config)
 	if w.recordings, err = openRecordings(w, 1<<30); err != nil {
 		return err
 	}
+	if w.rejected, err = rejected.Open(rejected.Config{Dir: filepath.Join(w.dir, "rejected"), Bytes: 16 << 20, Now: w.clock.Now, Log: w.log}); err != nil {
+		return err
+	}
 	w.gate = gate.New(w.ring, w.issuer, w.limits, w.ledger, w.clock.Now, newDecision)
 	w.projects = org.NewRegistry(org.ProjectsConfig{Store: w.store, Live: w.ring, Now: w.clock.Now, NewID: newSuffix, NewAudit: newAudit, Log: w.log})
 	w.members = org.NewMembers(org.PeopleConfig{
@@ -203,7 +208,7 @@ func newAudit() string { return "aud_" + rand.Text()[:20] }
 func (w *world) config() api.Config {
 	questions := query.New(query.Config{Engine: w.warehouse, Now: w.clock.Now, TempDir: w.dir, Scope: query.Seen(w.vault.Derive)})
 	return api.Config{
-		Gate: w.gate, Keys: w.ring, Tokens: w.issuer, Apps: w.apps, Recordings: w.recordings, Members: w.members, Projects: w.projects, Ledger: w.ledger, Counts: w.limits, Audit: audit.New(w.store, newAudit), Live: w.live,
+		Gate: w.gate, Keys: w.ring, Tokens: w.issuer, Apps: w.apps, Recordings: w.recordings, Rejected: w.rejected, Members: w.members, Projects: w.projects, Ledger: w.ledger, Counts: w.limits, Audit: audit.New(w.store, newAudit), Live: w.live,
 		Events: event.New(event.Config{Journal: w.journal, Loader: w.loader, Live: w.live, Random: rand.Reader, SyncLimit: time.Minute}),
 		Query:  questions, Metrics: saved.New(saved.Config{Store: w.store, Query: query.Noted{Service: questions, Runs: w.runs}, Now: w.clock.Now, NewID: newAudit}), Runs: w.runs,
 		Datasets: w.datasets, Jobs: w.jobs,

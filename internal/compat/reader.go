@@ -30,7 +30,8 @@ type translated struct {
 }
 
 // Read reads one item, an array of them, or an object with a list of them. What is wrong with one item is that item's
-// problem, and names the members as the sender does. The batch does not refer to body.
+// problem, and names the members as the sender does. But for the texts of items, the batch does not
+// refer to body.
 //
 // Problems: those of event.ReadBatch.
 func (r Reader) Read(body []byte) (event.Batch, error) {
@@ -51,7 +52,7 @@ func (r Reader) Read(body []byte) (event.Batch, error) {
 	for i, raw := range s.items {
 		item, err := r.read(raw)
 		if err != nil {
-			item = event.Item{Problem: problem.From(err)}
+			item = event.Item{Problem: problem.From(err), Text: raw}
 		}
 		batch.Items[i] = item
 	}

@@ -33,6 +33,10 @@ type Batch struct {
 type Item struct {
 	Event   Event
 	Problem *problem.Error
+
+	// Text is the item as JSON that ReadBatch reads; of one that could not be put into our words, as it was sent. It is a part of
+	// the body, and lent as long as that.
+	Text []byte
 }
 
 // Targets is what the batch wants to touch, a target for each good item.

@@ -66,7 +66,7 @@ type Event struct {
 	Project     string
 	Environment string
 	KeyID       string
-	Source      string // the way in: "track", "identify", "alias", "events"
+	Source      string // the way in: "track", "identify", "alias", "events", "replay", and others
 }
 
 // Space is where events live: one environment of one project. Its events share nothing with another's.

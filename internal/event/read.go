@@ -14,7 +14,8 @@ import (
 // ReadBatch reads one JSON object or an array of them, as contracts A2 has it: fields may be missing or null, unknown
 // fields are passed over, ids may be numbers. An object whose member "events" is an array is a batch of what that array
 // has; its other members are passed over. What is wrong with one item is that item's problem; what is wrong with the
-// text as JSON is the whole request's. The batch does not refer to body.
+// text as JSON is the whole request's. But for the text of each item, the batch does not refer to
+// body.
 //
 // Problems of the whole: invalid_json with the offset, line and column; invalid_request for an empty body;
 // invalid_field for a body that is no object or array, or has no items; too_many_items. Problems of an item:
@@ -74,10 +75,12 @@ func (r *batchReader) items(dec *jsontext.Decoder) error {
 // or has too many items.
 func (r *batchReader) item(dec *jsontext.Decoder) error {
 	if dec.PeekKind() != '{' {
-		if err := dec.SkipValue(); err != nil {
+		value, err := dec.ReadValue()
+		if err != nil {
 			return err
 		}
-		return r.add(Item{Problem: problem.Invalid("item", "must be a JSON object")})
+		end := dec.InputOffset()
+		return r.add(Item{Problem: problem.Invalid("item", "must be a JSON object"), Text: r.body[end-int64(len(value)) : end]})
 	}
 	if _, err := dec.ReadToken(); err != nil {
 		return err
@@ -107,7 +110,9 @@ func (r *batchReader) item(dec *jsontext.Decoder) error {
 	if _, err := dec.ReadToken(); err != nil || isBatch {
 		return err
 	}
-	return r.add(f.item(r.batch.Shape.Kind, int(dec.InputOffset()-start)))
+	item := f.item(r.batch.Shape.Kind, int(dec.InputOffset()-start))
+	item.Text = r.body[start:dec.InputOffset()]
+	return r.add(item)
 }
 
 func (r *batchReader) add(item Item) error {

@@ -41,9 +41,20 @@ func New(cfg Config) *Service {
 //
 // Problems: those of the items, storage_full, unavailable.
 func (s *Service) Record(ctx context.Context, permit gate.Permit, batch Batch) (Receipt, error) {
+	receipt, err := s.Replay(ctx, permit, batch)
+	if err == nil && receipt.Accepted == 0 {
+		return Receipt{}, receipt.Rejected[0].Problem
+	}
+	return receipt, err
+}
+
+// Replay is Record for whoever wants the verdict on each item also when not one is accepted.
+//
+// Problems: storage_full, unavailable.
+func (s *Service) Replay(ctx context.Context, permit gate.Permit, batch Batch) (Receipt, error) {
 	accepted, rejected := divide(permit, batch)
 	if len(accepted) == 0 {
-		return Receipt{}, rejected[0].Problem
+		return Receipt{Rejected: rejected}, nil
 	}
 	task, err := s.stamp(permit, batch.Shape, accepted)
 	if err != nil {

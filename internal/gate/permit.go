@@ -55,6 +55,9 @@ func (p Permit) Token() Token {
 	return t
 }
 
+// KeyID is the id of the key that was admitted.
+func (p Permit) KeyID() string { p.must(); return p.caller.entry.Key.ID }
+
 // At is the time of the decision.
 func (p Permit) At() time.Time { p.must(); return p.at }
 
