@@ -119,6 +119,7 @@ type bodyOf[T any] struct{ Body T }
 // mountCompat adds the rows of other systems that send events.
 func mountCompat(a *API) {
 	mountUserFluxEvents(a)
+	mountUserFluxProfile(a)
 	for _, one := range []struct{ path, id, summary string }{
 		{"/ingest/e", "compositeEvent", "Send an event, as Composite's library does"},
 		{"/ingest/batch", "compositeBatch", "Send events, as Composite's library does"},

@@ -279,6 +279,7 @@ var wishes = map[string]struct{ path, body string }{
 
 	"POST /event/ingest":             {"/event/ingest", `{"name":"A","environment":"production"}`},
 	"POST /event/ingest/batch":       {"/event/ingest/batch", `{"events":[{"name":"A","environment":"production"}]}`},
+	"GET /profile/{userId}":          {"/profile/nobody?environment=production", ""},
 	"POST /profile":                  {"/profile", `{"userId":"u_1","environment":"production"}`},
 	"POST /ingest/e":                 {"/ingest/e", `{"name":"A","environment":"production"}`},
 	"POST /ingest/batch":             {"/ingest/batch", `[{"name":"sys_identify","distinct_id":"u_1","environment":"production"}]`},
