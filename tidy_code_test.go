@@ -398,6 +398,10 @@ var revealers = map[string]string{
 	"internal/org/member.go":      "measures a password that is to be",
 	"internal/org/password.go":    "makes what is kept of a password, and compares",
 	"internal/org/people.go":      "reads an invitation or a session to find its record",
+
+	"internal/workflow/change.go": "makes the secret of a webhook, and seals it",
+	"internal/workflow/sign.go":   "signs a delivery",
+	"internal/api/workflows.go":   "shows a new secret of a webhook once, in the answer that makes it",
 }
 
 // Promise: a secret becomes text only where it is read, minted or shown once; every such place is in the list above,

@@ -254,6 +254,7 @@ var besides = map[[2]string]bool{
 	{"internal/query", "internal/event"}:         true,
 	{"internal/rejected", "internal/event"}:      true,
 	{"internal/query/saved", "internal/audit"}:   true,
+	{"internal/workflow", "internal/audit"}:      true,
 }
 
 // houseOf finds the house a folder is or lies in, and its rung.

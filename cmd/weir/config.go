@@ -73,6 +73,7 @@ type config struct {
 	RecordingDays    int // 0: for ever
 	RejectedBytes    int64
 	RejectedDays     int // 0: for ever
+	WebhookAllow     []netip.Prefix
 	LoadInterval     time.Duration
 	DiskReserve      int64
 	TraceEndpoint    string
@@ -225,6 +226,8 @@ func settings() []setting {
 			func(c *config, v string) (err error) { c.RejectedBytes, err = sizeOf(v); return err }},
 		{"rejected-retention-days", "14", "days that an event is kept that was not accepted; 0: for ever",
 			func(c *config, v string) (err error) { c.RejectedDays, err = countOf(v, 0, 36_500); return err }},
+		{"webhook-allow", "", "addresses and ranges, separated by commas, that workflows may send to although they are not on the public Internet, in cleartext too",
+			func(c *config, v string) (err error) { c.WebhookAllow, err = proxy.ParseTrusted(listOf(v)); return err }},
 		{"load-interval", "200ms", "the shortest time between two loads; events can be queried when they are loaded",
 			func(c *config, v string) (err error) {
 				c.LoadInterval, err = timeOf(v, time.Millisecond, time.Minute)

@@ -19,6 +19,7 @@ import (
 	"github.com/weir-analytics/weir/internal/org"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/token"
+	"github.com/weir-analytics/weir/internal/workflow"
 )
 
 // control is the part of the server that is about who may do what: it is all that the command line on a stopped server
@@ -34,6 +35,7 @@ type control struct {
 	gate         *gate.Gate
 	members      *org.Members
 	registry     *org.Registry
+	workflows    *workflow.Service
 	derive       func(purpose string) ([]byte, error) // secrets of the master key
 	organization org.Organization
 	project      org.Project
@@ -94,6 +96,7 @@ func openControl(ctx context.Context, cfg config, w world, log *slog.Logger) (c 
 	c.audit = audit.New(c.store, newAuditID)
 	c.gate = gate.New(c.keys, c.tokens, c.limits, c.ledger, w.now, newDecisionID)
 	c.openPeople(w, log)
+	c.openWorkflows(cfg, w, sealed, log)
 	return c, c.firstStart(ctx, w)
 }
 
@@ -135,14 +138,14 @@ func (c *control) firstStart(ctx context.Context, w world) error {
 }
 
 // client speaks to the API in this process alone, for whoever holds the data folder. Its key is gone with the process.
-// Only what is about keys and the ledger can be asked for.
+// Only what is about keys, workflows and the ledger can be asked for.
 func (c *control) client(ctx context.Context, w world) (*keysClient, error) {
 	operator, err := c.keys.Operator(c.project.ID)
 	if err != nil {
 		return nil, err
 	}
 	face, err := api.New(api.Config{
-		Gate: c.gate, Keys: c.keys, Tokens: c.tokens, Apps: c.apps, Members: c.members, Projects: c.registry, Ledger: c.ledger, Counts: c.limits, Audit: c.audit, Registry: discardMetrics(), Now: w.now, NewID: newID, Log: slog.New(slog.DiscardHandler),
+		Gate: c.gate, Keys: c.keys, Tokens: c.tokens, Apps: c.apps, Members: c.members, Projects: c.registry, Workflows: c.workflows, Ledger: c.ledger, Counts: c.limits, Audit: c.audit, Registry: discardMetrics(), Now: w.now, NewID: newID, Log: slog.New(slog.DiscardHandler),
 		Version: version, Stopping: ctx,
 	})
 	if err != nil {

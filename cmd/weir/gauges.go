@@ -37,6 +37,15 @@ func aboutFigures() map[string]string {
 		"recording_bytes_total":               "Bytes of recordings stored, compressed.",
 		"rejected_events_kept_total":          "Events kept that were not accepted.",
 		"rejected_events_replayed_total":      "Rejected events sent again and accepted.",
+		"workflow_triggers_total":             "Triggers of workflows that were taken.",
+		"workflow_replays_total":              "Deliveries that were sent again because somebody asked for it.",
+		"workflow_attempts_total":             "Attempts to send a delivery.",
+		"workflow_delivered_total":            "Deliveries that were taken.",
+		"workflow_failed_total":               "Deliveries that were given up.",
+		"workflow_refused_total":              "Attempts that were not made because of where the address leads.",
+		"workflow_disabled_total":             "Workflows that their targets had disabled.",
+		"workflow_attempts_running":           "Attempts that run.",
+		"workflow_targets_resting":            "Targets that failed and are left alone for a while.",
 		"ledger_allowed_total":                "Requests allowed.",
 		"ledger_denials_total":                "Denials kept one by one.",
 		"ledger_denials_counted_only_total":   "Denials that came too fast to be kept one by one, and were counted.",
@@ -73,6 +82,7 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	})
 	x := g.s.rejected.Stats()
 	maps.Copy(all, figures{"rejected_events_kept_total": float64(x.Kept), "rejected_events_replayed_total": float64(x.Replayed)})
+	maps.Copy(all, workflowFigures(g.s.control.workflows))
 	n := g.s.control.limits.Stats()
 	maps.Copy(all, figures{
 		"limit_accounts": float64(n.Accounts), "limit_reservations": float64(n.Reservations), "limit_uncounted_total": float64(n.Uncounted),

@@ -169,12 +169,12 @@ func revokeKeyCommand(w world) *cobra.Command {
 	}
 }
 
-// clientFlags are the flags of a command that speaks to the API.
-func clientFlags(cmd *cobra.Command) {
+// clientFlags are the flags of a command that speaks to the API, with more settings than every such command has.
+func clientFlags(cmd *cobra.Command, more ...string) {
 	flags := cmd.PersistentFlags()
 	flags.String("url", "", "address of the server; without it, the data folder is used ($WEIR_URL)")
 	flags.Bool("json", false, "print JSON")
-	settingFlags(flags, "data", "store", "master-key-file", "master-key-command")
+	settingFlags(flags, append([]string{"data", "store", "master-key-file", "master-key-command"}, more...)...)
 }
 
 // keysClient speaks to the API: of a server, or of this process on the folder of a stopped one.

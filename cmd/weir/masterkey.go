@@ -121,11 +121,15 @@ func rotateMasterKey(ctx context.Context, cfg config, w world) error {
 	if err != nil {
 		return err
 	}
+	workflows, err := c.workflows.Reseal(ctx)
+	if err != nil {
+		return err
+	}
 	if inFile {
 		if err := vault.ForgetFormer(masterKeyFile(cfg), current); err != nil {
 			return fmt.Errorf("master key: %w", err)
 		}
 	}
-	_, err = fmt.Fprintf(w.out, "%d signing secrets and %d signing keys of access tokens are encrypted under the new master key.\n", count, signing)
+	_, err = fmt.Fprintf(w.out, "%d signing secrets and %d signing keys of access tokens, and the secrets of %d workflows, are encrypted under the new master key.\n", count, signing, workflows)
 	return err
 }

@@ -51,6 +51,7 @@ type controlStore interface {
 	Tokens() store.Tokens
 	Apps() store.Apps
 	Recordings() store.Recordings
+	Workflows() store.Workflows
 }
 
 // tenants are the projects and their keys.

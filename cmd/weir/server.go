@@ -126,7 +126,7 @@ func (s *server) apiConfig(w world) api.Config {
 	s.jobs.Handle(dataset.IngestKind, datasets.Ingest)
 	s.jobs.Handle(dataset.UpdateKind, datasets.Rebuild)
 	return api.Config{
-		Gate: s.control.gate, Keys: s.control.keys, Tokens: s.control.tokens, Apps: s.control.apps, Recordings: s.recorded.Service, Rejected: s.rejected, Members: s.control.members, Projects: s.control.registry, Ledger: s.control.ledger, Counts: s.control.limits, Audit: s.control.audit, Live: s.live,
+		Gate: s.control.gate, Keys: s.control.keys, Tokens: s.control.tokens, Apps: s.control.apps, Recordings: s.recorded.Service, Rejected: s.rejected, Workflows: s.control.workflows, Members: s.control.members, Projects: s.control.registry, Ledger: s.control.ledger, Counts: s.control.limits, Audit: s.control.audit, Live: s.live,
 		Events: event.New(event.Config{Journal: s.journal, Loader: s.loader, Live: s.live, Random: quickRandom{}}),
 		Query:  questions, Metrics: saved.New(saved.Config{Store: s.control.store, Query: query.Noted{Service: questions, Runs: s.runs}, Now: w.now, NewID: newAuditID, MaxBytes: s.cfg.MetricsBytes}),
 		Runs: s.runs, Datasets: datasets, Jobs: s.jobs, Functions: functionsOf(s.warehouse),
@@ -134,6 +134,7 @@ func (s *server) apiConfig(w world) api.Config {
 			{Name: "loader", Ready: func(context.Context) error { return s.loaderReady() }, Lacks: s.loaderLacks},
 			{Name: "store", Ready: s.control.ready},
 			{Name: "warehouse", Ready: s.warehouse.Ready},
+			{Name: "workflows", Ready: func(context.Context) error { return workflowsReady(s.control.workflows) }},
 		},
 		Registry: s.metrics, Tracer: s.tracing.tracer(), Now: w.now, NewID: newID, Log: s.log, PublicURL: s.cfg.PublicURL, Hosts: hosts(s.cfg), Version: version,
 		Without: s.cfg.Without, Stopping: s.stopping, AllowCleartext: s.cfg.Cleartext == cleartextAllow,
@@ -303,6 +304,7 @@ func (s *server) start() {
 	s.running.Go(func() { s.control.apps.Run(ctx) })
 	s.running.Go(func() { s.recorded.Run(ctx) })
 	s.running.Go(func() { s.rejected.Run(ctx) })
+	s.running.Go(func() { s.control.workflows.Run(ctx) })
 	s.running.Go(func() { s.remind(ctx) })
 	s.running.Go(func() { s.watchBudgets(ctx) })
 }

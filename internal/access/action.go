@@ -61,6 +61,9 @@ const (
 	DeleteRecordings
 	ReadRejected
 	ReplayRejected
+	ReadWorkflows
+	WriteWorkflows
+	TriggerWorkflows
 
 	endOfActions
 )
@@ -168,6 +171,10 @@ var actions = [endOfActions]actionRow{
 	// What was not accepted may say anything: it is seen whole or not at all. Whoever sends it again sends events and persons.
 	ReadRejected:   {name: "read_rejected", scope: RejectedRead, space: true, reads: readsWhole},
 	ReplayRejected: {name: "replay_rejected", scope: RejectedWrite | EventsWrite | UsersWrite, space: true, reads: readsWhole, changes: true},
+	// What the targets of workflows answered may be about anybody: it cannot be narrowed. Triggering shows nothing.
+	ReadWorkflows:    {name: "read_workflows", scope: WorkflowsRead, space: true, reads: readsWhole},
+	WriteWorkflows:   {name: "write_workflows", scope: WorkflowsWrite, space: true, reads: readsWhole, changes: true},
+	TriggerWorkflows: {name: "trigger_workflows", scope: WorkflowsRun, space: true},
 }
 
 // Declared reports whether a is an action of the product.

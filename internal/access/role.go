@@ -42,14 +42,15 @@ var roles = [endOfRoles]roleRow{
 	Developer: {
 		name: "developer",
 		scopes: EventsWrite | EventsRead | UsersWrite | UsersRead | ProjectsRead | TeamRead | KeysWrite | KeysRead | DatasetsRead | DatasetsWrite |
-			DatasetsDelete | MetricsRead | MetricsWrite | MetricsRun | SQLRun | RecordingsWrite | RecordingsRead | WorkflowsRun | ExportsRun | AuditRead |
-			RejectedRead | RejectedWrite,
+			DatasetsDelete | MetricsRead | MetricsWrite | MetricsRun | SQLRun | RecordingsWrite | RecordingsRead | WorkflowsRun | WorkflowsRead | WorkflowsWrite |
+			ExportsRun | AuditRead | RejectedRead | RejectedWrite,
 		says: "All data, and keys that can do no more than that; not members, settings, billing, or deletions.",
 	},
 	Analyst: {
-		name:   "analyst",
-		scopes: EventsRead | UsersRead | ProjectsRead | DatasetsRead | MetricsRead | MetricsWrite | MetricsRun | SQLRun | RecordingsRead | ExportsRun | RejectedRead,
-		says:   "Reads all data, and saves metrics; sends and deletes nothing.",
+		name: "analyst",
+		scopes: EventsRead | UsersRead | ProjectsRead | DatasetsRead | MetricsRead | MetricsWrite | MetricsRun | SQLRun | RecordingsRead | WorkflowsRead | ExportsRun |
+			RejectedRead,
+		says: "Reads all data, and saves metrics; sends and deletes nothing.",
 	},
 	Billing: {name: "billing", scopes: ProjectsRead | TeamRead | BillingRead | BillingWrite, says: "What is used, and budgets; no data."},
 	Viewer:  {name: "viewer", scopes: ProjectsRead | DatasetsRead | MetricsRead | MetricsRun, says: "Runs what metrics there are, and reads datasets."},

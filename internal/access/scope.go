@@ -40,16 +40,20 @@ const (
 	RecordingsDelete
 	RejectedRead
 	RejectedWrite
+	WorkflowsRead
+	WorkflowsWrite
 
 	endOfScopes
 )
 
 // AllScopes is every right there is. ClientScopes is what a public key may hold at the most: it can be read by anybody,
 // so it may send and identify, and read the project's public configuration (seed 001, "Public Keys"). Reading one's
-// own profile needs proof of who one is, which a public key is not.
+// own profile needs proof of who one is, which a public key is not. UsualClientScopes is what it holds when nobody says: to
+// trigger workflows, whose targets may do anything, is for the keys that are told to.
 const (
-	AllScopes    = endOfScopes - 1
-	ClientScopes = EventsWrite | UsersWrite | RecordingsWrite | ProjectsRead
+	AllScopes         = endOfScopes - 1
+	ClientScopes      = EventsWrite | UsersWrite | RecordingsWrite | ProjectsRead | WorkflowsRun
+	UsualClientScopes = ClientScopes &^ WorkflowsRun
 )
 
 var scopeNames = [...]string{
@@ -59,6 +63,7 @@ var scopeNames = [...]string{
 	"exports:run", "data:delete", "audit:read", "metrics:write", "metrics:run",
 	"recordings:delete",
 	"rejected:read", "rejected:write",
+	"workflows:read", "workflows:write",
 }
 
 // ParseScope reads one scope by its name.

@@ -17,7 +17,8 @@ func TestNothingIsReadWithoutAView(t *testing.T) {
 		key.View = &access.View{Tables: []access.ViewTable{{Name: "events"}}, Unbound: []string{"org"}}
 		d := access.Decide(key, &access.Attempt{Action: action, At: noon, Circumstances: access.Circumstances{Via: access.InHeader}, Targets: []access.Target{{}}})
 		writes := action == access.WriteEvents || action == access.IdentifyUsers || action == access.WriteItems || action == access.WriteRecordings ||
-			action == access.WriteDatasets || action == access.DeleteDatasets
+			action == access.WriteDatasets || action == access.DeleteDatasets ||
+			action == access.TriggerWorkflows
 		if action.InEnvironment() && d.Allowed() != writes {
 			t.Errorf("%s: %s", action, d.Reason)
 		}

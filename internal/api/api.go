@@ -33,6 +33,7 @@ import (
 	"github.com/weir-analytics/weir/internal/rejected"
 	"github.com/weir-analytics/weir/internal/signature"
 	"github.com/weir-analytics/weir/internal/token"
+	"github.com/weir-analytics/weir/internal/workflow"
 )
 
 // Part is one part of the server and whether it is ready to serve.
@@ -91,6 +92,8 @@ type Config struct {
 	Recordings *recording.Service
 	// Rejected keeps the events that were not accepted; nil: nobody does.
 	Rejected *rejected.Service
+	// Workflows keeps what is triggered by name, and sends what comes of it.
+	Workflows *workflow.Service
 }
 
 // API answers every request. Make one with New.
@@ -131,12 +134,7 @@ func New(cfg Config) (*API, error) {
 	if cfg.Now != nil {
 		a.replays = token.NewReplays(cfg.Now())
 	}
-	if len(cfg.Hosts) > 0 {
-		a.hosts = map[string]bool{}
-		for _, host := range cfg.Hosts {
-			a.hosts[hostName(host)] = true
-		}
-	}
+	a.answerTo(cfg.Hosts)
 	mountIngestion(a)
 	mountQuery(a)
 	mountQueries(a)
@@ -172,6 +170,7 @@ func New(cfg Config) (*API, error) {
 	mountConfig(a)
 	mountBilling(a)
 	mountRecordings(a)
+	mountWorkflows(a)
 	mountServer(a)
 	a.open()
 	document := a.document()
@@ -187,6 +186,17 @@ func New(cfg Config) (*API, error) {
 	}
 	a.openapi = slices.Concat(text, []byte{'\n'})
 	return a, nil
+}
+
+// answerTo has the names of hosts noted that are answered to; without one, all are.
+func (a *API) answerTo(hosts []string) {
+	if len(hosts) == 0 {
+		return
+	}
+	a.hosts = map[string]bool{}
+	for _, host := range hosts {
+		a.hosts[hostName(host)] = true
+	}
 }
 
 // OpenAPI is the document that describes every row, as JSON.

@@ -63,7 +63,7 @@ func rightsSaid() map[access.Scopes]string {
 		access.SQLRun:          "Ask any question about the events and users, in SQL, and read the answers.",
 		access.RecordingsWrite: "Send recordings of sessions.", access.RecordingsRead: "Watch recordings of sessions.", access.RecordingsDelete: "Delete recordings of sessions.",
 		access.RejectedRead: "Read the events that were not accepted.", access.RejectedWrite: "Send events again that were not accepted.",
-		access.WorkflowsRun: "Start workflows.", access.ExportsRun: "Take data out in bulk.", access.DataDelete: "Delete data, for good.",
+		access.WorkflowsRun: "Start workflows.", access.WorkflowsRead: "See workflows, and what became of them.", access.WorkflowsWrite: "Create, change and delete workflows.", access.ExportsRun: "Take data out in bulk.", access.DataDelete: "Delete data, for good.",
 		access.AuditRead: "See who did what with the project, and what was denied.",
 	}
 }

@@ -44,6 +44,7 @@ type controlStore interface {
 	Recordings() store.Recordings
 	job.Store
 	dataset.Store
+	Workflows() store.Workflows
 	Close() error
 }
 

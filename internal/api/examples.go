@@ -62,6 +62,15 @@ var (
 		Body:   `{"environment":"production","code":"invalid_field","rename":{"user":"distinct_id"},"patch":{"timestamp":null}}`,
 		Answer: `{"accepted":2,"failed":[],"next_cursor":null}`,
 	}
+	workflowExample = example{
+		Name: "webhook", Status: 201,
+		Body: `{"id":"order-paid","environment":"production","name":"Orders to the shop","url":"https://hooks.example.com/orders",` +
+			`"template":{"order":"{{order}}","text":"Paid by {{$user_id}}: {{amount}}"}}`,
+		Answer: `{"id":"order-paid","environment":"production","name":"Orders to the shop","url":"https://hooks.example.com/orders","event":null,` +
+			`"template":{"order":"{{order}}","text":"Paid by {{$user_id}}: {{amount}}"},"variables":["amount","order"],"enabled":true,"disabled_because":null,` +
+			`"secret_hint":"k4M=","former_secret_until":null,"secret":"whsec_…","revision":1,"created_at":"2026-01-31T12:00:00Z","created_by":"key_0000000000A1",` +
+			`"updated_at":"2026-01-31T12:00:00Z","updated_by":"key_0000000000A1"}`,
+	}
 	createKeyExample = example{
 		Name: "secret", Status: 201,
 		Body: `{"kind":"secret","label":"nightly report","steward":"ana@example.com","scopes":["sql:run"],"environments":["production"]}`,

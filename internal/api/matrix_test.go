@@ -333,6 +333,17 @@ var wishes = map[string]struct{ path, body string }{
 	"GET /v1/billing/usage":               {"/v1/billing/usage", ""},
 	"GET /v1/billing/budget":              {"/v1/billing/budget", ""},
 	"PUT /v1/billing/budget":              {"/v1/billing/budget", `{"events":1000000}`},
+
+	"GET /v1/workflows":                                    {"/v1/workflows?environment=production", ""},
+	"POST /v1/workflows":                                   {"/v1/workflows", `{"environment":"production","url":"https://hooks.example.com/x"}`},
+	"GET /v1/workflows/{id}":                               {"/v1/workflows/none?environment=production", ""},
+	"PATCH /v1/workflows/{id}":                             {"/v1/workflows/none?environment=production", `{"name":"x"}`},
+	"DELETE /v1/workflows/{id}":                            {"/v1/workflows/none?environment=production", ""},
+	"POST /v1/workflows/{id}/secret":                       {"/v1/workflows/none/secret?environment=production", ""},
+	"POST /v1/workflows/{id}/trigger":                      {"/v1/workflows/none/trigger?environment=production", `{"variables":{}}`},
+	"GET /v1/workflows/{id}/deliveries":                    {"/v1/workflows/none/deliveries?environment=production", ""},
+	"POST /v1/workflows/{id}/deliveries/{delivery}/replay": {"/v1/workflows/none/deliveries/none/replay?environment=production", ""},
+	"POST /workflow/trigger":                               {"/workflow/trigger", `{"triggerId":"none"}`},
 }
 
 // matrix is some projects with keys, each made once.

@@ -77,6 +77,7 @@ var tags = [...]huma.Tag{
 	{Name: "Grafana", Description: "What the JSON data sources of Grafana ask for. Needs a secret key."},
 	{Name: "Recordings", Description: "Send what a page tells of a session, and see it again. Sending needs a public key with `recordings:write`, seeing a secret one."},
 	{Name: "Rejected", Description: "Events that were not accepted: see them, and send them again. Needs a secret key."},
+	{Name: "Workflows", Description: "What is triggered by its name, and becomes a signed webhook or an event. Triggering takes `workflows:run`, which a public key may hold."},
 	{Name: "Keys", Description: "Create, list, change and revoke API keys."},
 	{Name: "Tokens", Description: "Exchange the secret of a client for short-lived access tokens (OAuth 2.0), and see and end them."},
 	{Name: "Apps", Description: "Programs of third parties: register them, let them in (OAuth 2.0), see which are, and end that."},

@@ -47,6 +47,7 @@ import (
 	"github.com/weir-analytics/weir/internal/signature"
 	"github.com/weir-analytics/weir/internal/token"
 	"github.com/weir-analytics/weir/internal/vault"
+	"github.com/weir-analytics/weir/internal/workflow"
 )
 
 // theWorld is the server that the tests of this package share: real parts, a clock of its own, and a project for each
@@ -67,6 +68,7 @@ type world struct {
 	gate         *gate.Gate
 	recordings   *recording.Service
 	rejected     *rejected.Service
+	workflows    *workflow.Service
 	runs         *query.Runs
 	jobs         *job.Runner
 	datasets     *dataset.Service
@@ -157,6 +159,7 @@ func (w *world) openControl(ctx context.Context, adjust ...func(*keyring.Config)
 	if w.rejected, err = rejected.Open(rejected.Config{Dir: filepath.Join(w.dir, "rejected"), Bytes: 16 << 20, Now: w.clock.Now, Log: w.log}); err != nil {
 		return err
 	}
+	w.workflows = openWorkflows(w)
 	w.gate = gate.New(w.ring, w.issuer, w.limits, w.ledger, w.clock.Now, newDecision)
 	w.projects = org.NewRegistry(org.ProjectsConfig{Store: w.store, Live: w.ring, Now: w.clock.Now, NewID: newSuffix, NewAudit: newAudit, Log: w.log})
 	w.members = org.NewMembers(org.PeopleConfig{
@@ -209,8 +212,9 @@ func (w *world) config() api.Config {
 	questions := query.New(query.Config{Engine: w.warehouse, Now: w.clock.Now, TempDir: w.dir, Scope: query.Seen(w.vault.Derive)})
 	return api.Config{
 		Gate: w.gate, Keys: w.ring, Tokens: w.issuer, Apps: w.apps, Recordings: w.recordings, Rejected: w.rejected, Members: w.members, Projects: w.projects, Ledger: w.ledger, Counts: w.limits, Audit: audit.New(w.store, newAudit), Live: w.live,
-		Events: event.New(event.Config{Journal: w.journal, Loader: w.loader, Live: w.live, Random: rand.Reader, SyncLimit: time.Minute}),
-		Query:  questions, Metrics: saved.New(saved.Config{Store: w.store, Query: query.Noted{Service: questions, Runs: w.runs}, Now: w.clock.Now, NewID: newAudit}), Runs: w.runs,
+		Workflows: w.workflows,
+		Events:    event.New(event.Config{Journal: w.journal, Loader: w.loader, Live: w.live, Random: rand.Reader, SyncLimit: time.Minute}),
+		Query:     questions, Metrics: saved.New(saved.Config{Store: w.store, Query: query.Noted{Service: questions, Runs: w.runs}, Now: w.clock.Now, NewID: newAudit}), Runs: w.runs,
 		Datasets: w.datasets, Jobs: w.jobs,
 		Parts: []api.Part{
 			{Name: "loader", Ready: func(context.Context) error { return w.loader.Fault() }},

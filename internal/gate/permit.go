@@ -134,3 +134,16 @@ func (p Permit) Granting(g *access.Grant) error {
 	}
 	return nil
 }
+
+// Sends is what would be decided of a request with the same credential that sends an event: nil for a yes, else what the
+// sender is told. It is for whoever has an event sent by others.
+func (p Permit) Sends(target access.Target) error {
+	p.must()
+	attempt := access.Attempt{
+		Action: access.WriteEvents, At: p.at, Circumstances: p.caller.credential.Circumstances, Targets: []access.Target{target},
+	}
+	if d := access.Decide(p.caller.entry.Key, &attempt); !d.Allowed() {
+		return Problem(d.Reason, p.caller.entry.Key, &attempt, &target)
+	}
+	return nil
+}

@@ -185,3 +185,37 @@ func TestCallersOnTheirWay(t *testing.T) {
 		}
 	}
 }
+
+// Promise: whether a sender may have an event sent by others is decided as if it were sent by the same credential, told as at
+// the door, and not recorded.
+func TestSends(t *testing.T) {
+	t.Parallel()
+	for name, key := range map[string]access.Key{
+		"within":            {Scopes: access.WorkflowsWrite | access.EventsWrite},
+		"no scope":          {Scopes: access.WorkflowsWrite},
+		"another event":     {Scopes: access.AllScopes, Bounds: access.Bounds{Events: []string{"B"}}},
+		"another space":     {Scopes: access.AllScopes, Bounds: access.Bounds{Environments: []string{"staging"}}},
+		"the event allowed": {Scopes: access.AllScopes, Bounds: access.Bounds{Events: []string{"A"}}},
+	} {
+		w := gatetest.New(t)
+		key.Kind, key.Mode, key.Project = access.Secret, access.Live, w.Project
+		text := w.Mint(key)
+		target := access.Target{Environment: "production", Event: "A"}
+		permit, err := w.Ask(text, access.Attempt{Action: access.HoldKey})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		_, err = w.Ask(text, access.Attempt{Action: access.WriteEvents, Targets: []access.Target{target}})
+		w.Ledger.Take()
+		again := permit.Sends(target)
+		if (err == nil) != (again == nil) || (again == nil) != (name == "within" || name == "the event allowed") {
+			t.Errorf("%s: %v, and at the door %v", name, again, err)
+		}
+		if err != nil && problem.Of(err) != problem.Of(again) {
+			t.Errorf("%s: %v, and at the door %v", name, again, err)
+		}
+		if denials, uses := w.Ledger.Take(); denials != nil || uses != nil {
+			t.Errorf("%s: recorded %+v and %+v", name, denials, uses)
+		}
+	}
+}

@@ -66,13 +66,13 @@ func TestANewKeyIsAccepted(t *testing.T) {
 	}
 }
 
-// Promise: a public key that is given no scopes gets the client-side set, in the grant that is decided on too.
+// Promise: a public key that is given no scopes gets the client-side set without what is for keys that are told to, in the grant that is decided on too.
 func TestAPublicKeyDefaultsToClientScopes(t *testing.T) {
 	t.Parallel()
 	h := build(t, nil)
 	n := keyring.New{Kind: access.Public, Mode: access.Live}
 	rec, _ := h.create(h.one, n)
-	if rec.Scopes != access.ClientScopes || n.Grant().Scopes != access.ClientScopes {
+	if rec.Scopes != access.UsualClientScopes || n.Grant().Scopes != access.UsualClientScopes {
 		t.Fatalf("scopes %v, granted %v", rec.Scopes, n.Grant().Scopes)
 	}
 }

@@ -105,7 +105,7 @@ type New struct {
 	Mode    access.Mode // none, for a client: its parent's
 	Label   string
 	Steward string
-	Scopes  access.Scopes // none, for a public key: access.ClientScopes; for a client: its parent's
+	Scopes  access.Scopes // none, for a public key: access.UsualClientScopes; for a client: its parent's
 	access.Bounds
 	PublicKeys []ed25519.PublicKey // that signatures are checked with
 	DryRun     bool                // say what would be made, and make nothing
@@ -123,7 +123,7 @@ func (n New) Grant() *access.Grant {
 func (n New) scopes() access.Scopes {
 	switch {
 	case n.Scopes == 0 && n.Kind == access.Public:
-		return access.ClientScopes
+		return access.UsualClientScopes
 	case n.Scopes == 0 && n.Kind == access.Client && n.Parent != nil:
 		return n.Parent.Scopes
 	}

@@ -86,6 +86,10 @@ const (
 	OneProjectOnly    Code = "one_project_only"
 	RecordingConflict Code = "recording_conflict"
 	RecordingsFull    Code = "recordings_full"
+
+	WorkflowsFull    Code = "workflows_full"
+	WorkflowDisabled Code = "workflow_disabled"
+	DeliveriesFull   Code = "deliveries_full"
 )
 
 // Row is the catalogue row of c. A code that has none is answered as an internal fault.
@@ -294,6 +298,14 @@ var catalogue = [...]Row{
 	{RecordingsFull, 507, "The project has no room for more recordings",
 		"The recordings of the project take as many bytes as the server lets them, and this chunk was not stored. Delete some, or have those who run the " +
 			"server raise 'recording-bytes' or lower 'recording-retention-days'."},
+	{WorkflowsFull, 409, "The environment has no room for another workflow",
+		"An environment has as many workflows as it can have. Delete some that nobody triggers."},
+	{WorkflowDisabled, 409, "The workflow is disabled",
+		"Nothing is sent or recorded for it: somebody disabled it, or its target answered 410 Gone, which means that it wants nothing more. Enable it by a " +
+			"change of the workflow when the reason is gone, and trigger it again."},
+	{DeliveriesFull, 429, "Too many deliveries of the workflow wait to be sent",
+		"Its target takes them more slowly than they come, or not at all; the list of deliveries says what it answers. Nothing was kept of this trigger: send it " +
+			"again when there are fewer."},
 }
 
 // registered are the problems that a standard names: draft-ietf-httpapi-digest-fields-problem-types and

@@ -2,7 +2,7 @@
 // signed with, metrics, the ledger of decisions, the audit and the history of queries, in a SQL database. It implements
 // org.Store, keyring.Store, token.Store, app.Store, app.Flow, saved.Store, ledger.Store, audit.Store, job.Store, dataset.Store and
 // query.RunStore with one text of SQL; what differs between engines is in a dialect value. Of recordings it keeps what is
-// known beside their bytes (recording.Store).
+// known beside their bytes (recording.Store), and of workflows what they are and what is to be sent (workflow.Store, workflow.Outbox).
 //
 // It does not own what any of the data means or who may read it, and it holds no secret: of a secret key it is given
 // nothing but the digest.

@@ -29,6 +29,7 @@ import (
 	"github.com/weir-analytics/weir/internal/query/saved"
 	"github.com/weir-analytics/weir/internal/recording"
 	"github.com/weir-analytics/weir/internal/token"
+	"github.com/weir-analytics/weir/internal/workflow"
 )
 
 // Stores are the faces of one store.
@@ -52,7 +53,9 @@ type Stores struct {
 	Recordings  recording.Store
 	Jobs        job.Store
 
-	Datasets dataset.Store
+	Datasets  dataset.Store
+	Workflows workflow.Store
+	Outbox    workflow.Outbox
 }
 
 // Open opens a new and empty store. All its connections go through wrap. The store closes with the test.
@@ -143,6 +146,11 @@ func Run(t *testing.T, open Open) {
 		"jobs are told apart":                jobsAreToldApart,
 		"old jobs are trimmed":               oldJobsAreTrimmed,
 		"datasets are kept":                  datasetsAreKept,
+		"workflows are kept whole":           workflowsAreKeptWhole,
+		"changes of a workflow are not lost": workflowChangesAreNotLost,
+		"deliveries are kept whole":          deliveriesAreKeptWhole,
+		"deliveries come due":                deliveriesComeDue,
+		"ended deliveries are trimmed":       endedDeliveriesAreTrimmed,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
