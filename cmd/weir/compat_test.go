@@ -12,7 +12,7 @@ import (
 )
 
 // Promise: clients of other systems work unmodified with their address changed: UserFlux's library for back ends, Segment's
-// for Node, and IEX Cloud's.
+// for Node, and IEX Cloud's; and datasets that others made are given back as they are in their files.
 func TestClientsOfOtherSystems(t *testing.T) {
 	if _, err := os.Stat("../../tools/compat/node_modules"); err != nil {
 		t.Fatal("the clients are not installed: scripts/test-deps installs them")
@@ -62,10 +62,13 @@ func TestCommandLinesOfOtherSystems(t *testing.T) {
 		`curl -X POST "https://integration-api.userflux.co/event/ingest?locationEnrichment=true" -H "Authorization: Bearer YOUR_API_KEY" -H "Content-Type: application/json" -d '{"userId":"u_1","name":"login","timestamp":1795318710351,"properties":{}}'`: 204,
 		`curl -X POST https://integration-api.userflux.co/profile -H "Authorization: Bearer YOUR_API_KEY" -H "Content-Type: application/json" -d '{"userId":"u_1","properties":{"email":"ana@example.com"}}'`:                                                204,
 		// IEX Cloud.
-		`curl "https://cloud.iexapis.com/stable/account/metadata?token=YOUR_SECRET_KEY"`: 200,
-		`curl "https://cloud.iexapis.com/v1/account/usage?token=YOUR_SECRET_KEY"`:        200,
-		`curl "https://cloud.iexapis.com/v1/account/usage?token=YOUR_API_KEY"`:           403,
-		`curl https://cloud.iexapis.com/beta/status`:                                     200,
+		`curl "https://cloud.iexapis.com/stable/account/metadata?token=YOUR_SECRET_KEY"`:    200,
+		`curl "https://cloud.iexapis.com/v1/account/usage?token=YOUR_SECRET_KEY"`:           200,
+		`curl "https://cloud.iexapis.com/v1/account/usage?token=YOUR_API_KEY"`:              403,
+		`curl https://cloud.iexapis.com/beta/status`:                                        200,
+		`curl "https://apis.iex.cloud/v1/data/CORE?token=YOUR_SECRET_KEY"`:                  200,
+		`curl "https://apis.iex.cloud/v1/data/CORE/NONE/AAPL?last=2&token=YOUR_SECRET_KEY"`: 404,
+		`curl -X POST "https://apis.iex.cloud/v1/datasets/CORE?token=YOUR_SECRET_KEY" -H "Content-Type: application/json" -d '{"dataset":{"datasetId":"LINES","schema":{"type":"object","properties":{"symbol":{"type":"string"},"date":{"type":"string","format":"date"}}},"columnMapping":{"key":"symbol","date":"date"}}}'`: 200,
 	} {
 		read, err := parseCurl(strings.NewReplacer("YOUR_API_KEY", r.public, "YOUR_SECRET_KEY", r.secret).Replace(line))
 		if err != nil {

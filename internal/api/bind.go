@@ -58,7 +58,7 @@ func bound[I any](a *API) func(*request) (I, error) {
 // param is one path, query or header parameter of an input.
 type param struct {
 	name, in string
-	field    int
+	field    []int // also of a struct that is embedded
 	schema   *huma.Schema
 	doc      string
 	required bool
@@ -69,12 +69,11 @@ func paramsOf(registry huma.Registry, in reflect.Type) []param {
 	if in == nil || in.Kind() != reflect.Struct {
 		return nil
 	}
-	for i := range in.NumField() {
-		f := in.Field(i)
+	for _, f := range reflect.VisibleFields(in) {
 		for _, where := range [...]string{"path", "query", "header"} {
 			if name := f.Tag.Get(where); name != "" {
 				params = append(params, param{
-					name: name, in: where, field: i, schema: huma.SchemaFromField(registry, f, ""), doc: f.Tag.Get("doc"), required: where == "path",
+					name: name, in: where, field: f.Index, schema: huma.SchemaFromField(registry, f, ""), doc: f.Tag.Get("doc"), required: where == "path",
 				})
 			}
 		}
@@ -91,7 +90,7 @@ func (p *param) read(rq *request, registry huma.Registry, into reflect.Value, fa
 	if !ok {
 		return
 	}
-	field := into.Field(p.field)
+	field := into.FieldByIndex(p.field)
 	var value any = text
 	switch field.Interface().(type) {
 	case string:

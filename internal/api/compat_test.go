@@ -22,7 +22,7 @@ func TestASystemThatIsSwitchedOffIsNotThere(t *testing.T) {
 		compat.Altertable: {"/track", "/identify", "/alias"}, compat.Composite: {"/ingest/e", "/ingest/batch"},
 		compat.UserFlux: {"/event/ingest", "/event/ingest/batch", "/profile", "/metrics/query", "/metrics/query/m", "/metrics/auth/token"},
 		compat.Segment:  {"/v1/track", "/v1/t", "/v1/identify", "/v1/i", "/v1/alias", "/v1/page", "/v1/screen", "/v1/group", "/v1/batch", "/v1/b", "/v1/import"},
-		compat.IEX:      {"/v1/account/messagebudget", "/stable/account/messagebudget", "/beta/account/messagebudget"},
+		compat.IEX:      {"/v1/account/messagebudget", "/stable/account/messagebudget", "/stable/record/CORE/A"},
 	}
 	for _, off := range compat.Systems() {
 		cfg := w.config()

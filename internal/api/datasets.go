@@ -22,6 +22,9 @@ type Dataset struct {
 	Title         string         `json:"title"`
 	Source        string         `json:"source"`
 	Description   string         `json:"description"`
+	Email         string         `json:"email" doc:"Whom to ask about it."`
+	SmartLinks    []SmartLink    `json:"smartLinkAttributes" doc:"Properties whose values are those of a kind of thing that is known elsewhere too."`
+	Parent        *string        `json:"parentDatasetId" doc:"Always null: no dataset is a part of another." nullable:"true"`
 	Class         string         `json:"class" enum:"core,premium"`
 	Schema        jsontext.Value `json:"schema" doc:"JSON Schema: an object with properties and a list of those that are required."`
 	ColumnMapping ColumnMapping  `json:"columnMapping"`
@@ -31,6 +34,12 @@ type Dataset struct {
 	Date          int64          `json:"date" doc:"When it was made, in milliseconds since 1970."`
 	Updated       int64          `json:"updated" doc:"When it was changed, in milliseconds since 1970."`
 	Revision      int64          `json:"revision" doc:"Counts the changes."`
+}
+
+// SmartLink says what the values of a property are, as IEX Cloud has it. It is kept and told, and changes nothing.
+type SmartLink struct {
+	Attribute string `json:"attributeName" minLength:"1" maxLength:"128" doc:"The property." example:"symbol"`
+	Type      string `json:"type" minLength:"1" maxLength:"64" doc:"What its values are." example:"symbol"`
 }
 
 // ColumnMapping is the unique index.
@@ -51,6 +60,8 @@ type datasetBody struct {
 	Title         *string         `json:"title,omitzero" maxLength:"2000"`
 	Source        *string         `json:"source,omitzero" maxLength:"2000"`
 	Description   *string         `json:"description,omitzero" maxLength:"2000"`
+	Email         *string         `json:"email,omitzero" maxLength:"2000"`
+	SmartLinks    *[]SmartLink    `json:"smartLinkAttributes,omitzero" maxItems:"50"`
 	Class         string          `json:"class,omitzero" enum:"core,premium" doc:"The price class; core by default."`
 	Schema        jsontext.Value  `json:"schema,omitzero" doc:"JSON Schema of type object, with properties of the types date, number, integer, string, object, array, boolean and any."`
 	ColumnMapping *ColumnMapping  `json:"columnMapping,omitzero"`
@@ -62,6 +73,8 @@ type datasetMembers struct {
 	Title         *string        `json:"title,omitzero" maxLength:"2000"`
 	Source        *string        `json:"source,omitzero" maxLength:"2000"`
 	Description   *string        `json:"description,omitzero" maxLength:"2000"`
+	Email         *string        `json:"email,omitzero" maxLength:"2000"`
+	SmartLinks    *[]SmartLink   `json:"smartLinkAttributes,omitzero" maxItems:"50"`
 	Class         string         `json:"class,omitzero" enum:"core,premium" doc:"The price class; core by default."`
 	Schema        jsontext.Value `json:"schema,omitzero" doc:"JSON Schema of type object, with properties of the types date, number, integer, string, object, array, boolean and any."`
 	ColumnMapping *ColumnMapping `json:"columnMapping,omitzero"`
@@ -69,11 +82,18 @@ type datasetMembers struct {
 
 // wanted reads the members.
 func (b *datasetBody) wanted() (dataset.Wanted, error) {
-	m := &datasetMembers{b.DatasetID, b.Title, b.Source, b.Description, b.Class, b.Schema, b.ColumnMapping}
+	m := &datasetMembers{b.DatasetID, b.Title, b.Source, b.Description, b.Email, b.SmartLinks, b.Class, b.Schema, b.ColumnMapping}
 	if b.Dataset != nil {
 		m = b.Dataset
 	}
-	w := dataset.Wanted{ID: m.DatasetID, Title: m.Title, Source: m.Source, Description: m.Description, Class: classOf(m.Class)}
+	w := dataset.Wanted{ID: m.DatasetID, Title: m.Title, Source: m.Source, Description: m.Description, Email: m.Email, Class: classOf(m.Class)}
+	if m.SmartLinks != nil {
+		links := make([]dataset.SmartLink, len(*m.SmartLinks))
+		for i, link := range *m.SmartLinks {
+			links[i] = dataset.SmartLink{Property: link.Attribute, Type: link.Type}
+		}
+		w.SmartLinks = &links
+	}
 	if m.ColumnMapping != nil {
 		w.Index = &dataset.Index{Key: m.ColumnMapping.Key, Subkey: m.ColumnMapping.Subkey, Date: m.ColumnMapping.Date}
 	}
@@ -136,7 +156,7 @@ type oneDataset struct {
 	found     dataset.Dataset
 }
 
-func (in *oneDataset) where() (dataset.At, *dataset.Dataset) { //nolint:unparam // wantsTo and looking take both
+func (in *oneDataset) where() (dataset.At, *dataset.Dataset) {
 	return dataset.At{Workspace: in.Workspace, ID: in.Dataset}, &in.found
 }
 
@@ -177,14 +197,28 @@ func looking[I any, P interface {
 	}
 }
 
+type doomedDataset struct {
+	Workspace string `path:"workspace" maxLength:"64" doc:"The environment; CORE is the key's default." example:"production"`
+	Dataset   string `path:"dataset" maxLength:"64" doc:"The name of the dataset." example:"QUOTES"`
+	IfMatch   string `header:"If-Match" maxLength:"100" doc:"The revision that is meant, as in the ETag."`
+	found     dataset.Dataset
+	revision  int64
+}
+
+func (in *doomedDataset) where() (dataset.At, *dataset.Dataset) {
+	return dataset.At{Workspace: in.Workspace, ID: in.Dataset}, &in.found
+}
+
 type changeDataset struct {
 	Workspace string `path:"workspace" maxLength:"64" doc:"The environment; CORE is the key's default." example:"production"`
 	Dataset   string `path:"dataset" maxLength:"64" doc:"The name of the dataset." example:"QUOTES"`
 	Existing  string `query:"existing" enum:"leave,delete,update,reingest" doc:"What becomes of the records there are: by default they are left as they are."`
 	MaxErrors int    `query:"maximumValidationErrors" minimum:"0" maximum:"1000000" doc:"With update and reingest: how many records that do not fit are left out; by default none, and nothing changes if there is one."`
 	Body      datasetBody
+	IfMatch   string `header:"If-Match" maxLength:"100" doc:"The revision that the change is meant for, as in the ETag."`
 	found     dataset.Dataset
 	wanted    dataset.Wanted
+	revision  int64
 }
 
 func (in *changeDataset) where() (dataset.At, *dataset.Dataset) {
@@ -195,6 +229,9 @@ func (in *changeDataset) where() (dataset.At, *dataset.Dataset) {
 func (in changeDataset) wants() access.Attempt {
 	at, found := in.where()
 	attempt := touching(at, found, access.WriteRecords)
+	if dataset.Existing(in.Existing) == dataset.DeleteAll {
+		attempt.Targets = append(attempt.Targets, touching(at, found, access.DeleteRecords).Targets...)
+	}
 	if class := in.wanted.Class; class != 0 && class != found.Class {
 		attempt.Targets = append(attempt.Targets, access.Target{Environment: dataset.Workspace(in.Workspace), Right: access.WriteRecords})
 	}
@@ -205,7 +242,9 @@ type renameDataset struct {
 	Workspace string `path:"workspace" maxLength:"64" doc:"The environment; CORE is the key's default." example:"production"`
 	Dataset   string `path:"dataset" maxLength:"64" doc:"The name of the dataset." example:"QUOTES"`
 	NewID     string `path:"newId" maxLength:"64" doc:"The name that it is to have." example:"PRICES"`
+	IfMatch   string `header:"If-Match" maxLength:"100" doc:"The revision that the change is meant for, as in the ETag."`
 	found     dataset.Dataset
+	revision  int64
 }
 
 func (in *renameDataset) where() (dataset.At, *dataset.Dataset) {
@@ -226,6 +265,7 @@ const workspaceText = "A workspace is an environment; the workspace `CORE` is th
 func mountDatasets(a *API) {
 	mount(a, endpoint[listDatasets, DatasetList]{
 		Method: "GET", Path: "/v1/datasets/{workspace}", Action: access.ReadDatasets, Read: readListDatasets(a), Wants: listDatasets.wants, Do: a.listDatasets,
+		IEX: &shared[DatasetList]{}, Cross: true,
 		Doc: doc{
 			ID: "listDatasets", Tag: datasetsTag, Summary: "List datasets",
 			Text:     workspaceText + "A key that is restricted to some datasets sees those that it may read, and 403 when there are none of them.",
@@ -239,8 +279,10 @@ func mountDatasets(a *API) {
 			d, err := a.cfg.Datasets.Create(ctx, permit, in.Workspace, in.wanted)
 			return a.datasetView(&d, &dataset.Count{}), err
 		},
+		Write: writeDataset(http.StatusCreated), IEX: &shared[Dataset]{Said: func(d Dataset) IEXDone { return IEXDone{true, "Dataset has been created", d.DatasetID} }},
 		Doc: doc{
-			ID: "createDataset", Tag: datasetsTag, Summary: "Make a dataset",
+			Version: true,
+			ID:      "createDataset", Tag: datasetsTag, Summary: "Make a dataset",
 			Text: workspaceText + "A record is known by its key, subkey and date, which columnMapping names properties for. Names that differ in their case only " +
 				"cannot be together in a workspace.",
 			Problems: []problem.Code{problem.DatasetNotAllowed, problem.Conflict, problem.InvalidJSON, problem.BodyTooLarge, problem.UnsupportedMediaType},
@@ -250,8 +292,10 @@ func mountDatasets(a *API) {
 	mount(a, endpoint[oneDataset, Dataset]{
 		Method: "GET", Path: "/v1/datasets/{workspace}/{dataset}", Action: access.ReadDatasets,
 		Read: looking(a, bound[oneDataset](a)), Wants: wantsTo[oneDataset](access.ReadRecords), Do: a.getDataset,
+		Write: writeDataset(http.StatusOK), IEX: &shared[Dataset]{Also: []string{"/v1/meta/{workspace}/{dataset}"}}, Cross: true,
 		Doc: doc{
-			ID: "getDataset", Tag: datasetsTag, Summary: "Look at a dataset", Text: "With how many records and keys it has.",
+			Version: true,
+			ID:      "getDataset", Tag: datasetsTag, Summary: "Look at a dataset", Text: "With how many records and keys it has.",
 			Problems: []problem.Code{problem.DatasetNotAllowed, problem.NotFound},
 		},
 	})
@@ -260,28 +304,32 @@ func mountDatasets(a *API) {
 	}
 	mount(a, endpoint[renameDataset, Dataset]{
 		Method: "PUT", Path: "/v1/datasets/{workspace}/{dataset}/{newId}", Action: access.WriteDatasets,
-		Read: looking(a, bound[renameDataset](a)), Wants: renameDataset.wants,
+		Read: versioned(looking(a, bound[renameDataset](a)), func(in *renameDataset) (string, *int64) { return in.IfMatch, &in.revision }), Wants: renameDataset.wants,
 		Do: func(ctx context.Context, permit gate.Permit, in renameDataset) (Dataset, error) {
 			at, _ := in.where()
-			d, err := a.cfg.Datasets.Rename(ctx, permit, at, in.NewID, 0)
+			d, err := a.cfg.Datasets.Rename(ctx, permit, at, in.NewID, in.revision)
 			return a.datasetView(&d, nil), err
 		},
+		Write: writeDataset(http.StatusOK), IEX: &shared[Dataset]{},
 		Doc: doc{
-			ID: "renameDataset", Tag: datasetsTag, Summary: "Rename a dataset",
+			Version: true,
+			ID:      "renameDataset", Tag: datasetsTag, Summary: "Rename a dataset",
 			Text:     "Its records stay with it. A key that is restricted to some datasets needs the right to write to both names.",
-			Problems: []problem.Code{problem.DatasetNotAllowed, problem.NotFound, problem.Conflict},
+			Problems: []problem.Code{problem.DatasetNotAllowed, problem.NotFound, problem.Conflict, problem.PreconditionFailed},
 		},
 	})
-	mount(a, endpoint[oneDataset, nothing]{
+	mount(a, endpoint[doomedDataset, nothing]{
 		Method: "DELETE", Path: "/v1/datasets/{workspace}/{dataset}", Action: access.DeleteDatasets, Status: http.StatusNoContent,
-		Read: looking(a, bound[oneDataset](a)), Wants: wantsTo[oneDataset](access.DeleteRecords),
-		Do: func(ctx context.Context, permit gate.Permit, in oneDataset) (nothing, error) {
+		Read:  versioned(looking(a, bound[doomedDataset](a)), func(in *doomedDataset) (string, *int64) { return in.IfMatch, &in.revision }),
+		Wants: wantsTo[doomedDataset](access.DeleteRecords),
+		Do: func(ctx context.Context, permit gate.Permit, in doomedDataset) (nothing, error) {
 			at, _ := in.where()
-			return nothing{}, a.cfg.Datasets.Delete(ctx, permit, at, 0)
+			return nothing{}, a.cfg.Datasets.Delete(ctx, permit, at, in.revision)
 		},
+		IEX: &shared[nothing]{Said: func(nothing) IEXDone { return IEXDone{Success: true, Message: "Dataset has been deleted"} }},
 		Doc: doc{
 			ID: "deleteDataset", Tag: datasetsTag, Summary: "Delete a dataset", Text: "With all of its records.",
-			Problems: []problem.Code{problem.DatasetNotAllowed, problem.NotFound},
+			Problems: []problem.Code{problem.DatasetNotAllowed, problem.NotFound, problem.PreconditionFailed},
 		},
 	})
 }
@@ -291,27 +339,34 @@ func mountChange(a *API, method, id string) {
 	read := wanting(bound[changeDataset](a), func(in *changeDataset) (*datasetBody, *dataset.Wanted) { return &in.Body, &in.wanted })
 	mount(a, endpoint[changeDataset, Dataset]{
 		Method: method, Path: "/v1/datasets/{workspace}/{dataset}", Action: access.WriteDatasets,
-		Read: looking(a, read), Wants: changeDataset.wants,
+		Read: versioned(looking(a, read), func(in *changeDataset) (string, *int64) { return in.IfMatch, &in.revision }), Wants: changeDataset.wants,
 		Do: func(ctx context.Context, permit gate.Permit, in changeDataset) (Dataset, error) {
 			at, _ := in.where()
 			how := dataset.Existing(cmp.Or(in.Existing, string(dataset.Leave)))
-			d, job, err := a.cfg.Datasets.Update(ctx, permit, at, in.wanted, how, int64(in.MaxErrors), 0)
+			d, job, err := a.cfg.Datasets.Update(ctx, permit, at, in.wanted, how, int64(in.MaxErrors), in.revision)
 			view := a.datasetView(&d, nil)
 			if job != nil {
 				view.Job = job.ID
 			}
 			return view, err
 		},
+		Write: writeDataset(http.StatusOK), IEX: &shared[Dataset]{},
 		Doc: doc{
-			ID: id, Tag: datasetsTag, Summary: "Change a dataset",
+			Version: true,
+			ID:      id, Tag: datasetsTag, Summary: "Change a dataset",
 			Text: "Members that are left out stay as they are. `existing` says what becomes of the records: `leave` them; `delete` them; `update` makes each what " +
 				"the new schema says, without what it does not name; `reingest` makes their index anew as well. The last two are a job, and until it is over " +
 				"the dataset is what it was and takes no records.",
 			Problems: []problem.Code{
-				problem.DatasetNotAllowed, problem.NotFound, problem.InvalidJSON, problem.BodyTooLarge, problem.UnsupportedMediaType,
+				problem.DatasetNotAllowed, problem.NotFound, problem.InvalidJSON, problem.BodyTooLarge, problem.UnsupportedMediaType, problem.PreconditionFailed,
 			},
 		},
 	})
+}
+
+// writeDataset answers with a dataset and its revision.
+func writeDataset(status int) func(*request, Dataset) error {
+	return func(rq *request, d Dataset) error { return rq.writeVersioned(status, d.Revision, d) }
 }
 
 // wanting makes a Read that makes sense of the body as well.
@@ -335,6 +390,7 @@ func readListDatasets(a *API) func(*request) (listDatasets, error) {
 		if err != nil {
 			return in, err
 		}
+		in.Workspace = cmp.Or(in.Workspace, dataset.Core) // at an address that names none
 		if environment, ok := rq.caller.Space(dataset.Workspace(in.Workspace)); ok {
 			in.list, err = a.cfg.Datasets.LookAll(rq.ctx(), rq.caller.Project(), environment)
 		}
@@ -368,7 +424,10 @@ func (a *API) datasetView(d *dataset.Dataset, count *dataset.Count) Dataset {
 	view := Dataset{
 		DatasetID: d.ID, Workspace: d.Environment, Title: d.Title, Source: d.Source, Description: d.Description, Class: d.Class.String(),
 		ColumnMapping: ColumnMapping(d.Index), Job: d.Busy, Date: d.CreatedAt.UnixMilli(), Updated: d.UpdatedAt.UnixMilli(), Revision: d.Revision,
-		Schema: schemaView(&d.Schema),
+		Schema: schemaView(&d.Schema), Email: d.Email, SmartLinks: make([]SmartLink, len(d.SmartLinks)),
+	}
+	for i, link := range d.SmartLinks {
+		view.SmartLinks[i] = SmartLink{link.Property, link.Type}
 	}
 	if count != nil {
 		view.Records, view.Keys = &count.Records, &count.Keys
@@ -388,5 +447,5 @@ func schemaView(s *dataset.Schema) jsontext.Value {
 var datasetExample = example{
 	Name: "quotes", Status: http.StatusCreated,
 	Body:   `{"datasetId":"EXAMPLE","title":"Quotes","schema":{"type":"object","properties":{"symbol":{"type":"string"},"date":{"type":"date"},"close":{"type":"number"}},"required":["symbol"]},"columnMapping":{"key":"symbol","date":"date"}}`,
-	Answer: `{"datasetId":"EXAMPLE","workspace":"production","title":"Quotes","source":"","description":"","class":"core","schema":{"type":"object","properties":{"symbol":{"type":"string"},"date":{"type":"date"},"close":{"type":"number"}},"required":["symbol"]},"columnMapping":{"key":"symbol","date":"date"},"records":0,"keys":0,"date":1764000000000,"updated":1764000000000,"revision":1}`,
+	Answer: `{"datasetId":"EXAMPLE","workspace":"production","title":"Quotes","source":"","description":"","email":"","smartLinkAttributes":[],"parentDatasetId":null,"class":"core","schema":{"type":"object","properties":{"symbol":{"type":"string"},"date":{"type":"date"},"close":{"type":"number"}},"required":["symbol"]},"columnMapping":{"key":"symbol","date":"date"},"records":0,"keys":0,"date":1764000000000,"updated":1764000000000,"revision":1}`,
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parquet-go/parquet-go"
+
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/api"
 	"github.com/weir-analytics/weir/internal/dataset"
@@ -142,6 +144,10 @@ func TestRestrictionsToDatasets(t *testing.T) {
 		{mine, "PUT", "/v1/datasets/CORE/MINE/OURS", "", 403},
 		{mine, "PATCH", "/v1/datasets/CORE/MINE", `{"title":"x"}`, 200},
 		{mine, "PATCH", "/v1/datasets/CORE/MINE", `{"class":"premium"}`, 403},
+		{mine, "PATCH", "/v1/datasets/CORE/MINE?existing=delete", `{"title":"x"}`, 403},
+		{mine, "POST", "/v1/data/CORE/MINE?overwrite=true", "symbol\nA\n", 403},
+		{mine, "POST", "/stable/data/CORE/MINE?overwrite=true", "symbol\nA\n", 403},
+		{mine, "GET", "/stable/data/CORE/THEIRS/A", "", 403},
 		{mine, "POST", "/v1/datasets/CORE", `{"datasetId":"NEW","schema":{"type":"object","properties":{"a":{}}},"columnMapping":{"key":"a"}}`, 403},
 		{mine, "GET", "/v1/stream/CORE/THEIRS", "", 403},
 		{mine, "POST", "/v1/generate-schema", `[{"a":1}]`, 403},
@@ -341,4 +347,58 @@ func TestRecordsLeaveRoomForEvents(t *testing.T) {
 		t.Errorf("there is %s", got)
 	}
 	s.ask(s.all, "POST", "/v1/record/CORE/QUOTES", record, 200)
+}
+
+// Promise: records as a Parquet file are what the other formats have: numbers as numbers, dates as instants, null for what is
+// not there.
+func TestRecordsAsParquet(t *testing.T) {
+	t.Parallel()
+	s := newTables(t, open(t))
+	s.ask(s.all, "POST", "/v1/datasets/CORE", `{"datasetId":"TYPES","schema":{"type":"object","properties":{"k":{"type":"string"},"d":{"type":"date"},
+		"n":{"type":"number"},"i":{"type":"integer"},"b":{"type":"boolean"},"o":{"type":"object"}}},"columnMapping":{"key":"k","date":"d"}}`, 201)
+	s.ask(s.all, "POST", "/v1/record/CORE/TYPES", `[{"k":"a","d":"2026-01-02","n":1.5,"i":9007199254740993,"b":true,"o":{"x":[1]}},{"k":"b","d":"2026-01-01T00:00:01Z"}]`, 200)
+	text := s.ask(s.all, "GET", "/v1/data/CORE/TYPES?limit=9&format=parquet", "", 200)
+	type row struct {
+		K *string  `parquet:"k,optional"`
+		D *int64   `parquet:"d,optional"`
+		N *float64 `parquet:"n,optional"`
+		I *int64   `parquet:"i,optional"`
+		B *bool    `parquet:"b,optional"`
+		O *string  `parquet:"o,optional"`
+	}
+	rows, err := parquet.Read[row](strings.NewReader(text), int64(len(text)))
+	if err != nil || len(rows) != 2 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	if r := rows[0]; *r.K != "a" || time.UnixMicro(*r.D).UTC().Format(time.DateOnly) != "2026-01-02" || *r.N != 1.5 || *r.I != 9007199254740993 || !*r.B || *r.O != `{"x":[1]}` {
+		t.Errorf("the first row is %+v", r)
+	}
+	if r := rows[1]; *r.K != "b" || *r.D != 1767225601000000 || r.N != nil || r.I != nil || r.B != nil || r.O != nil {
+		t.Errorf("the second row is %+v", r)
+	}
+}
+
+// Promise: a dataset whose records a file is to replace has the old ones or the new ones, never some of both, whatever becomes
+// of the file.
+func TestAFileReplacesAllOrNothing(t *testing.T) {
+	t.Parallel()
+	s := newTables(t, open(t))
+	s.define("QUOTES", "core")
+	s.ask(s.all, "POST", "/v1/record/CORE/QUOTES", `[{"symbol":"OLD","date":"2026-01-01"}]`, 200)
+	held := func() string {
+		return strings.TrimSpace(s.ask(s.all, "GET", "/v1/data/CORE/QUOTES?limit=9&filter=symbol", "", 200))
+	}
+	const old = `[{"symbol":"OLD"}]`
+	for _, c := range []struct{ query, file, want string }{
+		{"&maximumValidationErrors=1", "symbol,date\nNEW,2026-01-01\nNEW,never\n", old},
+		{"", "symbol,date\nNEW,never\n", old},
+		{"", "symbol,date\nNEW,2026-01-01\nNEW,never\n", `[{"symbol":"NEW"}]`},
+		{"", "symbol,date\n", `[]`},
+	} {
+		s.ask(s.all, "POST", "/v1/data/CORE/QUOTES?wait=true&overwrite=true"+c.query, c.file, 202)
+		if got := held(); got != c.want {
+			t.Fatalf("after %q there is %s, want %s", c.file, got, c.want)
+		}
+	}
+	s.ask(s.all, "POST", "/v1/record/CORE/QUOTES", `[{"symbol":"OLD","date":"2026-01-01"}]`, 200) // it takes records again
 }

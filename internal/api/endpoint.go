@@ -38,6 +38,7 @@ type endpoint[I, O any] struct {
 	Also   []string                                         // other addresses that are the same one
 	Of     compat.System                                    // another system's route, which is not there when that is switched off
 	Spent  string                                           // the header that says how many credits it came to; empty: none
+	IEX    *shared[O]                                       // clients of IEX Cloud use the row as well, and how they are answered; nil: they do not
 	Doc    doc
 
 	Reserve    func(I) int64                           // nil: Cost; else what is set aside for what is asked. What fails then costs nothing
@@ -67,6 +68,7 @@ type row struct {
 	also         []string
 	of           compat.System
 	spent        string
+	iex          bool // shared with clients of IEX Cloud
 	status       int
 	doc          doc
 	costs        bool // credits
@@ -84,14 +86,12 @@ func mount[I, O any](a *API, e endpoint[I, O]) {
 	if status == 0 {
 		status = http.StatusOK
 	}
-	write := e.Write
-	if write == nil {
-		write = func(rq *request, out O) error { return rq.writeJSON(status, out) }
-	}
+	write := e.writer(status)
 	e.Doc.fill(new(I), new(O))
+	also, iex := a.share(&e.Doc, e.Path, e.Also, status, e.IEX.sharing())
 	a.add(row{
 		method: e.Method, path: e.Path, action: e.Action, cross: e.Cross, as: e.As, status: status, doc: e.Doc, costs: e.costs(),
-		takes: e.Doc.takes(), slash: e.Slash, also: e.Also, of: e.Of, spent: e.Spent,
+		takes: e.Doc.takes(), slash: e.Slash, also: also, of: e.Of, spent: e.Spent, iex: iex,
 		serve: func(rq *request) error {
 			in, permit, attempt, err := admit(a, rq, &e)
 			if errors.Is(err, errNothing) {
@@ -128,6 +128,30 @@ func mount[I, O any](a *API, e endpoint[I, O]) {
 			return write(rq, out)
 		},
 	})
+}
+
+// writer is how a success is written.
+func (e *endpoint[I, O]) writer(status int) func(*request, O) error {
+	write := e.Write
+	if write == nil {
+		write = func(rq *request, out O) error { return rq.writeJSON(status, out) }
+	}
+	if e.IEX == nil {
+		return write
+	}
+	return func(rq *request, out O) error {
+		if !rq.fromIEX() {
+			return write(rq, out)
+		}
+		rq.sayUsed(0, 0) // what costs credits says better
+		switch {
+		case e.IEX.Said != nil:
+			return rq.writeJSON(http.StatusOK, e.IEX.Said(out))
+		case e.Write == nil:
+			return rq.writeJSON(http.StatusOK, out)
+		}
+		return write(rq, out)
+	}
 }
 
 // admit brings a request to its permit, in the order that the frame owns.

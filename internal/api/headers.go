@@ -37,7 +37,7 @@ func headerRows() []headerRow {
 		return r.doc.Kept && (status == r.status || status == http.StatusNotModified)
 	}
 	measured := func(r *row, status int) bool {
-		return r.doc.Tag == datasetsTag && r.costs && status < http.StatusMultipleChoices
+		return (r.doc.Tag == datasetsTag && r.costs || r.iex) && status < http.StatusMultipleChoices
 	}
 	return []headerRow{
 		{"RateLimit-Policy", "Each limit by name, with its quota and its window in seconds (draft-ietf-httpapi-ratelimit-headers-11).", counted, nil},
@@ -53,7 +53,7 @@ func headerRows() []headerRow {
 		{"ETag", "The version, for If-Match; of an answer that may be kept, what it says, for If-None-Match.", kept, versioned},
 		{"Age", "For how many seconds the answer has been kept (RFC 9111).", kept, nil},
 		{queryIDHeader, "The name of the run, in the list of queries.", func(r *row, status int) bool { return r.doc.Runs && status < http.StatusMultipleChoices }, nil},
-		{problemHeader, "The problem's stable name, where the body does not have it.", func(r *row, status int) bool { return r.as.plain && status >= http.StatusBadRequest }, nil},
+		{problemHeader, "The problem's stable name, where the body does not have it.", func(r *row, status int) bool { return (r.as.plain || r.iex) && status >= http.StatusBadRequest }, nil},
 		{compat.IEXUsedHeader, "The credits that the request came to.", func(r *row, status int) bool { return r.spent != "" && status < http.StatusMultipleChoices }, nil},
 		{messagesHeader, "Records that were read or written, each as often as it costs credits, of datasets of the class core.", measured, nil},
 		{premiumHeader, "The same of datasets of the class premium.", measured, nil},

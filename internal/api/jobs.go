@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strings"
@@ -57,6 +58,7 @@ type listJobs struct {
 	Workspace string `path:"workspace" maxLength:"64" doc:"The environment; CORE is the key's default." example:"production"`
 	Type      string `path:"type" enum:"ingest,update" doc:"Loading files, or writing records anew."`
 	Limit     int    `query:"limit" minimum:"1" maximum:"200" doc:"How many at the most; by default 50."`
+	Last      int    `query:"last" minimum:"1" maximum:"200" doc:"The same as limit."`
 	Cursor    string `query:"cursor" maxLength:"200" doc:"Where to go on, from the page before."`
 }
 
@@ -144,7 +146,7 @@ func mountJobs(a *API) {
 		Wants: func(in listJobs) access.Attempt {
 			return access.Attempt{Targets: []access.Target{{Environment: dataset.Workspace(in.Workspace), Right: access.WriteRecords}}}
 		},
-		Do: a.listJobs,
+		Do: a.listJobs, IEX: &shared[JobPage]{},
 		Doc: doc{
 			ID: "listJobs", Tag: datasetsTag, Summary: "List jobs", Problems: []problem.Code{problem.DatasetNotAllowed},
 			Text: "Those that load files, or write records anew, of the last 7 days. A key that is restricted to some datasets sees single jobs only.",
@@ -152,7 +154,8 @@ func mountJobs(a *API) {
 	})
 	mount(a, endpoint[oneJob, Job]{
 		Method: "GET", Path: "/v1/jobs/{workspace}/{type}/{id}", Action: access.WriteDatasets, Read: lookingForJob[oneJob](a), Wants: wantsJob[oneJob],
-		Do: func(_ context.Context, _ gate.Permit, in oneJob) (Job, error) { return jobView(&in.job), nil },
+		Do:  func(_ context.Context, _ gate.Permit, in oneJob) (Job, error) { return jobView(&in.job), nil },
+		IEX: &shared[Job]{},
 		Doc: doc{
 			ID: "getJob", Tag: datasetsTag, Summary: "Look at a job", Problems: []problem.Code{problem.DatasetNotAllowed, problem.NotFound},
 			Text: "How far it is, and what became of it. A job goes on after a restart of the server, and ends when its key is revoked.",
@@ -165,6 +168,7 @@ func mountJobs(a *API) {
 			a.cfg.Jobs.Cancel(ctx, in.job.ID)
 			return nothing{}, nil
 		},
+		IEX: &shared[nothing]{Said: func(nothing) IEXDone { return IEXDone{Success: true, Message: "Job has been cancelled"} }},
 		Doc: doc{
 			ID: "cancelJob", Tag: datasetsTag, Summary: "Cancel a job", Problems: []problem.Code{problem.DatasetNotAllowed, problem.NotFound},
 			Text: "What it has written stays when it loads a file; when it writes records anew, the dataset stays as it was.",
@@ -180,6 +184,7 @@ func mountJobs(a *API) {
 			}
 			return page, err
 		},
+		IEX: &shared[RejectedPage]{},
 		Doc: doc{
 			ID: "listRejected", Tag: datasetsTag, Summary: "List the records that a job rejected", Problems: []problem.Code{problem.DatasetNotAllowed, problem.NotFound},
 			Text: "With the line and what is wrong with each field; the first 10,000 are kept, with the job.",
@@ -188,7 +193,7 @@ func mountJobs(a *API) {
 }
 
 func (a *API) listJobs(ctx context.Context, permit gate.Permit, in listJobs) (JobPage, error) {
-	q := job.Query{Environment: permit.Environment(), Kind: in.Type, Limit: orDefault(in.Limit, 50)}
+	q := job.Query{Environment: permit.Environment(), Kind: in.Type, Limit: orDefault(cmp.Or(in.Limit, in.Last), 50)}
 	if at, id, ok := strings.Cut(in.Cursor, " "); in.Cursor != "" {
 		t, err := time.Parse(time.RFC3339Nano, at)
 		if !ok || err != nil {

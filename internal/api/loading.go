@@ -133,6 +133,7 @@ type loadFile struct {
 	Workspace string `path:"workspace" maxLength:"64" doc:"The environment; CORE is the key's default." example:"production"`
 	Dataset   string `path:"dataset" maxLength:"64" doc:"The name of the dataset." example:"QUOTES"`
 	Duplicate bool   `query:"duplicateKeyHandling" doc:"Whether a record takes the place of the one with its index. By default it is passed over."`
+	Overwrite bool   `query:"overwrite" doc:"Whether the file takes the place of all records there are: at once when all of it is loaded, or not at all. Needs the right to delete records."`
 	MaxErrors int    `query:"maximumValidationErrors" minimum:"0" maximum:"1000000" doc:"At so many rejected records loading stops; by default it never does."`
 	Wait      bool   `query:"wait" doc:"Whether the answer waits for the job, for a minute at the most."`
 	Body      jsontext.Value
@@ -146,6 +147,16 @@ func (in *loadFile) where() (dataset.At, *dataset.Dataset) {
 	return dataset.At{Workspace: in.Workspace, ID: in.Dataset}, &in.found
 }
 
+// wants is to write to the dataset, and with overwrite to delete what it has.
+func (in loadFile) wants() access.Attempt {
+	at, found := in.where()
+	attempt := touching(at, found, access.WriteRecords)
+	if in.Overwrite {
+		attempt.Targets = append(attempt.Targets, touching(at, found, access.DeleteRecords).Targets...)
+	}
+	return attempt
+}
+
 type inferSchema struct {
 	Body jsontext.Value
 	path string
@@ -157,7 +168,7 @@ func mountLoading(a *API) {
 	fileProblems := []problem.Code{problem.BodyTooLarge, problem.UnsupportedMediaType, problem.StorageFull}
 	mount(a, endpoint[loadFile, LoadStarted]{
 		Method: "POST", Path: "/v1/data/{workspace}/{dataset}", Action: access.WriteDatasets, Status: http.StatusAccepted,
-		Read: looking(a, readFile(a)), Wants: wantsTo[loadFile](access.WriteRecords), Do: a.loadFile,
+		Read: looking(a, readFile(a)), Wants: loadFile.wants, Do: a.loadFile, IEX: &shared[LoadStarted]{},
 		Reserve: func(in loadFile) int64 { return in.rows * dataset.Credits(in.found.Class) }, Later: true,
 		Doc: doc{
 			ID: "loadFile", Tag: datasetsTag, Summary: "Load a file",
@@ -179,7 +190,7 @@ func mountLoading(a *API) {
 			in.path, err = rq.spool()
 			return in, err
 		},
-		Wants: wantsNothing[inferSchema],
+		Wants: wantsNothing[inferSchema], IEX: &shared[InferredSchema]{Also: []string{"/v1/generate-schema/{workspace}"}},
 		Do: func(_ context.Context, _ gate.Permit, in inferSchema) (InferredSchema, error) {
 			f, err := os.Open(in.path)
 			if err != nil {
@@ -203,6 +214,7 @@ func readFile(a *API) func(*request) (loadFile, error) {
 		Workspace string `path:"workspace" maxLength:"64"`
 		Dataset   string `path:"dataset" maxLength:"64"`
 		Duplicate bool   `query:"duplicateKeyHandling"`
+		Overwrite bool   `query:"overwrite"`
 		MaxErrors int    `query:"maximumValidationErrors" minimum:"0" maximum:"1000000"`
 		Wait      bool   `query:"wait"`
 	}
@@ -213,7 +225,8 @@ func readFile(a *API) func(*request) (loadFile, error) {
 			return loadFile{}, err
 		}
 		in := loadFile{
-			Workspace: p.Workspace, Dataset: p.Dataset, Duplicate: p.Duplicate, MaxErrors: p.MaxErrors, Wait: p.Wait, kind: rq.r.Header.Get("Content-Type"),
+			Workspace: p.Workspace, Dataset: p.Dataset, Duplicate: p.Duplicate, Overwrite: p.Overwrite, MaxErrors: p.MaxErrors, Wait: p.Wait,
+			kind: rq.r.Header.Get("Content-Type"),
 		}
 		if in.path, err = rq.spool(); err == nil {
 			in.rows, err = dataset.CountRows(in.path, in.kind)
@@ -234,7 +247,7 @@ func (a *API) loadFile(ctx context.Context, permit gate.Permit, in loadFile) (Lo
 	}
 	weight := dataset.Credits(in.found.Class)
 	j, err := a.cfg.Datasets.Load(ctx, permit, at, dataset.Load{
-		Path: in.path, ContentType: in.kind, Rows: in.rows, Replace: in.Duplicate, MaxErrors: int64(in.MaxErrors),
+		Path: in.path, ContentType: in.kind, Rows: in.rows, Replace: in.Duplicate, Overwrite: in.Overwrite, MaxErrors: int64(in.MaxErrors),
 		Ended: func(j job.Job) {
 			if err := a.cfg.Gate.Settle(context.Background(), permit, dataset.WrittenBy(j)*weight); err != nil {
 				a.cfg.Log.Warn("what a load came to is not settled", "job", j.ID, "error", err)

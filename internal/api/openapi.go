@@ -298,6 +298,9 @@ func (a *API) describeProblems(op *huma.Operation, r *row) {
 		if r.as.page {
 			content["text/html"] = &huma.MediaType{Schema: &huma.Schema{Type: "string"}}
 		}
+		if r.iex {
+			content["text/plain"] = &huma.MediaType{Schema: &huma.Schema{Type: "string"}}
+		}
 		op.Responses[strconv.Itoa(status)] = &huma.Response{
 			Description: strings.Join(lines, "\n"), Content: content, Headers: headersOf(r, status),
 		}
@@ -305,6 +308,9 @@ func (a *API) describeProblems(op *huma.Operation, r *row) {
 	op.Responses["default"] = &huma.Response{
 		Description: "Any other problem: the request came too slowly (408) or under a host name that is not the server's (421), or the server is at fault (5xx).",
 		Content:     map[string]*huma.MediaType{r.as.contentType(): {Schema: schema}}, Headers: headersOf(r, http.StatusServiceUnavailable),
+	}
+	if r.iex {
+		op.Responses["default"].Content["text/plain"] = &huma.MediaType{Schema: &huma.Schema{Type: "string"}}
 	}
 }
 

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"path"
 	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/compat"
 	"github.com/weir-analytics/weir/internal/dataset"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
@@ -17,6 +19,7 @@ type followRecords struct {
 	Dataset    string `path:"dataset" maxLength:"64" doc:"The name of the dataset." example:"QUOTES"`
 	Symbols    string `query:"symbols" maxLength:"200000" doc:"Only records of these keys, with commas between them; by default all." example:"AAPL,MSFT"`
 	NoSnapshot bool   `query:"nosnapshot" doc:"Whether the records there are already are left out."`
+	AsOf       string `query:"snapshotAsOf" maxLength:"64" doc:"The stream begins with all records of this time or later instead of the newest." example:"1767225600000"`
 	found      dataset.Dataset
 }
 
@@ -43,7 +46,8 @@ const streamRecords = 100
 func mountRecordStream(a *API) {
 	mount(a, endpoint[followRecords, *recordStream]{
 		Method: "GET", Path: "/v1/stream/{workspace}/{dataset}", Action: access.ReadDatasets,
-		Read: looking(a, bound[followRecords](a)), Wants: wantsTo[followRecords](access.ReadRecords),
+		Read: looking(a, readFollowRecords(a)), Wants: wantsTo[followRecords](access.ReadRecords),
+		IEX: &shared[*recordStream]{Also: compat.IEXChannels()}, Cross: true,
 		Reserve: func(in followRecords) int64 { return streamRecords * dataset.Credits(in.found.Class) }, Later: true,
 		Do: a.followRecords, Write: writeRecordStream, Long: true,
 		Doc: doc{
@@ -54,6 +58,21 @@ func mountRecordStream(a *API) {
 			Problems: []problem.Code{problem.DatasetNotAllowed, problem.NotFound},
 		},
 	})
+}
+
+// readFollowRecords reads what is to be followed: at the address of a channel, the dataset of that name.
+func readFollowRecords(a *API) func(*request) (followRecords, error) {
+	read := bound[followRecords](a)
+	return func(rq *request) (followRecords, error) {
+		in, err := read(rq)
+		if _, _, ok := dataset.ParseTime(in.AsOf); err == nil && in.AsOf != "" && !ok {
+			err = problem.Invalid("query.snapshotAsOf", "must be a date or a time, or a number of seconds or milliseconds since 1970")
+		}
+		if in.Dataset == "" {
+			in.Workspace, in.Dataset = dataset.Core, path.Base(rq.r.URL.Path)
+		}
+		return in, err
+	}
 }
 
 func (a *API) followRecords(ctx context.Context, permit gate.Permit, in followRecords) (*recordStream, error) {
@@ -70,7 +89,7 @@ func (a *API) followRecords(ctx context.Context, permit gate.Permit, in followRe
 	}
 	at, _ := in.where()
 	var err error
-	if s.Followed, err = a.cfg.Datasets.Follow(ctx, permit, at, commas(in.Symbols), !in.NoSnapshot); err != nil {
+	if s.Followed, err = a.cfg.Datasets.Follow(ctx, permit, at, dataset.Following{Keys: commas(in.Symbols), Snapshot: !in.NoSnapshot, From: in.AsOf}); err != nil {
 		s.close()
 		return nil, err
 	}

@@ -97,7 +97,7 @@ func mountServer(a *API) {
 		},
 	})
 	mountOpen(a, open{
-		Method: "GET", Path: "/openapi.json", Action: access.Anyone,
+		Method: "GET", Path: "/openapi.json", Action: access.Anyone, Also: a.onlyIEX("/v1/openapi-doc"),
 		Serve: func(rq *request) error {
 			rq.reply.Header()["Content-Type"] = jsonType
 			_, err := rq.reply.Write(a.openapi)

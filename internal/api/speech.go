@@ -34,6 +34,9 @@ func (rq *request) speech() speech {
 	if rq.row == nil {
 		return speech{}
 	}
+	if rq.fromIEX() {
+		return asIEX
+	}
 	return rq.row.as
 }
 

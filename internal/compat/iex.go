@@ -1,6 +1,9 @@
 package compat
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/weir-analytics/weir/internal/problem"
 )
 
@@ -29,4 +32,34 @@ func IEXText(code problem.Code, detail string) string {
 // under the same.
 func IEXVersions(path string) []string {
 	return []string{"/stable" + path[len("/v1"):], "/beta" + path[len("/v1"):]}
+}
+
+// IEXKeyParameter is the parameter in which clients of IEX Cloud send their key, and no others do.
+const IEXKeyParameter = "token"
+
+// IEXOnly reports whether an address is one that only clients of IEX Cloud know: under a version that we have not, or of a
+// channel.
+func IEXOnly(path string) bool {
+	version, channel, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return version == "stable" || version == "beta" || slices.Contains(iexChannels(), channel)
+}
+
+// IEXChannels are the addresses at which clients of IEX Cloud follow a channel, which is here a dataset of that name.
+func IEXChannels() []string {
+	names := iexChannels()
+	for i, name := range names {
+		names[i] = "/v1/" + name
+	}
+	return names
+}
+
+// iexChannels are the names of the channels (contracts D7). "deep" is not among them: it is a channel of channels.
+func iexChannels() []string {
+	names := []string{"tops", "last", "news", "news-stream", "sentiment", "cryptoQuotes", "cryptoBook", "cryptoEvents"}
+	for _, name := range []string{"stocksUS", "stocksUSNoUTP", "forex"} {
+		for _, every := range []string{"", "1Second", "5Second", "1Minute"} {
+			names = append(names, name+every)
+		}
+	}
+	return names
 }

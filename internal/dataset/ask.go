@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -26,7 +27,13 @@ type Ask struct {
 	Offset    int
 	Interval  int    // only each n-th of a key
 	Sort      string // asc or desc
-	Filter    string // see parseFilter
+	Filter    string // comparisons, or names of properties: those are all that is given of a record
+
+	Ahead        bool   // range lies ahead of now instead of behind
+	Next         int    // so many of each key, from now on
+	Updated      string // written at this time or later
+	Subattribute string // comparisons as IEX Cloud writes them
+	Separator    string // between subkeys; empty: a comma
 }
 
 // Selection is what is asked of one dataset. Without a subkey, a time or a number it is the newest record of each key that
@@ -40,13 +47,13 @@ func (a *Ask) Selection(d *Dataset, now time.Time) (Selection, error) {
 		if d.Index.Subkey == "" {
 			f.add("path.subkey", "the dataset %s has no subkeys", d.ID)
 		}
-		s.Subkeys = strings.Split(a.Subkey, ",")
+		s.Subkeys = strings.Split(a.Subkey, cmp.Or(a.Separator, ","))
 	}
 	for _, n := range []struct {
 		name  string
 		value int
 		most  int
-	}{{"first", a.First, MaxRead}, {"last", a.Last, MaxRead}, {"limit", a.Limit, MaxRead}, {"interval", a.Interval, MaxRead}, {"offset", a.Offset, 1 << 30}} {
+	}{{"first", a.First, MaxRead}, {"last", a.Last, MaxRead}, {"next", a.Next, MaxRead}, {"limit", a.Limit, MaxRead}, {"interval", a.Interval, MaxRead}, {"offset", a.Offset, 1 << 30}} {
 		if n.value < 0 || n.value > n.most {
 			f.add("query."+n.name, "must be from 1 to %d", n.most)
 		}
@@ -58,7 +65,7 @@ func (a *Ask) Selection(d *Dataset, now time.Time) (Selection, error) {
 	}
 	f.times(a, &s, now)
 	f.count(a, &s)
-	s.Where = f.filter(a.Filter, &d.Schema)
+	s.Where = append(f.filter(a.Filter, &d.Schema), f.subattribute(a.Subattribute, &d.Schema)...)
 	return s, f.problem()
 }
 
@@ -76,19 +83,19 @@ func (a *Ask) Bytes() int64 {
 // count reads how many records are asked for, and in which order.
 func (f *faults) count(a *Ask, s *Selection) {
 	given := 0
-	for _, n := range []int{a.First, a.Last} {
+	for _, n := range []int{a.First, a.Last, a.Next} {
 		if n > 0 {
 			given, s.Most = given+1, int64(n)
 		}
 	}
 	if given > 1 {
-		f.add("query.first", "must not be together with last")
+		f.add("query.first", "must not be together with last or next, nor one of them with the other")
 	}
-	s.Oldest = a.First > 0
+	s.Oldest = a.First > 0 || a.Next > 0
 	if a.Limit > 0 && (s.Most == 0 || int64(a.Limit) < s.Most) {
 		s.Most = int64(a.Limit)
 	}
-	timed := a.Range != "" || a.From != "" || a.To != "" || a.On != ""
+	timed := a.Range != "" || a.From != "" || a.To != "" || a.On != "" || a.Updated != ""
 	if s.Most == 0 && !timed && a.Subkey == "" {
 		s.Most = 1
 	}
@@ -103,8 +110,21 @@ func (f *faults) count(a *Ask, s *Selection) {
 
 // times reads the times that are asked for.
 func (f *faults) times(a *Ask, s *Selection, now time.Time) {
+	if a.Updated != "" {
+		s.Since, _ = f.time("updated", a.Updated)
+	}
+	if a.Ahead && a.Range == "" {
+		f.add("query.calendar", "says which way a range goes, and there is none")
+	}
+	if a.Next > 0 {
+		if a.Range != "" || a.From != "" || a.To != "" || a.On != "" {
+			f.add("query.next", "must not be together with range, from, to or on")
+		}
+		s.From = now
+		return
+	}
 	if a.Range != "" {
-		from, until, ok := parseRange(a.Range, now)
+		from, until, ok := parseRange(a.Range, now, a.Ahead)
 		if !ok {
 			f.add("query.range", "must be a number and one of s, min, h, d, w, m, q and y, such as 5d, or one of %s", strings.Join(rangeNames(), ", "))
 		}
@@ -151,12 +171,13 @@ func (f *faults) time(name, text string) (t time.Time, whole bool) {
 func rangeNames() []string {
 	return []string{
 		"max", "today", "yesterday", "ytd", "this-week", "last-week", "this-month", "last-month", "this-quarter", "last-quarter", "this-year", "last-year",
+		"tomorrow", "next-week", "next-month", "next-quarter", "next-year",
 	}
 }
 
 // parseRange reads a range of time that ends with now, or is of the calendar in UTC, whose weeks begin on Monday. A zero
-// time is no bound. Days, weeks, months, quarters and years begin with a day.
-func parseRange(text string, now time.Time) (from, until time.Time, ok bool) {
+// time is no bound. Days, weeks, months, quarters and years begin with a day. Ahead, a number of them begins with now.
+func parseRange(text string, now time.Time, ahead bool) (from, until time.Time, ok bool) {
 	now = now.UTC()
 	today := now.Truncate(day)
 	month := time.Date(today.Year(), today.Month(), 1, 0, 0, 0, 0, time.UTC)
@@ -186,12 +207,22 @@ func parseRange(text string, now time.Time) (from, until time.Time, ok bool) {
 		return quarter, quarter.AddDate(0, 3, 0), true
 	case "last-quarter":
 		return quarter.AddDate(0, -3, 0), quarter, true
+	case "tomorrow":
+		return today.Add(day), today.Add(2 * day), true
+	case "next-week":
+		return week.AddDate(0, 0, 7), week.AddDate(0, 0, 14), true
+	case "next-month":
+		return month.AddDate(0, 1, 0), month.AddDate(0, 2, 0), true
+	case "next-quarter":
+		return quarter.AddDate(0, 3, 0), quarter.AddDate(0, 6, 0), true
+	case "next-year":
+		return year.AddDate(1, 0, 0), year.AddDate(2, 0, 0), true
 	}
-	return parseSpan(text, now, today)
+	return parseSpan(text, now, today, ahead)
 }
 
 // parseSpan reads a number and a unit.
-func parseSpan(text string, now, today time.Time) (from, until time.Time, ok bool) {
+func parseSpan(text string, now, today time.Time, ahead bool) (from, until time.Time, ok bool) {
 	digits := len(text) - len(strings.TrimLeft(text, "0123456789"))
 	n, err := strconv.Atoi(text[:digits])
 	if digits == 0 {
@@ -200,27 +231,35 @@ func parseSpan(text string, now, today time.Time) (from, until time.Time, ok boo
 	if err != nil || n < 1 || n > 100_000 {
 		return from, until, false
 	}
-	switch until = now.Add(time.Microsecond); text[digits:] {
-	case "s":
-		return now.Add(-time.Duration(n) * time.Second), until, true
-	case "min":
-		return now.Add(-time.Duration(n) * time.Minute), until, true
-	case "h":
-		return now.Add(-time.Duration(n) * time.Hour), until, true
+	if !ahead {
+		n = -n
+	}
+	if unit := map[string]time.Duration{"s": time.Second, "min": time.Minute, "h": time.Hour}[text[digits:]]; unit != 0 {
+		from, until = now.Add(time.Duration(n)*unit), now
+		if ahead {
+			from, until = until, from
+		}
+		return from, until.Add(time.Microsecond), true
+	}
+	var far time.Time
+	switch text[digits:] {
 	case "d":
-		from = today.AddDate(0, 0, -n)
+		far = today.AddDate(0, 0, n)
 	case "w":
-		from = today.AddDate(0, 0, -7*n)
+		far = today.AddDate(0, 0, 7*n)
 	case "m":
-		from = today.AddDate(0, -n, 0)
+		far = today.AddDate(0, n, 0)
 	case "q":
-		from = today.AddDate(0, -3*n, 0)
+		far = today.AddDate(0, 3*n, 0)
 	case "y":
-		from = today.AddDate(-n, 0, 0)
+		far = today.AddDate(n, 0, 0)
 	default:
 		return from, until, false
 	}
-	return from, today.Add(day), from.Year() >= 1
+	if ahead {
+		return today, far.Add(day), far.Year() <= 9999
+	}
+	return far, today.Add(day), far.Year() >= 1
 }
 
 // maxConditions bounds a filter, and maxValues the values of one condition.
@@ -245,6 +284,9 @@ func (f *faults) filter(text string, schema *Schema) (all []Condition) {
 		return nil
 	}
 	words, fault := wordsOf(text)
+	if _, ok := fieldsOf(words); ok {
+		return nil // see Fields
+	}
 	for fault == "" {
 		var c Condition
 		if c, words, fault = condition(words, schema); fault != "" {

@@ -95,13 +95,25 @@ func (d *Dataset) Space() event.Space {
 
 // Definition is what a dataset says of itself.
 type Definition struct {
-	Title       string `json:"title,omitzero"`
-	Source      string `json:"source,omitzero"`
-	Description string `json:"description,omitzero"`
-	Schema      Schema `json:"schema"`
-	Index       Index  `json:"index"`
-	Busy        string `json:"busy,omitzero"` // the job that is replacing its records; empty: none
+	Title       string      `json:"title,omitzero"`
+	Source      string      `json:"source,omitzero"`
+	Description string      `json:"description,omitzero"`
+	Schema      Schema      `json:"schema"`
+	Index       Index       `json:"index"`
+	Email       string      `json:"email,omitzero"`       // whom to ask about it
+	SmartLinks  []SmartLink `json:"smart_links,omitzero"` // see SmartLink
+	Busy        string      `json:"busy,omitzero"`        // the job that is replacing its records; empty: none
 }
+
+// SmartLink says that the values of a property are those of a kind of thing that is known elsewhere too, as IEX Cloud has it.
+// It is kept and told, and changes nothing.
+type SmartLink struct {
+	Property string `json:"property"`
+	Type     string `json:"type"`
+}
+
+// MaxSmartLinks bounds them.
+const MaxSmartLinks = 50
 
 // Index names the properties whose values make a record the one it is.
 type Index struct {
@@ -197,6 +209,7 @@ type Selection struct {
 	From    time.Time   `json:"from"`    // the date is it or later; zero: from the beginning
 	Until   time.Time   `json:"until"`   // the date is before it; zero: to the end
 	DateOf  string      `json:"date_of"` // the property whose date is meant; empty: the index's
+	Since   time.Time   `json:"since"`   // written at it or later; zero: ever
 	Where   []Condition `json:"where"`
 	Oldest  bool        `json:"oldest"`   // count from the oldest
 	Offset  int64       `json:"offset"`   // records passed over of each key

@@ -225,7 +225,7 @@ func TestRanges(t *testing.T) {
 		"ytd": "2026-01-01 00:00 2026-11-29 00:00", "last-year": "2025-01-01 00:00 2026-01-01 00:00", "max": "0001-01-01 00:00 0001-01-01 00:00",
 		"": "", "0d": "", "-1d": "", "5x": "", "99999999999d": "", "5000y": "", "5 d": "", "d5": "",
 	} {
-		from, until, ok := parseRange(text, now())
+		from, until, ok := parseRange(text, now(), false)
 		got := ""
 		if ok {
 			got = from.Format("2006-01-02 15:04 ") + until.Format("2006-01-02 15:04")
@@ -308,7 +308,7 @@ func FuzzFilter(f *testing.F) {
 				t.Errorf("%q compares %+v", text, c)
 			}
 		}
-		_, _, _ = parseRange(text, now())
+		_, _, _ = parseRange(text, now(), false)
 		if at, _, ok := ParseTime(text); ok && (at.Year() < 1 || at.Year() > 9999) {
 			t.Errorf("%q is %v", text, at)
 		}

@@ -133,6 +133,8 @@ type Wanted struct {
 	Title       *string
 	Source      *string
 	Description *string
+	Email       *string
+	SmartLinks  *[]SmartLink
 	Class       access.Class // 0: core for a new one, else as it is
 	Schema      *Schema
 	Index       *Index
@@ -142,6 +144,8 @@ func (w *Wanted) apply(d *Dataset) {
 	set(&d.Title, w.Title)
 	set(&d.Source, w.Source)
 	set(&d.Description, w.Description)
+	set(&d.Email, w.Email)
+	set(&d.SmartLinks, w.SmartLinks)
 	set(&d.Schema, w.Schema)
 	set(&d.Index, w.Index)
 	if w.Class != 0 {

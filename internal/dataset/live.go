@@ -98,25 +98,32 @@ type Followed struct {
 	Batches  <-chan []Record
 }
 
+// Following is what somebody wants to follow.
+type Following struct {
+	Keys     []string // empty: all
+	Snapshot bool
+	From     string // the snapshot is the records of this time or later; empty: the newest of each key
+}
+
 // Follow gives the newest records of a dataset, and those that are written from then on until ctx is done. Records that are
 // written meanwhile may be in both.
 //
 // Problems: invalid_field, not_found, unavailable.
-func (s *Service) Follow(ctx context.Context, permit gate.Permit, at At, keys []string, snapshot bool) (Followed, error) {
+func (s *Service) Follow(ctx context.Context, permit gate.Permit, at At, want Following) (Followed, error) {
 	d, err := s.Find(ctx, permit, at)
 	if err != nil {
 		return Followed{}, err
 	}
-	a := Ask{Datasets: []string{d.ID}, Keys: keys}
+	a := Ask{Datasets: []string{d.ID}, Keys: want.Keys, From: want.From}
 	if err := a.Combinations(); err != nil {
 		return Followed{}, err
 	}
-	f := Followed{Dataset: d}
-	if f.Batches, err = s.cfg.Live.follow(ctx, &d, keys); err != nil || !snapshot {
-		return f, err
-	}
 	selection, err := a.Selection(&d, s.cfg.Now())
 	if err != nil {
+		return Followed{}, err
+	}
+	f := Followed{Dataset: d}
+	if f.Batches, err = s.cfg.Live.follow(ctx, &d, want.Keys); err != nil || !want.Snapshot {
 		return f, err
 	}
 	f.Snapshot, _, err = s.cfg.Records.ReadRecords(ctx, d.Space(), d.UID, selection)

@@ -45,6 +45,7 @@ type Load struct {
 	ContentType string
 	Rows        int64 // that CountRows counted
 	Replace     bool
+	Overwrite   bool          // the file takes the place of all records, at once when all of it is written, or not at all
 	MaxErrors   int64         // rejections at which loading stops; 0: it never does
 	Ended       func(job.Job) // see job.Wanted
 }
@@ -55,7 +56,8 @@ type ingestSpec struct {
 	ContentType string    `json:"content_type"`
 	Replace     bool      `json:"replace"`
 	MaxErrors   int64     `json:"max_errors"`
-	Date        time.Time `json:"date"` // of the first record that has none of its own; each has one of its own
+	To          string    `json:"to,omitzero"` // the uid that the dataset gets at the end, with Overwrite; empty: it stays
+	Date        time.Time `json:"date"`        // of the first record that has none of its own; each has one of its own
 }
 
 // IngestResult is what loading came to.
@@ -112,12 +114,22 @@ func (s *Service) Load(ctx context.Context, permit gate.Permit, at At, l Load) (
 	if err := s.idle(ctx, &d); err != nil {
 		return job.Job{}, err
 	}
-	spec, err := json.Marshal(ingestSpec{d.ID, d.UID, l.ContentType, l.Replace, l.MaxErrors, s.cfg.Now().UTC().Truncate(time.Microsecond)})
+	spec := ingestSpec{
+		ID: d.ID, UID: d.UID, ContentType: l.ContentType, Replace: l.Replace, MaxErrors: l.MaxErrors, Date: s.cfg.Now().UTC().Truncate(time.Microsecond),
+	}
+	if l.Overwrite {
+		return s.overwrite(ctx, permit, at, l, spec)
+	}
+	return s.submit(ctx, permit, &d, l, spec)
+}
+
+func (s *Service) submit(ctx context.Context, permit gate.Permit, d *Dataset, l Load, spec ingestSpec) (job.Job, error) {
+	text, err := json.Marshal(spec)
 	if err != nil {
 		return job.Job{}, err
 	}
 	return s.cfg.Jobs.Submit(ctx, permit, job.Wanted{
-		Environment: d.Environment, Kind: IngestKind, About: d.ID, Spec: spec, Total: l.Rows, Files: map[string]string{dataFile: l.Path}, Ended: l.Ended,
+		Environment: d.Environment, Kind: IngestKind, About: d.ID, Spec: text, Total: l.Rows, Files: map[string]string{dataFile: l.Path}, Ended: l.Ended,
 	})
 }
 
@@ -158,7 +170,7 @@ func (s *Service) Ingest(ctx context.Context, run *job.Run) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.rejected.file.Close()) }()
-	err = l.all(ctx, rows)
+	err = l.overwriting(ctx, func() error { return l.all(ctx, rows) })
 	result, wrong := json.Marshal(l.place.IngestResult)
 	run.Result(result)
 	if err == nil && wrong == nil {
@@ -205,7 +217,7 @@ func (l *loading) all(ctx context.Context, rows source) error {
 // dataset is the dataset that is loaded into.
 func (l *loading) dataset(ctx context.Context) (Dataset, error) {
 	d, found, err := l.s.cfg.Store.FindDataset(ctx, l.job.Project, l.job.Environment, l.spec.ID)
-	if err == nil && (!found || d.UID != l.spec.UID) {
+	if err == nil && (!found || d.UID != l.spec.UID || l.spec.To != "" && d.Busy != l.job.ID) {
 		err = problem.New(problem.Conflict, "The dataset %s is no longer the one that the file was for.", l.spec.ID)
 	}
 	return d, err
@@ -268,11 +280,14 @@ func (l *loading) once(ctx context.Context) (Written, error) {
 	l.s.change.RLock()
 	defer l.s.change.RUnlock()
 	d, err := l.dataset(ctx)
-	if err == nil {
+	if err == nil && l.spec.To == "" {
 		err = l.s.idle(ctx, &d)
 	}
 	if err != nil {
 		return Written{}, err
+	}
+	if l.spec.To != "" {
+		return l.s.put(ctx, d.Space(), l.spec.To, Batch{Replace: l.spec.Replace, Records: l.chunk})
 	}
 	written, err := l.s.put(ctx, d.Space(), d.UID, Batch{Replace: l.spec.Replace, Records: l.chunk})
 	if err == nil {

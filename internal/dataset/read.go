@@ -11,7 +11,20 @@ import (
 // Set is what was read of one dataset.
 type Set struct {
 	Dataset Dataset
+	Fields  []string // the properties that records have at the most; empty: what they have
 	Records []Record
+}
+
+// Names are the properties that records of a set may have, in order: those that were asked for, or those of the schema.
+func (s *Set) Names() []string {
+	if len(s.Fields) > 0 {
+		return s.Fields
+	}
+	names := make([]string, len(s.Dataset.Schema.Properties))
+	for i, p := range s.Dataset.Schema.Properties {
+		names[i] = p.Name
+	}
+	return names
 }
 
 // Read reads records of one or several datasets of a workspace, those of the first dataset first.
@@ -34,6 +47,10 @@ func (s *Service) Read(ctx context.Context, permit gate.Permit, workspace string
 		if err != nil {
 			return nil, err
 		}
+		fields, err := a.Fields(&d)
+		if err != nil {
+			return nil, err
+		}
 		list, more, err := s.cfg.Records.ReadRecords(ctx, d.Space(), d.UID, selection)
 		if err != nil {
 			return nil, err
@@ -46,9 +63,25 @@ func (s *Service) Read(ctx context.Context, permit gate.Permit, workspace string
 			return nil, problem.New(problem.ResultTooLarge, "There are more than %d records or %d bytes of them. Narrow it with range, from and to, or take a part with limit and offset.",
 				MaxRead, MaxReadBytes)
 		}
-		sets = append(sets, Set{d, list})
+		set := Set{d, fields, list}
+		set.narrow()
+		sets = append(sets, set)
 	}
 	return sets, nil
+}
+
+// narrow leaves of each record what was asked for.
+func (s *Set) narrow() {
+	if len(s.Fields) == 0 {
+		return
+	}
+	wanted := make(map[string]bool, len(s.Fields))
+	for _, name := range s.Fields {
+		wanted[name] = true
+	}
+	for i := range s.Records {
+		s.Records[i].only(wanted)
+	}
 }
 
 // Doomed is which records are to be deleted: those of a key, and as narrow as is said.

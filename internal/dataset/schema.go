@@ -215,9 +215,17 @@ func shown(name string) string {
 
 // check says what is wrong with a definition.
 func (d *Definition) check(f *faults) {
-	for _, text := range []struct{ name, value string }{{"title", d.Title}, {"source", d.Source}, {"description", d.Description}} {
+	for _, text := range []struct{ name, value string }{{"title", d.Title}, {"source", d.Source}, {"description", d.Description}, {"email", d.Email}} {
 		if !utf8.ValidString(text.value) || utf8.RuneCountInString(text.value) > MaxText || strings.ContainsRune(text.value, 0) {
 			f.add(text.name, "must be at most %d characters", MaxText)
+		}
+	}
+	if len(d.SmartLinks) > MaxSmartLinks {
+		f.add("smartLinkAttributes", "must be at most %d", MaxSmartLinks)
+	}
+	for i, link := range d.SmartLinks {
+		if _, known := d.Schema.Property(link.Property); !known {
+			f.add(fmt.Sprintf("smartLinkAttributes[%d].attributeName", i), "is not one of the schema's properties")
 		}
 	}
 	seen := map[string]bool{}

@@ -248,6 +248,9 @@ func selectedBy(q *dataset.Selection) (*selected, error) {
 	if !q.Until.IsZero() {
 		add(date + " < " + s.time(q.Until))
 	}
+	if !q.Since.IsZero() {
+		add("updated >= " + s.time(q.Since))
+	}
 	for _, c := range q.Where {
 		sql, err := s.condition(c)
 		if err != nil {

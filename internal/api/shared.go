@@ -1,0 +1,80 @@
+package api
+
+import (
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+
+	"github.com/weir-analytics/weir/internal/compat"
+)
+
+// shared says that clients of IEX Cloud use a row of ours as well, at the same address, and what is different for them: see
+// fromIEX. They are told of problems by a text, told what a request came to by a header, and take no success for one but 200.
+type shared[O any] struct {
+	Also []string        // addresses that only they know, each under every version of theirs
+	Said func(O) IEXDone // what a success says to them; nil: what it says to all
+}
+
+// sharing is what mount needs to know of a row that is shared.
+type sharing struct {
+	shared bool
+	also   []string
+	said   bool
+}
+
+func (s *shared[O]) sharing() sharing {
+	if s == nil {
+		return sharing{}
+	}
+	return sharing{true, s.Also, s.Said != nil}
+}
+
+// share gives a row that is shared with clients of IEX Cloud their addresses, and describes what they are answered. Without
+// them it is like any other.
+func (a *API) share(d *doc, path string, also []string, status int, s sharing) ([]string, bool) {
+	if !s.shared || slices.Contains(a.cfg.Without, compat.IEX) {
+		return also, false
+	}
+	also = append(slices.Clone(also), compat.IEXVersions(path)...)
+	for _, one := range s.also {
+		also = append(also, a.onlyIEX(one)...)
+	}
+	if status != http.StatusOK {
+		answer := d.Out
+		if s.said {
+			answer = reflect.TypeFor[IEXDone]()
+		}
+		statuses := map[int]reflect.Type{http.StatusOK: answer}
+		maps.Copy(statuses, d.Statuses)
+		d.Statuses = statuses
+	}
+	return also, true
+}
+
+// onlyIEX are the addresses of a path of IEX Cloud's, under each version; none without IEX Cloud.
+func (a *API) onlyIEX(path string) []string {
+	if slices.Contains(a.cfg.Without, compat.IEX) {
+		return nil
+	}
+	return append([]string{path}, compat.IEXVersions(path)...)
+}
+
+// IEXDone is how clients of IEX Cloud hear that something was done.
+type IEXDone struct {
+	Success   bool   `json:"success" doc:"Always true: what was not done is a problem."`
+	Message   string `json:"message" example:"Dataset has been created"`
+	DatasetID string `json:"datasetId,omitzero" example:"QUOTES"`
+}
+
+// fromIEX reports whether a request is one of IEX Cloud's clients, to a row that they share: its key stands where only they
+// put it, or it came to an address that only they know.
+func (rq *request) fromIEX() bool {
+	if rq.row == nil || !rq.row.iex {
+		return false
+	}
+	if query, err := rq.query(); err == nil && len(query[compat.IEXKeyParameter]) > 0 {
+		return true
+	}
+	return compat.IEXOnly(rq.r.URL.Path)
+}
