@@ -394,6 +394,8 @@ var revealers = map[string]string{
 	"cmd/weir/control.go":         "asks the server in the data folder as its operator",
 	"cmd/weir/setup.go":           "shows the first keys once, when the data folder is made",
 	"internal/api/members.go":     "shows a new invitation once, in the answer that makes it",
+	"internal/api/exports.go":     "shows a new link once, in the answer that makes it",
+	"internal/export/link.go":     "compares the signature of a link",
 	"internal/api/sessions.go":    "shows a new access token, and what a session goes on with, once",
 	"internal/org/member.go":      "measures a password that is to be",
 	"internal/org/password.go":    "makes what is kept of a password, and compares",

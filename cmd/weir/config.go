@@ -74,6 +74,9 @@ type config struct {
 	RejectedBytes    int64
 	RejectedDays     int // 0: for ever
 	WebhookAllow     []netip.Prefix
+	ExportBytes      int64
+	ExportTime       time.Duration
+	ExportRetention  time.Duration
 	LoadInterval     time.Duration
 	DiskReserve      int64
 	TraceEndpoint    string
@@ -228,6 +231,23 @@ func settings() []setting {
 			func(c *config, v string) (err error) { c.RejectedDays, err = countOf(v, 0, 36_500); return err }},
 		{"webhook-allow", "", "addresses and ranges, separated by commas, that workflows may send to although they are not on the public Internet, in cleartext too",
 			func(c *config, v string) (err error) { c.WebhookAllow, err = proxy.ParseTrusted(listOf(v)); return err }},
+		{"export-bytes", "10GiB", "disk that the files of a project's exports may take together",
+			func(c *config, v string) (err error) {
+				if c.ExportBytes, err = sizeOf(v); err == nil && c.ExportBytes == 0 {
+					err = errors.New("must be more than 0")
+				}
+				return err
+			}},
+		{"export-time", "1h", "the longest an export may take",
+			func(c *config, v string) (err error) {
+				c.ExportTime, err = timeOf(v, time.Second, 7*24*time.Hour)
+				return err
+			}},
+		{"export-retention", "72h", "how long the file of an export can be fetched",
+			func(c *config, v string) (err error) {
+				c.ExportRetention, err = timeOf(v, time.Minute, 7*24*time.Hour)
+				return err
+			}},
 		{"load-interval", "200ms", "the shortest time between two loads; events can be queried when they are loaded",
 			func(c *config, v string) (err error) {
 				c.LoadInterval, err = timeOf(v, time.Millisecond, time.Minute)

@@ -21,6 +21,7 @@ import (
 	"github.com/weir-analytics/weir/internal/api"
 	"github.com/weir-analytics/weir/internal/dataset"
 	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/export"
 	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/proxy"
@@ -55,6 +56,7 @@ type server struct {
 	rejected  *rejected.Service
 	runs      *query.Runs
 	jobs      *job.Runner
+	exports   *export.Service
 	api       *api.API
 	metrics   *prometheus.Registry
 	tracing   *tracing
@@ -108,7 +110,7 @@ func openServer(ctx context.Context, cfg config, w world, log *slog.Logger) (ope
 func (s *server) apiConfig(w world) api.Config {
 	questions := query.New(query.Config{
 		Engine: s.warehouse, Now: w.now, Time: s.cfg.QueryTime, Rows: s.cfg.QueryRows, Bytes: s.cfg.QueryBytes,
-		Prices: query.Prices{Rows: someOrNone(s.cfg.CreditRows), Bytes: someOrNone(s.cfg.CreditBytes)},
+		Prices: s.cfg.prices(),
 		Scope:  query.Seen(s.control.derive), Cache: s.cache, TempDir: filepath.Join(s.cfg.Data, "tmp"),
 	})
 	s.runs = query.NewRuns(query.RunsConfig{
@@ -125,11 +127,13 @@ func (s *server) apiConfig(w world) api.Config {
 	})
 	s.jobs.Handle(dataset.IngestKind, datasets.Ingest)
 	s.jobs.Handle(dataset.UpdateKind, datasets.Rebuild)
+	s.exports = s.newExports(w, questions, datasets)
+	s.jobs.Handle(export.Kind, s.exports.Work)
 	return api.Config{
 		Gate: s.control.gate, Keys: s.control.keys, Tokens: s.control.tokens, Apps: s.control.apps, Recordings: s.recorded.Service, Rejected: s.rejected, Workflows: s.control.workflows, Members: s.control.members, Projects: s.control.registry, Ledger: s.control.ledger, Counts: s.control.limits, Audit: s.control.audit, Live: s.live,
 		Events: event.New(event.Config{Journal: s.journal, Loader: s.loader, Live: s.live, Random: quickRandom{}}),
 		Query:  questions, Metrics: saved.New(saved.Config{Store: s.control.store, Query: query.Noted{Service: questions, Runs: s.runs}, Now: w.now, NewID: newAuditID, MaxBytes: s.cfg.MetricsBytes}),
-		Runs: s.runs, Datasets: datasets, Jobs: s.jobs, Functions: functionsOf(s.warehouse),
+		Runs: s.runs, Datasets: datasets, Jobs: s.jobs, Exports: s.exports, Functions: functionsOf(s.warehouse),
 		Parts: []api.Part{
 			{Name: "loader", Ready: func(context.Context) error { return s.loaderReady() }, Lacks: s.loaderLacks},
 			{Name: "store", Ready: s.control.ready},
@@ -295,6 +299,7 @@ func (s *server) start() {
 	s.running.Go(func() { _ = s.control.ledger.Run(ctx) })
 	s.running.Go(func() { s.control.limits.Run(ctx) })
 	s.running.Go(func() { _ = s.runs.Run(ctx) })
+	s.running.Go(func() { s.exports.Run(ctx) })
 	s.running.Go(func() {
 		if err := s.jobs.Run(ctx); err != nil {
 			s.log.Error("jobs do not run", "error", err)

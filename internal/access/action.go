@@ -64,6 +64,11 @@ const (
 	ReadWorkflows
 	WriteWorkflows
 	TriggerWorkflows
+	WriteExports
+	ReadExports
+	DeleteExports
+	LinkExports
+	FetchExports
 
 	endOfActions
 )
@@ -86,6 +91,8 @@ type actionRow struct {
 	member  bool   // a member's password may, and nobody else; it may do nothing else
 	wide    bool   // it is about all projects of an organization
 	typed   bool   // a secret key may be sent for it by a page of this server's own, into which it was typed
+	linked  bool   // it may be done by a link that a key has made, in the name of that key
+	copies  bool   // it takes out a table, or the records of a dataset
 }
 
 // reads says what an action reads of an environment, and whether that is narrowed to the key's view.
@@ -175,6 +182,13 @@ var actions = [endOfActions]actionRow{
 	ReadWorkflows:    {name: "read_workflows", scope: WorkflowsRead, space: true, reads: readsWhole},
 	WriteWorkflows:   {name: "write_workflows", scope: WorkflowsWrite, space: true, reads: readsWhole, changes: true},
 	TriggerWorkflows: {name: "trigger_workflows", scope: WorkflowsRun, space: true},
+	// An export has what its key's view lets through, and is fetched by its key alone, or by a link that this has made. Of
+	// those of others a key may know that there are some, and delete them.
+	WriteExports:  {name: "write_exports", scope: ExportsRun, space: true, reads: readsView, changes: true, copies: true},
+	ReadExports:   {name: "read_exports", scope: ExportsRun, others: AuditRead},
+	DeleteExports: {name: "delete_exports", scope: ExportsRun, others: AuditRead | ProjectsWrite},
+	LinkExports:   {name: "link_exports", scope: ExportsRun, space: true, reads: readsView, changes: true, stored: true, copies: true},
+	FetchExports:  {name: "fetch_exports", scope: ExportsRun, space: true, reads: readsView, linked: true, copies: true},
 }
 
 // Declared reports whether a is an action of the product.

@@ -16,6 +16,7 @@ const (
 	InHeader Via = iota + 1
 	InQuery
 	InBody
+	InLink // none stood there: it is a link that a key has made, which the gate takes for that key
 )
 
 // String is "header", "query" or "body".
@@ -27,6 +28,8 @@ func (v Via) String() string {
 		return "query"
 	case InBody:
 		return "body"
+	case InLink:
+		return "link"
 	}
 	return "none"
 }
@@ -91,6 +94,10 @@ func (a *Attempt) Entered() bool { return a.OwnPage && a.Via == InBody && a.Acti
 // Typed reports whether the key was typed into a page of this server's own that sends it in a header, for an action of
 // which there is such a page. There it is seen by nobody but whoever typed it.
 func (a *Attempt) Typed() bool { return a.OwnPage && a.Via == InHeader && a.Action.row().typed }
+
+// Linked reports whether the request is a link that a key has made, for an action that may be done by one. No secret of the
+// key stands in it, and it is good for that one thing only.
+func (a *Attempt) Linked() bool { return a.Via == InLink && a.Action.row().linked }
 
 // Subject is a stored thing an attempt is about, such as a key. A thing that does not exist is the zero Subject, so that
 // the answer to it is the same as to one that may not be known about.
@@ -196,6 +203,7 @@ const (
 	EnvironmentNotAllowed
 	EventNotAllowed
 	DatasetNotAllowed
+	DatasetNotRead
 	UserTokenOther
 
 	endOfReasons
@@ -241,6 +249,7 @@ var reasonNames = [endOfReasons]string{
 	EnvironmentNotAllowed: "environment_not_allowed",
 	EventNotAllowed:       "event_not_allowed",
 	DatasetNotAllowed:     "dataset_not_allowed",
+	DatasetNotRead:        "dataset_not_read",
 	UserTokenOther:        "user_token_other",
 }
 

@@ -72,6 +72,7 @@ var (
 		{name: "environment is the key's", of: ByEnvironment, judge: environmentAllowed, above: true},
 		{name: "event is one the key may send", of: ByEvent, judge: eventIsAllowed, above: true},
 		{name: "dataset is one the key may use", of: ByDataset, judge: datasetAllowed, above: true},
+		{name: "dataset that is taken out is one the key reads", judge: datasetRead, above: true},
 		{name: "user is the token's own", judge: userIsOneself},
 	}
 )

@@ -349,11 +349,11 @@ func (d draw) attempt(project *access.Project) *access.Attempt {
 	case "user":
 		a.Action = access.ReadProfile
 	case "view":
-		a.Action = evenly(d.T, "reading", []access.Action{access.ReadEvents, access.RunSQL, access.FollowEvents, a.Action})
+		a.Action = evenly(d.T, "reading", []access.Action{access.ReadEvents, access.RunSQL, access.FollowEvents, access.WriteExports, a.Action})
 	case "environment", "event":
 		a.Action = access.WriteEvents
 	case "dataset":
-		a.Action = pick(d, "action", []access.Action{access.ReadDatasets, access.WriteDatasets, access.RunSQL})
+		a.Action = pick(d, "action", []access.Action{access.ReadDatasets, access.WriteDatasets, access.WriteExports})
 	}
 	if d.wild("action") {
 		a.Action = evenly(d.T, "any action", append(access.Actions(), access.RevokeSelf, access.RevokeSelf, access.WriteOrganization, access.WriteOrganization, 0, 200))
@@ -390,7 +390,7 @@ func (d draw) circumstances() access.Circumstances {
 	if d.wild("carriage") {
 		switch evenly(d.T, "carriage", []string{"place", "browser", "cleartext", "all"}) {
 		case "place":
-			c.Via = pick(d, "via", []access.Via{access.InQuery, access.InHeader, access.InBody, access.InBody, 0, 9})
+			c.Via = pick(d, "via", []access.Via{access.InQuery, access.InHeader, access.InBody, access.InBody, access.InLink, 0, 9})
 		case "browser":
 			c.Browser = true
 			if rarely(d.T, "own page") {
@@ -430,7 +430,7 @@ func (d draw) target(project *access.Project) access.Target {
 	if d.wild("event") || d.focus == "observe" {
 		t.Event = pick(d, "event", events)
 	}
-	if d.wild("dataset") || d.focus == "observe" {
+	if d.wild("dataset") || d.focus == "observe" || d.focus == "view" && sometimes(d.T, "of a dataset") {
 		t.Dataset, t.Class, t.Right = pick(d, "dataset", append(datasetIDs, "")), access.Class(rapid.IntRange(0, 3).Draw(d.T, "class")), d.rights()
 	}
 	return t

@@ -164,9 +164,9 @@ type Key struct {
 }
 
 // Owner names whoever holds the key, as the owner of what it makes. Tokens of a client may be different people's: each is
-// an owner of its own.
+// an owner of its own. Those of a member are one person's.
 func (k *Key) Owner() string {
-	if k.Kind == Token {
+	if k.Kind == Token && !k.person() {
 		return k.ID + "/" + k.TokenID
 	}
 	return k.ID

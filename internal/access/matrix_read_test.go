@@ -43,7 +43,7 @@ import (
 //	                      a TARGET is ENVIRONMENT, ENVIRONMENT:EVENT or :EVENT
 //	on DATASET...         the same of datasets, each as NAME:RIGHT,... or NAME:RIGHT,...:CLASS
 //	singly                they are judged one by one
-//	via PLACE             header (if not said), query, body, nowhere   at TIME            noon of 1 June 2026 if not said; never
+//	via PLACE             header (if not said), query, body, link, nowhere  at TIME            noon of 1 June 2026 if not said; never
 //	from ADDRESS          192.0.2.1 if not said; or "nowhere"    cleartext, browser, own-page  how it came
 //	origin TEXT           the header Origin                    referer TEXT         the header Referer
 //	signed HOW            claimed, right, wrong, other         secret-until TIME    when the secret shown ends

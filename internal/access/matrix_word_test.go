@@ -163,7 +163,7 @@ func circumstances(clauses map[string][]string) (access.Circumstances, error) {
 	c := access.Circumstances{Via: access.InHeader, Cleartext: clauses["cleartext"] != nil, Browser: clauses["browser"] != nil, OwnPage: clauses["own-page"] != nil}
 	var err error
 	if via := clauses["via"]; via != nil {
-		if c.Via, err = wordOf(via[0], map[string]access.Via{"header": access.InHeader, "query": access.InQuery, "body": access.InBody, "nowhere": 0}); err != nil {
+		if c.Via, err = wordOf(via[0], map[string]access.Via{"header": access.InHeader, "query": access.InQuery, "body": access.InBody, "link": access.InLink, "nowhere": 0}); err != nil {
 			return c, err
 		}
 	}

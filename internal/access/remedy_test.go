@@ -132,7 +132,7 @@ func noRemedy(k *access.Key, a *access.Attempt, s access.Step) bool {
 		return target.Dataset == "" || target.Right == 0
 	case access.ActionUndeclared, access.KeyRevoked, access.KeyKindUnknown, access.WrongCredential, access.PublicKeyUsed, access.UserTokenMissing, access.UserTokenWrong,
 		access.UserTokenOther, access.NotVisible, access.GrantTooWide,
-		access.PublicGrantTooWide, access.GrantOverCeiling, access.EnvironmentUnknown, access.ViewNotApplied, access.OneProjectOnly:
+		access.PublicGrantTooWide, access.GrantOverCeiling, access.EnvironmentUnknown, access.ViewNotApplied, access.DatasetNotRead, access.OneProjectOnly:
 		return true
 	default:
 		return false

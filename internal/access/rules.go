@@ -115,7 +115,7 @@ func notQuarantined(k *Key, _ *Attempt) Reason {
 }
 
 func secretNotInURL(k *Key, a *Attempt) Reason {
-	if k.Kind != Public && a.Via != InHeader && a.Via != InBody && !(!k.derived() && k.Project.Policy.SecretInURL && a.Via == InQuery) {
+	if k.Kind != Public && a.Via != InHeader && a.Via != InBody && !a.Linked() && !(!k.derived() && k.Project.Policy.SecretInURL && a.Via == InQuery) {
 		return SecretInURL
 	}
 	return Allowed
@@ -133,7 +133,7 @@ func clientInBody(k *Key, a *Attempt) Reason {
 func secretNotInBrowser(k *Key, a *Attempt) Reason {
 	policy := &k.Project.Policy
 	embedded := k.Kind == Token && k.Embedded && policy.EmbeddedTokens && a.Action.readsOnly()
-	if k.Kind != Public && a.Browser && !policy.SecretInBrowser && !embedded && !a.Entered() && !a.Typed() {
+	if k.Kind != Public && a.Browser && !policy.SecretInBrowser && !embedded && !a.Entered() && !a.Typed() && !a.Linked() {
 		return SecretInBrowser
 	}
 	return Allowed
@@ -382,6 +382,15 @@ func datasetAllowed(k *Key, a *Attempt, t *Target) Reason {
 	}
 	if t.Dataset == "" || t.Right == 0 || !k.Datasets.allows(t.Dataset, t.Class, t.Right) {
 		return DatasetNotAllowed
+	}
+	return Allowed
+}
+
+// Who takes out the records of a dataset must be able to read them: a view names tables of events, and lets nothing of a
+// dataset through.
+func datasetRead(k *Key, a *Attempt, t *Target) Reason {
+	if a.Action.row().copies && t.Dataset != "" && (!k.usable().Has(DatasetsRead) || k.own() != nil) {
+		return DatasetNotRead
 	}
 	return Allowed
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/weir-analytics/weir/internal/compat"
 	"github.com/weir-analytics/weir/internal/dataset"
 	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/export"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/keyring"
@@ -54,6 +55,8 @@ type Config struct {
 	// Datasets are the tables that users define, and Jobs what takes longer than a request.
 	Datasets *dataset.Service
 	Jobs     *job.Runner
+	// Exports are data that is taken out in files.
+	Exports *export.Service
 	// FileTime is how long a file may take to come; 0: fileTime.
 	FileTime time.Duration
 	// Functions are those that may be called in SQL, for suggestions.

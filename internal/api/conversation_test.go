@@ -246,6 +246,7 @@ var kinds = map[string]string{
 	"key_id":   `key_[0-9A-Za-z]{12}`,
 	"public":   `pk_(?:live|test)_[0-9A-Za-z]{45}`,
 	"secret":   `sk_(?:live|test)_[0-9A-Za-z]{45}`,
+	"job":      `job_[0-9A-Z]+`,
 	"request":  `req_[0-9A-Z]{20}`,
 	"query":    `qry_[0-9A-Z]{20}`,
 	"decision": `dec_[0-9A-Z]{20}`,

@@ -44,7 +44,7 @@ func credentialOf(rq *request) (gate.Credential, error) {
 // unreadable reports whether a problem is of a credential that cannot be told from the request.
 func unreadable(code problem.Code) bool {
 	switch code {
-	case problem.TwoCredentials, problem.MalformedKey, problem.InvalidClient, problem.InvalidDPoPProof, problem.InvalidGrant, problem.SignInRefused:
+	case problem.TwoCredentials, problem.MalformedKey, problem.InvalidClient, problem.InvalidDPoPProof, problem.InvalidGrant, problem.SignInRefused, problem.LinkNotAccepted:
 		return true
 	default:
 		return false

@@ -139,6 +139,14 @@ var (
 			`"sql":"SELECT event, count(*) AS n FROM events GROUP BY event","status":"running","background":true,"cached":false,` +
 			`"started_at":"2026-01-31T12:00:00Z","elapsed_ms":null,"rows":0,"bytes":0,"credits":0,"result_until":null}`,
 	}
+	exportExample = example{
+		Name: "export", Status: 202,
+		Body: `{"of":"events","environment":"production","where":[{"column":"event","op":"=","value":"Button Clicked"}],"columns":["timestamp","event","distinct_id"],` +
+			`"format":"csv","compression":"gzip"}`,
+		Answer: `{"id":"job_2W3FQ6DZL4XKYB5RA7TS","status":"queued","of":"events","environment":"production",` +
+			`"where":[{"column":"event","op":"=","value":"Button Clicked"}],"columns":["timestamp","event","distinct_id"],"format":"csv","compression":"gzip",` +
+			`"rows":0,"bytes":0,"credits":0,"key_id":"key_3fQ9xT0aLmZk","created_at":"2026-01-31T12:00:00Z","started_at":null,"ended_at":null,"expires_at":null}`,
+	}
 	completeExample = example{
 		Name: "a word", Status: 200, Body: `{"sql":"SELECT distinct_"}`,
 		Answer: `{"suggestions":[{"text":"distinct_id","kind":"column","from":7,"to":16},{"text":"distinct_ids","kind":"column","from":7,"to":16}]}`,

@@ -36,6 +36,13 @@ func headerRows() []headerRow {
 	kept := func(r *row, status int) bool {
 		return r.doc.Kept && (status == r.status || status == http.StatusNotModified)
 	}
+	parted := func(r *row, status int) bool {
+		return r.doc.Parts && (status == r.status || status == http.StatusPartialContent || status == http.StatusNotModified)
+	}
+	tagged := func(r *row, status int) bool { return kept(r, status) || parted(r, status) }
+	ranged := func(r *row, status int) bool {
+		return r.doc.Parts && (status == http.StatusPartialContent || status == http.StatusRequestedRangeNotSatisfiable)
+	}
 	measured := func(r *row, status int) bool {
 		return (r.doc.Tag == datasetsTag && r.costs || r.iex) && status < http.StatusMultipleChoices
 	}
@@ -50,7 +57,8 @@ func headerRows() []headerRow {
 		{"Deprecation", "Since when the secret that was sent is replaced by another (RFC 9745).", success, nil},
 		{"Sunset", "When the secret that was sent, having been replaced, stops working (RFC 8594).", success, nil},
 		{"Weir-Warning", "What is amiss with the request, although it was taken: a secret key in the query string.", success, nil},
-		{"ETag", "The version, for If-Match; of an answer that may be kept, what it says, for If-None-Match.", kept, versioned},
+		{"ETag", "The version, for If-Match; of an answer that may be kept, what it says, for If-None-Match; of a file, its bytes, for If-Range.", tagged, versioned},
+		{"Content-Range", "Which bytes of the file they are, and how many it has (RFC 9110 section 14.4).", ranged, ranged},
 		{"Age", "For how many seconds the answer has been kept (RFC 9111).", kept, nil},
 		{queryIDHeader, "The name of the run, in the list of queries.", func(r *row, status int) bool { return r.doc.Runs && status < http.StatusMultipleChoices }, nil},
 		{problemHeader, "The problem's stable name, where the body does not have it.", func(r *row, status int) bool { return (r.as.plain || r.iex) && status >= http.StatusBadRequest }, nil},

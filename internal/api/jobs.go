@@ -138,8 +138,9 @@ func lookingForJob[I any, P interface {
 	}
 }
 
-// mountJobs adds the rows about jobs.
+// mountJobs adds the rows about jobs, and about exports, which are jobs.
 func mountJobs(a *API) {
+	mountExports(a)
 	mount(a, endpoint[listJobs, JobPage]{
 		Method: "GET", Path: "/v1/jobs/{workspace}/{type}", Action: access.WriteDatasets,
 		Read: bound[listJobs](a),

@@ -49,7 +49,7 @@ type KeyShape struct {
 	Event       string    `json:"event,omitzero"`
 	Network     string    `json:"network,omitzero" example:"203.0.113.0/24"`
 	Origin      string    `json:"origin,omitzero"`
-	Via         string    `json:"via,omitzero" enum:"none,header,query,body"`
+	Via         string    `json:"via,omitzero" enum:"none,header,query,body,link"`
 	Signed      string    `json:"signed,omitzero" enum:"unsigned,claimed,right,wrong"`
 	Client      string    `json:"client,omitzero" example:"curl/8"`
 	SDK         string    `json:"sdk,omitzero"`

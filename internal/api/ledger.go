@@ -29,7 +29,7 @@ type Denial struct {
 	Count       int       `json:"count" doc:"How many items of the request it stands for."`
 	Address     string    `json:"address" doc:"Where the request came from; empty when that is not known."`
 	Origin      string    `json:"origin,omitzero" doc:"The page it came from, if it named one."`
-	Via         string    `json:"via" enum:"none,header,query,body" doc:"Where in the request the key stood."`
+	Via         string    `json:"via" enum:"none,header,query,body,link" doc:"Where in the request the key stood."`
 	Signed      string    `json:"signed" enum:"unsigned,claimed,right,wrong" doc:"What was known of its signature; claimed: that there is one."`
 	Agent       string    `json:"user_agent,omitzero"`
 	SDK         string    `json:"sdk,omitzero" doc:"The library that was used, if it said so."`

@@ -34,6 +34,7 @@ type doc struct {
 	Statuses map[int]reflect.Type // answers beside the success that are no problems; nothing: without a body
 	Version  bool                 // the answer has an ETag
 	Kept     bool                 // the answer may be a kept one, with what says so
+	Parts    bool                 // the answer may be sent in parts, with an ETag of the whole
 	Runs     bool                 // the answer names a run of a query
 	Basic    bool                 // the key may come with HTTP Basic, as the user name
 	Examples []example
@@ -78,6 +79,7 @@ var tags = [...]huma.Tag{
 	{Name: "Recordings", Description: "Send what a page tells of a session, and see it again. Sending needs a public key with `recordings:write`, seeing a secret one."},
 	{Name: "Rejected", Description: "Events that were not accepted: see them, and send them again. Needs a secret key."},
 	{Name: "Workflows", Description: "What is triggered by its name, and becomes a signed webhook or an event. Triggering takes `workflows:run`, which a public key may hold."},
+	{Name: "Exports", Description: "Take data out in files. Needs `exports:run`, and for a dataset `datasets:read` as well."},
 	{Name: "Keys", Description: "Create, list, change and revoke API keys."},
 	{Name: "Tokens", Description: "Exchange the secret of a client for short-lived access tokens (OAuth 2.0), and see and end them."},
 	{Name: "Apps", Description: "Programs of third parties: register them, let them in (OAuth 2.0), see which are, and end that."},
@@ -254,7 +256,11 @@ func (a *API) describeAnswers(op *huma.Operation, r *row) {
 	op.Responses[strconv.Itoa(r.status)] = success
 	for status, answer := range r.doc.Statuses {
 		described := &huma.Response{Description: http.StatusText(status), Headers: headersOf(r, status)}
-		if answer != reflect.TypeFor[nothing]() {
+		switch answer {
+		case reflect.TypeFor[nothing]():
+		case reflect.TypeFor[part]():
+			described.Content = success.Content
+		default:
 			described.Content = map[string]*huma.MediaType{"application/json": {Schema: a.registry.Schema(answer, true, ""), Examples: answersShown(r, status)}}
 		}
 		op.Responses[strconv.Itoa(status)] = described

@@ -33,6 +33,7 @@ import (
 	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/dataset"
 	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/export"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/keyring"
@@ -72,6 +73,7 @@ type world struct {
 	runs         *query.Runs
 	jobs         *job.Runner
 	datasets     *dataset.Service
+	exports      *export.Service
 	journal      event.Journal
 	warehouse    warehouse
 	loader       *event.Loader
@@ -194,6 +196,9 @@ func (w *world) start(ctx context.Context) {
 	w.datasets = dataset.New(dataset.Config{Store: w.store, Records: w.warehouse, Jobs: w.jobs, Live: new(dataset.Live), Now: w.clock.Now, NewID: newSuffix})
 	w.jobs.Handle(dataset.IngestKind, w.datasets.Ingest)
 	w.jobs.Handle(dataset.UpdateKind, w.datasets.Rebuild)
+	w.exports = openExports(w)
+	w.jobs.Handle(export.Kind, w.exports.Work)
+	w.running.Go(func() { w.exports.Run(ctx) })
 	w.running.Go(func() { _ = w.jobs.Run(ctx) })
 	w.running.Go(func() { _ = w.runs.Run(ctx) })
 	w.running.Go(func() { _ = w.ledger.Run(ctx) })
@@ -215,7 +220,7 @@ func (w *world) config() api.Config {
 		Workflows: w.workflows,
 		Events:    event.New(event.Config{Journal: w.journal, Loader: w.loader, Live: w.live, Random: rand.Reader, SyncLimit: time.Minute}),
 		Query:     questions, Metrics: saved.New(saved.Config{Store: w.store, Query: query.Noted{Service: questions, Runs: w.runs}, Now: w.clock.Now, NewID: newAudit}), Runs: w.runs,
-		Datasets: w.datasets, Jobs: w.jobs,
+		Datasets: w.datasets, Jobs: w.jobs, Exports: w.exports,
 		Parts: []api.Part{
 			{Name: "loader", Ready: func(context.Context) error { return w.loader.Fault() }},
 			{Name: "warehouse", Ready: w.warehouse.Ready},
@@ -560,4 +565,12 @@ type lastOf struct {
 func (l lastOf) Close() error {
 	defer l.transport.CloseIdleConnections()
 	return l.ReadCloser.Close()
+}
+
+// openExports opens exports over the world's parts.
+func openExports(w *world) *export.Service {
+	return export.New(export.Config{
+		Dir: filepath.Join(w.dir, "exports"), Jobs: w.jobs, Rows: query.New(query.Config{Engine: w.warehouse, Now: w.clock.Now}), Datasets: w.datasets,
+		Keys: w.ring, Now: w.clock.Now, Log: w.log, Sight: query.Sight(w.vault.Derive), Derive: w.vault.Derive, Keep: 48 * time.Hour,
+	})
 }

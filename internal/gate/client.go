@@ -2,9 +2,13 @@ package gate
 
 import (
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/problem"
 )
 
-func (c *Credential) asserted() bool { return c.Asserted != access.Lookup{} }
+// asserted reports whether a credential was proved without a secret of its key.
+func (c *Credential) asserted() bool {
+	return c.Asserted != access.Lookup{} || c.Linked != access.Lookup{}
+}
 
 // signs reports whether a key of a kind can have tokens, and be proved to be somebody's without its secret.
 func signs(kind access.Kind) bool { return kind == access.Client || kind == access.Member }
@@ -12,6 +16,9 @@ func signs(kind access.Kind) bool { return kind == access.Client || kind == acce
 // findAsserted looks up a client that has proved itself by signing, or a member who has by a password. It acts as one that
 // showed its present secret.
 func (g *Gate) findAsserted(caller *Caller) (reason string) {
+	if caller.credential.Linked != (access.Lookup{}) {
+		return g.findLinked(caller)
+	}
 	caller.lookup = caller.credential.Asserted
 	entry, found := g.keys.Lookup(caller.lookup)
 	if !found || !signs(entry.Key.Kind) {
@@ -19,6 +26,38 @@ func (g *Gate) findAsserted(caller *Caller) (reason string) {
 	}
 	caller.entry, caller.generation = entry, entry.Generation
 	return ""
+}
+
+// findLinked looks up the key that has made a link. It acts as one that showed its present secret, but for what the policy
+// lets a link do.
+func (g *Gate) findLinked(caller *Caller) (reason string) {
+	caller.lookup, caller.credential.Via = caller.credential.Linked, access.InLink
+	entry, found := g.keys.Lookup(caller.lookup)
+	if !found || !caller.credential.Key.Empty() {
+		return unknownKey
+	}
+	caller.entry, caller.generation = entry, entry.Generation
+	return ""
+}
+
+// refusalOf is the reason, for the ledger, of a credential that cannot be told from the request.
+func refusalOf(code problem.Code) string {
+	switch code {
+	case problem.TwoCredentials:
+		return twoKeys
+	case problem.InvalidClient:
+		return badAssertion
+	case problem.InvalidDPoPProof:
+		return badProof
+	case problem.InvalidGrant:
+		return badGrant
+	case problem.SignInRefused:
+		return badSignIn
+	case problem.LinkNotAccepted:
+		return badLink
+	default:
+		return badForm
+	}
 }
 
 // comesOf reports whether a key comes of the one that a sender named, by its id or by a secret of it that is still good.

@@ -188,6 +188,7 @@ const (
 	badProof     = "bad_proof"
 	badGrant     = "bad_grant"
 	badSignIn    = "bad_sign_in"
+	badLink      = "bad_link"
 )
 
 // Identify finds who holds the credential and refuses what can be refused before the body is read. An unknown key
@@ -223,21 +224,7 @@ func (g *Gate) Identify(ctx context.Context, c Credential, action access.Action)
 // Refuse records a credential that cannot be told from the request: it holds two, or something that is none, or what it was
 // signed with is wrong, or it is a password that is. What is answered is p, with the name of the decision.
 func (g *Gate) Refuse(c Credential, action access.Action, p *problem.Error) error {
-	reason := badForm
-	switch p.Code {
-	case problem.TwoCredentials:
-		reason = twoKeys
-	case problem.InvalidClient:
-		reason = badAssertion
-	case problem.InvalidDPoPProof:
-		reason = badProof
-	case problem.InvalidGrant:
-		reason = badGrant
-	case problem.SignInRefused:
-		reason = badSignIn
-	default:
-	}
-	return g.stranger(c, action, "", reason, p)
+	return g.stranger(c, action, "", refusalOf(p.Code), p)
 }
 
 // find looks the caller's credential up. The reason is empty when there is such a key, and the caller is whole.
@@ -478,7 +465,7 @@ func (g *Gate) stranger(c Credential, action access.Action, keyID, reason string
 func (g *Gate) tooMany(c Credential, err error) error {
 	p := problem.From(err)
 	switch p.Code {
-	case problem.MissingCredential, problem.MalformedKey, problem.KeyNotAccepted, problem.TokenNotAccepted, problem.InvalidClient, problem.SignInRefused:
+	case problem.MissingCredential, problem.MalformedKey, problem.KeyNotAccepted, problem.TokenNotAccepted, problem.InvalidClient, problem.SignInRefused, problem.LinkNotAccepted:
 	default:
 		return err
 	}

@@ -36,6 +36,8 @@ func Problem(reason access.Reason, key *access.Key, attempt *access.Attempt, tar
 		return problem.New(problem.EventNotAllowed, "The key may not send the event %s.", quote(of(target).Event)).At("event", "not allowed for this key")
 	case access.DatasetNotAllowed:
 		return datasetNotAllowed(of(target))
+	case access.DatasetNotRead:
+		return problem.New(problem.DatasetNotAllowed, "Who has a dataset taken out must be able to read it: the key needs datasets:read, and no view.").At("dataset", "not allowed for this key")
 	case access.ViewNotApplied:
 		return problem.New(problem.ViewNotApplied, "The key may see some rows and columns only, and this cannot be narrowed to them.")
 	case access.ViewUnbound:

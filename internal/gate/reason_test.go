@@ -54,6 +54,7 @@ func codes() map[access.Reason]told {
 		access.ViewNotApplied:        {problem.ViewNotApplied, 403},
 		access.ViewUnbound:           {problem.ViewUnbound, 403},
 		access.DatasetNotAllowed:     {problem.DatasetNotAllowed, 403},
+		access.DatasetNotRead:        {problem.DatasetNotAllowed, 403},
 	}
 }
 

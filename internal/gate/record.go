@@ -14,6 +14,7 @@ type Credential struct {
 	Client    Client
 	Proof     string        // the thumbprint of the key that signed a DPoP proof of the request (RFC 9449); empty: none did
 	Asserted  access.Lookup // the client that proved itself by signing (RFC 7523), and sent no secret; zero: none did
+	Linked    access.Lookup // the key that made the link which the request is, whose signature was found to be right; zero: it is none
 	Of        access.Text   // what the sender says that the client comes of, as the id of that key or the key itself; empty: nothing
 	UserToken access.Text   // what came as a user token; empty: nothing
 	RequestID string

@@ -88,6 +88,7 @@ type Query struct {
 	Live        bool   // those of live mode as well
 	Kind        string // empty: all
 	About       string // empty: all
+	Owner       string // empty: everybody's
 	Before      Place  // those older than it; zero: from the youngest on
 	Limit       int
 }

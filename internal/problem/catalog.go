@@ -87,9 +87,13 @@ const (
 	RecordingConflict Code = "recording_conflict"
 	RecordingsFull    Code = "recordings_full"
 
-	WorkflowsFull    Code = "workflows_full"
-	WorkflowDisabled Code = "workflow_disabled"
-	DeliveriesFull   Code = "deliveries_full"
+	WorkflowsFull       Code = "workflows_full"
+	WorkflowDisabled    Code = "workflow_disabled"
+	DeliveriesFull      Code = "deliveries_full"
+	LinkNotAccepted     Code = "link_not_accepted"
+	ExportRunning       Code = "export_running"
+	ExportGone          Code = "export_gone"
+	RangeNotSatisfiable Code = "range_not_satisfiable"
 )
 
 // Row is the catalogue row of c. A code that has none is answered as an internal fault.
@@ -306,6 +310,17 @@ var catalogue = [...]Row{
 	{DeliveriesFull, 429, "Too many deliveries of the workflow wait to be sent",
 		"Its target takes them more slowly than they come, or not at all; the list of deliveries says what it answers. Nothing was kept of this trigger: send it " +
 			"again when there are fewer."},
+	{LinkNotAccepted, 401, "The link is not accepted",
+		"A link to a file is good until the time in it, unchanged, and as long as the key that made it has the same secret and the same rights: it ends when the " +
+			"key is revoked, narrowed or rotated. Make another with the key, or fetch the file with the key itself."},
+	{ExportRunning, 409, "The export is not ready",
+		"The file of an export is there when the export has succeeded: ask for its status, and come again after the time in Retry-After."},
+	{ExportGone, 410, "The file of the export is not there",
+		"Files of exports are kept for some time. They are deleted before that when somebody asks for it, and when data of their environment is deleted; " +
+			"an export that failed or was cancelled has none, and one is not given to a key that may see less by now. Export again."},
+	{RangeNotSatisfiable, 416, "The file has no such bytes",
+		"The header Range asks for bytes behind the end of the file, whose size is in the header Content-Range. A download that goes on where it stopped " +
+			"sends the ETag as If-Range, and then gets the whole file when it is another."},
 }
 
 // registered are the problems that a standard names: draft-ietf-httpapi-digest-fields-problem-types and

@@ -23,6 +23,11 @@ func (p Prices) orStandard() Prices {
 	return p
 }
 
+// Of is the price of rows that were written to so many bytes for whoever asked.
+func (p Prices) Of(rows, bytes int64) int64 {
+	return p.orStandard().of(&Answer{Rows: rows, Size: bytes})
+}
+
 // of is the price of an answer.
 func (p Prices) of(a *Answer) int64 {
 	price := int64(1)

@@ -3,6 +3,7 @@ package query
 import (
 	"fmt"
 
+	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/view"
 )
@@ -14,16 +15,27 @@ const hashPurpose = "view/hash/"
 // purpose. The same purpose gives the same key, so that whoever sees hashes in a project sees the same; without derive
 // a view that hashes cannot be asked in.
 func Seen(derive func(purpose string) ([]byte, error)) func(gate.Permit) (view.Scope, error) {
+	sight := Sight(derive)
 	return func(permit gate.Permit) (view.Scope, error) {
-		v := permit.View()
+		s, err := sight(permit.Project(), permit.View())
+		if err != nil {
+			err = fmt.Errorf("query: what %s sees: %w", permit.Key().ID, err)
+		}
+		return s, err
+	}
+}
+
+// Sight gives what a view of a project lets through, as Seen does of a permit's.
+func Sight(derive func(purpose string) ([]byte, error)) func(project string, v *access.View) (view.Scope, error) {
+	return func(project string, v *access.View) (view.Scope, error) {
 		s, err := view.ScopeOf(v)
 		if err != nil {
-			return s, fmt.Errorf("query: the view of %s: %w", permit.Key().ID, err)
+			return s, fmt.Errorf("the view: %w", err)
 		}
 		if derive != nil && view.Hashes(v) {
-			secret, err := derive(hashPurpose + permit.Project())
+			secret, err := derive(hashPurpose + project)
 			if err != nil {
-				return view.Scope{Tables: []view.TableScope{}}, fmt.Errorf("query: the key of hashes: %w", err)
+				return view.Scope{Tables: []view.TableScope{}}, fmt.Errorf("the key of hashes: %w", err)
 			}
 			s.HashKey = view.NewHashKey(secret)
 		}

@@ -63,6 +63,7 @@ func (s *Store) Jobs(ctx context.Context, q job.Query) ([]job.Job, error) {
 	where.and("environment", q.Environment)
 	where.and("kind", q.Kind)
 	where.and("about", q.About)
+	where.and("owner", q.Owner)
 	if q.Before != (job.Place{}) {
 		where.after("created_at, id", "<", q.Before.At.UnixMicro(), q.Before.ID)
 	}

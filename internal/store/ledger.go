@@ -271,7 +271,7 @@ func reasonNamed(name string) access.Reason {
 }
 
 func viaNamed(name string) access.Via {
-	for _, via := range [...]access.Via{access.InHeader, access.InQuery, access.InBody} {
+	for _, via := range [...]access.Via{access.InHeader, access.InQuery, access.InBody, access.InLink} {
 		if via.String() == name {
 			return via
 		}

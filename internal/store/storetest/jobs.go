@@ -92,6 +92,8 @@ func jobsAreToldApart(t *testing.T, open Open) {
 		{job.Query{Project: "prj_1", Live: true, Environment: "production", Kind: "ingest", About: "quotes", Limit: 9}, "job_00005 job_00001"},
 		{job.Query{Project: "prj_1", Live: true, Before: job.Place{At: list[3].CreatedAt, ID: list[3].ID}, Limit: 9}, "job_00003 job_00001"},
 		{job.Query{Project: "prj_3", Live: true, Limit: 9}, ""},
+		{job.Query{Project: "prj_1", Live: true, Owner: "nobody", Limit: 9}, ""},
+		{job.Query{Project: "prj_1", Live: true, Owner: list[3].Owner, Limit: 9}, "job_00005 job_00004 job_00003 job_00001"},
 	} {
 		got, err := s.Jobs.Jobs(t.Context(), c.q)
 		if err != nil || jobNames(got) != c.want {
