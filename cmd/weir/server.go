@@ -22,6 +22,7 @@ import (
 	"github.com/weir-analytics/weir/internal/dataset"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/export"
+	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/proxy"
@@ -30,6 +31,7 @@ import (
 	"github.com/weir-analytics/weir/internal/query/saved"
 	"github.com/weir-analytics/weir/internal/rejected"
 	"github.com/weir-analytics/weir/internal/room"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // The bounds on a connection.
@@ -108,10 +110,14 @@ func openServer(ctx context.Context, cfg config, w world, log *slog.Logger) (ope
 }
 
 func (s *server) apiConfig(w world) api.Config {
+	var datasets *dataset.Service
 	questions := query.New(query.Config{
 		Engine: s.warehouse, Now: w.now, Time: s.cfg.QueryTime, Rows: s.cfg.QueryRows, Bytes: s.cfg.QueryBytes,
 		Prices: s.cfg.prices(),
 		Scope:  query.Seen(s.control.derive), Cache: s.cache, TempDir: filepath.Join(s.cfg.Data, "tmp"),
+		Datasets: func(ctx context.Context, permit gate.Permit, names []string) ([]view.Relation, error) {
+			return datasets.Relations(ctx, permit, names)
+		},
 	})
 	s.runs = query.NewRuns(query.RunsConfig{
 		Store: s.control.store, Now: w.now, Log: s.log, Stopping: s.stopping,
@@ -121,9 +127,10 @@ func (s *server) apiConfig(w world) api.Config {
 	s.jobs = job.New(job.Config{
 		Store: s.control.store, Dir: filepath.Join(s.cfg.Data, "jobs"), Stands: job.Standing(s.control.keys, w.now), Now: w.now, NewID: newSuffix, Log: s.log,
 	})
-	datasets := dataset.New(dataset.Config{
+	datasets = dataset.New(dataset.Config{
 		Store: s.control.store, Records: s.warehouse, Jobs: s.jobs, Live: new(dataset.Live), Now: w.now, NewID: newSuffix,
-		Room: room.Kept{Dir: s.cfg.Data, Reserve: 2 * s.cfg.DiskReserve}.For,
+		Room:   room.Kept{Dir: s.cfg.Data, Reserve: 2 * s.cfg.DiskReserve}.For,
+		Forget: questions.Forget, Statements: query.Statements{Service: questions},
 	})
 	s.jobs.Handle(dataset.IngestKind, datasets.Ingest)
 	s.jobs.Handle(dataset.UpdateKind, datasets.Rebuild)

@@ -69,6 +69,7 @@ const (
 	DeleteExports
 	LinkExports
 	FetchExports
+	AskDatasets
 
 	endOfActions
 )
@@ -124,6 +125,9 @@ var actions = [endOfActions]actionRow{
 	ReadDatasets:   {name: "read_datasets", scope: DatasetsRead, space: true, records: true, reads: readsWhole},
 	WriteDatasets:  {name: "write_datasets", scope: DatasetsWrite, space: true, records: true},
 	DeleteDatasets: {name: "delete_datasets", scope: DatasetsDelete, space: true, records: true},
+
+	// A statement over records is narrowed to the key's view, which reading them otherwise is not.
+	AskDatasets: {name: "ask_datasets", scope: DatasetsRead, space: true, records: true, reads: readsView},
 
 	ReadQueries:      {name: "read_queries", scope: SQLRun, instead: MetricsRun, others: AuditRead},
 	CancelQueries:    {name: "cancel_queries", scope: SQLRun, instead: MetricsRun, others: AuditRead | ProjectsWrite},

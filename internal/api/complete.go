@@ -63,7 +63,7 @@ func (a *API) complete(ctx context.Context, permit gate.Permit, in completeInput
 	if err != nil {
 		return QuerySuggestions{}, err
 	}
-	tables, err := a.cfg.Query.Tables(permit)
+	tables, err := a.cfg.Query.Tables(ctx, permit)
 	if err != nil {
 		return QuerySuggestions{}, err
 	}
@@ -73,10 +73,11 @@ func (a *API) complete(ctx context.Context, permit gate.Permit, in completeInput
 	}
 	words := complete.Words{Columns: map[string][]string{}, Properties: map[string][]string{}, Functions: a.cfg.Functions}
 	for _, t := range tables {
-		words.Columns[t.Name] = []string{}
+		columns := []string{}
 		for _, c := range t.Columns {
-			words.Columns[t.Name] = append(words.Columns[t.Name], c.Name)
+			columns = append(columns, complete.Name(c.Name))
 		}
+		words.Columns[complete.Name(t.Name)] = columns
 	}
 	for _, p := range seen.Properties {
 		words.Properties["properties"] = append(words.Properties["properties"], p.Name)

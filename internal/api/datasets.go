@@ -28,6 +28,7 @@ type Dataset struct {
 	Class         string         `json:"class" enum:"core,premium"`
 	Schema        jsontext.Value `json:"schema" doc:"JSON Schema: an object with properties and a list of those that are required."`
 	ColumnMapping ColumnMapping  `json:"columnMapping"`
+	SQL           string         `json:"sql,omitzero" doc:"The statement whose answer the records are; without it they are written."`
 	Records       *int64         `json:"records" doc:"How many records there are; null in a list."`
 	Keys          *int64         `json:"keys" doc:"How many different keys they have; null in a list."`
 	Job           string         `json:"job,omitzero" doc:"The job that is writing its records anew."`
@@ -65,6 +66,7 @@ type datasetBody struct {
 	Class         string          `json:"class,omitzero" enum:"core,premium" doc:"The price class; core by default."`
 	Schema        jsontext.Value  `json:"schema,omitzero" doc:"JSON Schema of type object, with properties of the types date, number, integer, string, object, array, boolean and any."`
 	ColumnMapping *ColumnMapping  `json:"columnMapping,omitzero"`
+	SQL           *string         `json:"sql,omitzero" maxLength:"16384" doc:"A SELECT over events, persons and datasets whose answer the records are; its schema may be left out. Whoever reads the dataset runs it with their own rights, and so needs sql:run as well. A dataset with records of its own cannot get one."`
 	Dataset       *datasetMembers `json:"dataset,omitzero" doc:"The same members, one step deeper."`
 }
 
@@ -78,15 +80,18 @@ type datasetMembers struct {
 	Class         string         `json:"class,omitzero" enum:"core,premium" doc:"The price class; core by default."`
 	Schema        jsontext.Value `json:"schema,omitzero" doc:"JSON Schema of type object, with properties of the types date, number, integer, string, object, array, boolean and any."`
 	ColumnMapping *ColumnMapping `json:"columnMapping,omitzero"`
+	SQL           *string        `json:"sql,omitzero" maxLength:"16384" doc:"A SELECT over events, persons and datasets whose answer the records are; its schema may be left out. Whoever reads the dataset runs it with their own rights, and so needs sql:run as well. A dataset with records of its own cannot get one."`
 }
 
 // wanted reads the members.
 func (b *datasetBody) wanted() (dataset.Wanted, error) {
-	m := &datasetMembers{b.DatasetID, b.Title, b.Source, b.Description, b.Email, b.SmartLinks, b.Class, b.Schema, b.ColumnMapping}
+	m := &datasetMembers{b.DatasetID, b.Title, b.Source, b.Description, b.Email, b.SmartLinks, b.Class, b.Schema, b.ColumnMapping, b.SQL}
 	if b.Dataset != nil {
 		m = b.Dataset
 	}
-	w := dataset.Wanted{ID: m.DatasetID, Title: m.Title, Source: m.Source, Description: m.Description, Email: m.Email, Class: classOf(m.Class)}
+	w := dataset.Wanted{
+		ID: m.DatasetID, Title: m.Title, Source: m.Source, Description: m.Description, Email: m.Email, Class: classOf(m.Class), SQL: m.SQL,
+	}
 	if m.SmartLinks != nil {
 		links := make([]dataset.SmartLink, len(*m.SmartLinks))
 		for i, link := range *m.SmartLinks {
@@ -284,7 +289,7 @@ func mountDatasets(a *API) {
 			Version: true,
 			ID:      "createDataset", Tag: datasetsTag, Summary: "Make a dataset",
 			Text: workspaceText + "A record is known by its key, subkey and date, which columnMapping names properties for. Names that differ in their case only " +
-				"cannot be together in a workspace.",
+				"cannot be together in a workspace. With `sql` the records are the answer of a statement over events and datasets.",
 			Problems: []problem.Code{problem.DatasetNotAllowed, problem.Conflict, problem.InvalidJSON, problem.BodyTooLarge, problem.UnsupportedMediaType},
 			Examples: []example{datasetExample},
 		},
@@ -424,7 +429,7 @@ func (a *API) datasetView(d *dataset.Dataset, count *dataset.Count) Dataset {
 	view := Dataset{
 		DatasetID: d.ID, Workspace: d.Environment, Title: d.Title, Source: d.Source, Description: d.Description, Class: d.Class.String(),
 		ColumnMapping: ColumnMapping(d.Index), Job: d.Busy, Date: d.CreatedAt.UnixMilli(), Updated: d.UpdatedAt.UnixMilli(), Revision: d.Revision,
-		Schema: schemaView(&d.Schema), Email: d.Email, SmartLinks: make([]SmartLink, len(d.SmartLinks)),
+		Schema: schemaView(&d.Schema), SQL: d.SQL, Email: d.Email, SmartLinks: make([]SmartLink, len(d.SmartLinks)),
 	}
 	for i, link := range d.SmartLinks {
 		view.SmartLinks[i] = SmartLink{link.Property, link.Type}

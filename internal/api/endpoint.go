@@ -13,6 +13,7 @@ import (
 	"github.com/weir-analytics/weir/internal/compat"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/query"
 )
 
 // endpoint is one row: an address that needs a key. I is what is read of the request, O what it answers.
@@ -230,9 +231,9 @@ func (e *endpoint[I, O]) costs() bool { return e.Cost > 0 || e.Reserve != nil }
 func (e *endpoint[I, O]) credits(out O, err error) int64 {
 	switch {
 	case err != nil && problem.From(err).Status() >= http.StatusInternalServerError:
-		return 0
+		return query.Spent(err)
 	case e.Price == nil || err != nil && !e.Failed:
-		return e.Cost
+		return e.Cost + query.Spent(err)
 	}
 	return e.Price(out)
 }

@@ -83,7 +83,7 @@ func (a *API) checkQuery(ctx context.Context, permit gate.Permit, in checkInput)
 }
 
 func (a *API) querySchema(ctx context.Context, permit gate.Permit, _ schemaInput) (QuerySchema, error) {
-	tables, err := a.cfg.Query.Tables(permit)
+	tables, err := a.cfg.Query.Tables(ctx, permit)
 	if err != nil {
 		return QuerySchema{}, err
 	}

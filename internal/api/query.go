@@ -67,7 +67,8 @@ func mountQuery(a *API) {
 		Doc: doc{
 			ID: "query", Tag: "Query", Summary: "Ask a question in SQL",
 			Text: "One read-only SELECT over `events` and `persons` of one environment. `events` has event_id, event, timestamp, received_at, " +
-				"distinct_id, anonymous_id, device_id, session_id, properties (JSON), key_id and source.",
+				"distinct_id, anonymous_id, device_id, session_id, properties (JSON), key_id and source. A dataset that the key may read is a table " +
+				"under its name, with a column for each of its properties.",
 			In: reflect.TypeFor[askInput](), Out: reflect.TypeFor[QueryAnswer](),
 			Types: []string{"application/x-ndjson", "text/csv", "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream"}, Kept: true, Runs: true,
 			Statuses: map[int]reflect.Type{http.StatusNotModified: reflect.TypeFor[nothing]()},

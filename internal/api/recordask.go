@@ -225,7 +225,7 @@ func (a *API) readRecords(ctx context.Context, permit gate.Permit, asked records
 	read.sets, read.done = sets, done
 	for i := range sets {
 		core, top := priceOf(sets[i].Dataset.Class, len(sets[i].Records))
-		read.core, read.top = read.core+core, read.top+top
+		read.core, read.top = read.core+core, read.top+top+sets[i].Credits
 	}
 	return read, nil
 }

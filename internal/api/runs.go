@@ -123,9 +123,9 @@ func answerCredits(answer *query.Answer, err error) int64 {
 	case err == nil:
 		return answerPrice(answer)
 	case problem.From(err).Status() >= http.StatusInternalServerError:
-		return 0
+		return query.Spent(err)
 	}
-	return questionCost
+	return questionCost + query.Spent(err)
 }
 
 // questionCost is what is set aside for a question.

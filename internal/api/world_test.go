@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -48,6 +49,7 @@ import (
 	"github.com/weir-analytics/weir/internal/signature"
 	"github.com/weir-analytics/weir/internal/token"
 	"github.com/weir-analytics/weir/internal/vault"
+	"github.com/weir-analytics/weir/internal/view"
 	"github.com/weir-analytics/weir/internal/workflow"
 )
 
@@ -74,6 +76,7 @@ type world struct {
 	jobs         *job.Runner
 	datasets     *dataset.Service
 	exports      *export.Service
+	questions    atomic.Pointer[query.Service] // those of the first config
 	journal      event.Journal
 	warehouse    warehouse
 	loader       *event.Loader
@@ -193,7 +196,9 @@ func (w *world) start(ctx context.Context) {
 	w.jobs = job.New(job.Config{
 		Store: w.store, Dir: filepath.Join(w.dir, "jobs"), Stands: job.Standing(w.ring, w.clock.Now), Now: w.clock.Now, NewID: newSuffix, Log: w.log,
 	})
-	w.datasets = dataset.New(dataset.Config{Store: w.store, Records: w.warehouse, Jobs: w.jobs, Live: new(dataset.Live), Now: w.clock.Now, NewID: newSuffix})
+	w.datasets = dataset.New(dataset.Config{Store: w.store, Records: w.warehouse, Jobs: w.jobs, Live: new(dataset.Live), Now: w.clock.Now, NewID: newSuffix,
+		Statements: lateStatements{w},
+		Forget:     func(project, environment string) { w.questions.Load().Forget(project, environment) }})
 	w.jobs.Handle(dataset.IngestKind, w.datasets.Ingest)
 	w.jobs.Handle(dataset.UpdateKind, w.datasets.Rebuild)
 	w.exports = openExports(w)
@@ -214,7 +219,8 @@ func newAudit() string { return "aud_" + rand.Text()[:20] }
 
 // config is the API over the world's parts, with metrics of its own.
 func (w *world) config() api.Config {
-	questions := query.New(query.Config{Engine: w.warehouse, Now: w.clock.Now, TempDir: w.dir, Scope: query.Seen(w.vault.Derive)})
+	questions := query.New(query.Config{Engine: w.warehouse, Now: w.clock.Now, TempDir: w.dir, Scope: query.Seen(w.vault.Derive), Datasets: w.datasets.Relations})
+	w.questions.CompareAndSwap(nil, questions)
 	return api.Config{
 		Gate: w.gate, Keys: w.ring, Tokens: w.issuer, Apps: w.apps, Recordings: w.recordings, Rejected: w.rejected, Members: w.members, Projects: w.projects, Ledger: w.ledger, Counts: w.limits, Audit: audit.New(w.store, newAudit), Live: w.live,
 		Workflows: w.workflows,
@@ -573,4 +579,25 @@ func openExports(w *world) *export.Service {
 		Dir: filepath.Join(w.dir, "exports"), Jobs: w.jobs, Rows: query.New(query.Config{Engine: w.warehouse, Now: w.clock.Now}), Datasets: w.datasets,
 		Keys: w.ring, Now: w.clock.Now, Log: w.log, Sight: query.Sight(w.vault.Derive), Derive: w.vault.Derive, Keep: 48 * time.Hour,
 	})
+}
+
+// lateStatements are those of the service that there will be.
+type lateStatements struct{ w *world }
+
+func (l lateStatements) now() query.Statements {
+	return query.Statements{Service: l.w.questions.Load()}
+}
+
+func (l lateStatements) Named(ctx context.Context, sql string) ([]string, error) {
+	return l.now().Named(ctx, sql)
+}
+
+func (l lateStatements) Columns(ctx context.Context, permit gate.Permit, sql string) ([]view.Column, error) {
+	return l.now().Columns(ctx, permit, sql)
+}
+
+func (l lateStatements) Rows(
+	ctx context.Context, permit gate.Permit, sql string, named map[string]jsontext.Value, most int64, each func([]jsontext.Value) error,
+) (int64, error) {
+	return l.now().Rows(ctx, permit, sql, named, most, each)
 }

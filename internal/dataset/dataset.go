@@ -27,6 +27,7 @@ import (
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // Limits on datasets and what is in them.
@@ -58,20 +59,7 @@ func Reserved(name string) bool {
 }
 
 // ValidID reports whether a dataset may have the name.
-func ValidID(id string) bool {
-	if len(id) == 0 || len(id) > 64 || strings.EqualFold(id, "events") || strings.EqualFold(id, "persons") {
-		return false
-	}
-	for i, c := range []byte(id) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
-		case i > 0 && ('0' <= c && c <= '9' || c == '_' || c == '-'):
-		default:
-			return false
-		}
-	}
-	return true
-}
+func ValidID(id string) bool { return view.ValidDataset(id) }
 
 // Dataset is a definition with its name and its history. Times are UTC, to the microsecond.
 type Dataset struct {
@@ -102,6 +90,7 @@ type Definition struct {
 	Index       Index       `json:"index"`
 	Email       string      `json:"email,omitzero"`       // whom to ask about it
 	SmartLinks  []SmartLink `json:"smart_links,omitzero"` // see SmartLink
+	SQL         string      `json:"sql,omitzero"`         // the statement whose answer its records are; empty: they are written
 	Busy        string      `json:"busy,omitzero"`        // the job that is replacing its records; empty: none
 }
 

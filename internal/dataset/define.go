@@ -10,6 +10,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/audit"
+	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/problem"
@@ -28,8 +29,15 @@ type Config struct {
 	Jobs    Jobs
 	Live    *Live
 	Room    func(bytes int64) error // refuses with storage_full what would leave the disk too full; nil: nobody does
-	Now     func() time.Time
-	NewID   func() string // letters and digits that were never given before
+
+	// Statements asks statements of SQL. Nil: no dataset can be made of one.
+	Statements Statements
+
+	Now   func() time.Time
+	NewID func() string // letters and digits that were never given before
+
+	// Forget is told of an environment in which records were deleted or became others, when they have. Nil: nobody is.
+	Forget func(project, environment string)
 }
 
 // Service is the datasets of all projects. It may be used from many goroutines.
@@ -42,6 +50,13 @@ type Service struct {
 
 // New makes a Service.
 func New(cfg Config) *Service { return &Service{cfg: cfg} }
+
+// forget tells that records of a dataset are not what they were.
+func (s *Service) forget(space event.Space) {
+	if s.cfg.Forget != nil {
+		s.cfg.Forget(space.Project, space.Environment)
+	}
+}
 
 // Core is the name of the workspace that is a key's default environment.
 const Core = "CORE"
@@ -138,6 +153,7 @@ type Wanted struct {
 	Class       access.Class // 0: core for a new one, else as it is
 	Schema      *Schema
 	Index       *Index
+	SQL         *string
 }
 
 func (w *Wanted) apply(d *Dataset) {
@@ -148,6 +164,7 @@ func (w *Wanted) apply(d *Dataset) {
 	set(&d.SmartLinks, w.SmartLinks)
 	set(&d.Schema, w.Schema)
 	set(&d.Index, w.Index)
+	set(&d.SQL, w.SQL)
 	if w.Class != 0 {
 		d.Class = w.Class
 	}
@@ -177,7 +194,12 @@ func (s *Service) Create(ctx context.Context, permit gate.Permit, workspace stri
 	}
 	fresh := Dataset{Class: access.Core}
 	w.apply(&fresh)
-	if w.Schema == nil {
+	if w.SQL != nil && ValidID(w.ID) {
+		if err := s.checkStatement(ctx, permit, w.ID, &fresh, w.Schema == nil); err != nil {
+			return Dataset{}, err
+		}
+	}
+	if w.Schema == nil && w.SQL == nil {
 		f.add("schema", "is required")
 	} else {
 		fresh.check(&f)
@@ -297,6 +319,7 @@ func (s *Service) Delete(ctx context.Context, permit gate.Permit, at At, revisio
 		c.Delete = true
 		return nil
 	})
+	s.forget(d.Space())
 	return err
 }
 

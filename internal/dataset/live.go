@@ -118,6 +118,9 @@ func (s *Service) Follow(ctx context.Context, permit gate.Permit, at At, want Fo
 	if err := a.Combinations(); err != nil {
 		return Followed{}, err
 	}
+	if err := d.ownRecords(); err != nil {
+		return Followed{}, err
+	}
 	selection, err := a.Selection(&d, s.cfg.Now())
 	if err != nil {
 		return Followed{}, err

@@ -111,7 +111,7 @@ func (s *Service) Load(ctx context.Context, permit gate.Permit, at At, l Load) (
 	if err != nil {
 		return job.Job{}, err
 	}
-	if err := s.idle(ctx, &d); err != nil {
+	if err := errors.Join(d.ownRecords(), s.idle(ctx, &d)); err != nil {
 		return job.Job{}, err
 	}
 	spec := ingestSpec{
@@ -292,6 +292,9 @@ func (l *loading) once(ctx context.Context) (Written, error) {
 	written, err := l.s.put(ctx, d.Space(), d.UID, Batch{Replace: l.spec.Replace, Records: l.chunk})
 	if err == nil {
 		l.s.cfg.Live.publish(&d, without(l.chunk, written.Ignored))
+		if written.Replaced > 0 {
+			l.s.forget(d.Space())
+		}
 	}
 	return written, err
 }

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/weir-analytics/weir/internal/gate"
@@ -13,6 +14,7 @@ type Set struct {
 	Dataset Dataset
 	Fields  []string // the properties that records have at the most; empty: what they have
 	Records []Record
+	Credits int64 // for records of the class premium that a statement may have looked at
 }
 
 // Names are the properties that records of a set may have, in order: those that were asked for, or those of the schema.
@@ -51,7 +53,19 @@ func (s *Service) Read(ctx context.Context, permit gate.Permit, workspace string
 		if err != nil {
 			return nil, err
 		}
-		list, more, err := s.cfg.Records.ReadRecords(ctx, d.Space(), d.UID, selection)
+		if err := d.alone(len(a.Datasets)); err != nil {
+			return nil, err
+		}
+		var (
+			list    []Record
+			more    bool
+			credits int64
+		)
+		if d.SQL != "" {
+			list, more, credits, err = s.readStatement(ctx, permit, &d, &selection)
+		} else {
+			list, more, err = s.cfg.Records.ReadRecords(ctx, d.Space(), d.UID, selection)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -63,7 +77,7 @@ func (s *Service) Read(ctx context.Context, permit gate.Permit, workspace string
 			return nil, problem.New(problem.ResultTooLarge, "There are more than %d records or %d bytes of them. Narrow it with range, from and to, or take a part with limit and offset.",
 				MaxRead, MaxReadBytes)
 		}
-		set := Set{d, fields, list}
+		set := Set{d, fields, list, credits}
 		set.narrow()
 		sets = append(sets, set)
 	}
@@ -103,7 +117,7 @@ func (s *Service) DeleteRecords(ctx context.Context, permit gate.Permit, at At, 
 	if err != nil {
 		return 0, err
 	}
-	if err := s.idle(ctx, &d); err != nil {
+	if err := errors.Join(d.ownRecords(), s.idle(ctx, &d)); err != nil {
 		return 0, err
 	}
 	ask := Ask{Datasets: []string{d.ID}, Keys: []string{doomed.Key}, Subkey: doomed.Subkey, From: doomed.From, To: doomed.To}
@@ -132,6 +146,7 @@ func (s *Service) DeleteRecords(ctx context.Context, permit gate.Permit, at At, 
 	}
 	selection.Most, selection.Offset = 0, 0
 	n, err := s.cfg.Records.DeleteRecords(ctx, d.Space(), d.UID, selection)
+	s.forget(d.Space())
 	if err != nil {
 		return 0, fmt.Errorf("dataset: delete records: %w", err)
 	}

@@ -47,6 +47,9 @@ func (s *Service) Update(ctx context.Context, permit gate.Permit, at At, w Wante
 	}
 	becomes := d
 	w.apply(&becomes)
+	if err := s.checkUpdate(ctx, permit, &d, &becomes, w, how); err != nil {
+		return Dataset{}, nil, err
+	}
 	var f faults
 	becomes.check(&f)
 	if err := f.problem(); err != nil {
@@ -84,6 +87,7 @@ func (s *Service) Update(ctx context.Context, permit gate.Permit, at At, w Wante
 	})
 	if err == nil && how == DeleteAll {
 		err = s.cfg.Records.DropRecords(ctx, d.Space(), old)
+		s.forget(d.Space())
 	}
 	return d, nil, err
 }
@@ -226,6 +230,7 @@ func (s *Service) become(ctx context.Context, j job.Job, spec *updateSpec) error
 	if err := s.mark(ctx, j, spec, func(c *Change) { c.Definition, c.UID = spec.Becomes, spec.To }); err != nil {
 		return err
 	}
+	defer s.forget(space(j))
 	return s.cfg.Records.DropRecords(ctx, space(j), spec.From)
 }
 

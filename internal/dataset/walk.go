@@ -61,6 +61,9 @@ func (s *Service) page(ctx context.Context, at Walked, filter string, selection 
 	case !found || d.UID != at.UID:
 		return nil, false, problem.New(problem.Conflict, "The dataset %s is no longer the one that was to be read.", at.ID)
 	}
+	if err := d.ownRecords(); err != nil {
+		return nil, false, err
+	}
 	if selection.Where, err = d.Filter(filter); err != nil {
 		return nil, false, err
 	}

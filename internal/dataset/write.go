@@ -3,6 +3,7 @@ package dataset
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -87,7 +88,7 @@ func (s *Service) Write(ctx context.Context, permit gate.Permit, at At, items []
 	if err != nil {
 		return Receipt{}, err
 	}
-	if err := s.idle(ctx, &d); err != nil {
+	if err := errors.Join(d.ownRecords(), s.idle(ctx, &d)); err != nil {
 		return Receipt{}, err
 	}
 	now := s.cfg.Now().UTC().Truncate(time.Microsecond)
@@ -107,6 +108,9 @@ func (s *Service) Write(ctx context.Context, permit gate.Permit, at At, items []
 	written, err := s.put(ctx, d.Space(), d.UID, batch)
 	if err != nil {
 		return Receipt{}, err
+	}
+	if written.Replaced > 0 {
+		s.forget(d.Space())
 	}
 	for _, i := range written.Ignored {
 		receipt.Ignored = append(receipt.Ignored, places[i])

@@ -86,6 +86,27 @@ func (p Permit) Space(name string) (string, bool) {
 	return env.Name, reason == access.Allowed
 }
 
+// AsksDataset reports whether a statement of the holder may read a dataset of the permit's environment: what would be
+// decided of the same request if it read the dataset and nothing else.
+func (p Permit) AsksDataset(name string, class access.Class) bool {
+	p.must()
+	attempt := access.Attempt{Action: access.AskDatasets, At: p.at, Circumstances: p.caller.credential.Circumstances}
+	attempt.Targets = []access.Target{{Environment: p.data.Environment, Dataset: name, Class: class, Right: access.ReadRecords}}
+	return p.data.Environment != "" && access.Decide(p.caller.entry.Key, &attempt).Allowed()
+}
+
+// Asking is what would be decided of a statement of SQL over the permit's environment: nil for a yes, else what the sender is
+// told.
+func (p Permit) Asking() error {
+	p.must()
+	attempt := access.Attempt{Action: access.RunSQL, At: p.at, Circumstances: p.caller.credential.Circumstances}
+	attempt.Targets = []access.Target{{Environment: p.data.Environment}}
+	if d := access.Decide(p.caller.entry.Key, &attempt); !d.Allowed() {
+		return Problem(d.Reason, p.caller.entry.Key, &attempt, &attempt.Targets[0])
+	}
+	return nil
+}
+
 // named are targets with the default environment, as it was when the permit was given, named.
 func (p Permit) named(targets []access.Target) []access.Target {
 	env, _ := p.caller.entry.Key.Default()

@@ -1,7 +1,10 @@
 package query
 
 import (
+	"context"
+
 	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/view"
 )
 
 // TableInfo is a table as it is shown to whoever wants to ask.
@@ -67,17 +70,23 @@ func about(table, column string) string {
 	return ""
 }
 
-// Tables lists the tables and columns that the permit's holder may see, with what they hold.
-func (s *Service) Tables(permit gate.Permit) ([]TableInfo, error) {
-	tables, err := s.Schema(permit)
+// Tables lists the tables and columns that the permit's holder may see, datasets among them, with what they hold.
+func (s *Service) Tables(ctx context.Context, permit gate.Permit) ([]TableInfo, error) {
+	scope, err := s.scope(permit)
+	if err == nil && s.datasets != nil {
+		var all []view.Relation
+		all, err = s.datasets(ctx, permit, nil)
+		scope = scope.With(all)
+	}
 	if err != nil {
 		return nil, err
 	}
+	tables := view.Schema(scope)
 	list := make([]TableInfo, 0, len(tables))
 	for _, t := range tables {
-		info := TableInfo{Name: t.Name, Description: about(t.Name, ""), Columns: make([]ColumnInfo, 0, len(t.Columns))}
+		info := TableInfo{Name: t.Name, Description: aboutTable(t.Name), Columns: make([]ColumnInfo, 0, len(t.Columns))}
 		for _, c := range t.Columns {
-			info.Columns = append(info.Columns, ColumnInfo{c.Name, c.Type, about(t.Name, c.Name)})
+			info.Columns = append(info.Columns, ColumnInfo{c.Name, c.Type, aboutColumn(t.Name, c.Name)})
 		}
 		list = append(list, info)
 	}

@@ -28,6 +28,7 @@ const stillEvery = 250 * time.Millisecond
 // job is a background run. What is not set by Submit is guarded by the lock of Runs.
 type job struct {
 	run    Run
+	sql    string // the whole statement
 	sees   string // the key of the scope that the question ran in
 	cancel context.CancelCauseFunc
 
@@ -74,14 +75,14 @@ func errStopping() error {
 //
 // Problems: query_queue_full, unavailable.
 func (r *Runs) Submit(s *Service, permit gate.Permit, q Job) (Run, error) {
-	_, sighted, err := s.sighted(permit)
+	sees, err := s.sees(r.cfg.Stopping, permit, q.SQL)
 	if err != nil {
 		return Run{}, err
 	}
 	run := newRun(permit, q.Asked, r.cfg.Now())
 	run.Background = true
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.cfg.Stopping))
-	j := &job{run: run, sees: sighted.Scope.Key(), cancel: cancel}
+	j := &job{run: run, sql: q.SQL, sees: sees, cancel: cancel}
 	if err := r.add(j); err != nil {
 		cancel(nil)
 		return Run{}, err
@@ -309,7 +310,13 @@ func (r *Result) Close() error {
 //
 // Problems: query_running, result_gone, and what the question has failed with.
 func (r *Runs) Result(s *Service, permit gate.Permit, run Run) (*Result, error) {
-	_, sighted, err := s.sighted(permit)
+	sql := ""
+	r.mu.Lock()
+	if j := r.jobs[run.ID]; j != nil {
+		sql = j.sql
+	}
+	r.mu.Unlock()
+	sees, err := s.sees(r.cfg.Stopping, permit, sql)
 	if err != nil {
 		return nil, err
 	}
@@ -321,7 +328,7 @@ func (r *Runs) Result(s *Service, permit gate.Permit, run Run) (*Result, error) 
 		return nil, problem.New(problem.QueryRunning, "The query is still running.").After(time.Second)
 	case j == nil || j.run.Owner != permit.Key().Owner():
 		return nil, gone(run)
-	case j.sees != sighted.Scope.Key(): // before the error: its text may hold what the key saw then
+	case j.sees != sees: // before the error: its text may hold what the key saw then
 		return nil, problem.New(problem.ResultGone, "What the key may see has changed since the query ran. Ask it again.")
 	case j.err != nil:
 		return nil, j.err

@@ -62,8 +62,15 @@ func (s *Service) askKept(ctx context.Context, permit gate.Permit, q Question, k
 	if err == nil {
 		err = q.check(&st)
 	}
+	if err == nil {
+		st.Scope, err = s.withNamed(ctx, permit, st.Scope, q.SQL)
+	}
 	if err != nil {
 		return nil, fault(ctx, err)
+	}
+	if premiumIn(st.Scope) {
+		q.TTL, q.Stale, q.CacheMinutes, q.StaleMinutes = 0, 0, 0, 0
+		return s.Ask(ctx, permit, q)
 	}
 	want := cache.Want{
 		Key: keyOf(space, &st, q), Group: cache.Group{Project: space.Project, Environment: space.Environment}, TTL: k.ttl, Stale: k.stale,

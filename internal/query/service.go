@@ -23,6 +23,9 @@ type Config struct {
 	// Scope says what a permit's holder may see. Nil is the permit's view, without a key of hashes: see Seen.
 	Scope func(gate.Permit) (view.Scope, error)
 
+	// Datasets gives the datasets that a permit's holder may read in a statement, as package dataset does. Nil is none.
+	Datasets Datasets
+
 	// Cache keeps the answers of questions that allow it. Nil is one that keeps 64 MiB in memory and nothing on disk.
 	Cache *cache.Cache
 
@@ -39,6 +42,8 @@ type Service struct {
 	engine   Engine
 	now      func() time.Time
 	scope    func(gate.Permit) (view.Scope, error)
+	datasets Datasets
+	named    *nameList
 	ceilings Ceilings
 	prices   Prices
 	cache    *cache.Cache
@@ -55,10 +60,12 @@ func New(cfg Config) *Service {
 		cfg.Cache, _ = cache.Open(cache.Config{Memory: 64 << 20, Now: cfg.Now}) // only a folder can be at fault
 	}
 	return &Service{
-		cache:  cfg.Cache,
-		engine: cfg.Engine,
-		now:    cfg.Now,
-		scope:  cfg.Scope,
+		cache:    cfg.Cache,
+		engine:   cfg.Engine,
+		now:      cfg.Now,
+		scope:    cfg.Scope,
+		datasets: cfg.Datasets,
+		named:    newNameList(),
 		ceilings: Ceilings{
 			Time:  cmp.Or(cfg.Time, 30*time.Second),
 			Rows:  cmp.Or(cfg.Rows, 100_000),
@@ -98,13 +105,21 @@ func (s *Service) Ask(ctx context.Context, permit gate.Permit, q Question) (*Ans
 	if err != nil {
 		return nil, fault(ctx, err)
 	}
-	rows, err := s.engine.Run(ctx, space, st)
+	more, err := s.scanned(ctx, space, &st)
 	if err != nil {
 		return nil, fault(ctx, err)
 	}
+	rows, err := s.engine.Run(ctx, space, st)
+	if err != nil {
+		return nil, s.costing(ctx, space, &st, fault(ctx, err), more)
+	}
 	defer func() { _ = rows.Close() }() // whatever it says, the answer is complete or has failed by then
 	answer, err := s.write(ctx, q, rows, start)
-	return answer, fault(ctx, err)
+	if err != nil {
+		return nil, s.costing(ctx, space, &st, fault(ctx, err), more)
+	}
+	answer.Credits += more
+	return answer, nil
 }
 
 // Describe says what Ask would answer, without running anything. The question's parameters need no values.
@@ -125,11 +140,14 @@ func (s *Service) Describe(ctx context.Context, permit gate.Permit, q Question) 
 		return Description{}, err
 	}
 	st.SQL = q.SQL
+	if st.Scope, err = s.withNamed(ctx, permit, st.Scope, q.SQL); err != nil {
+		return Description{}, fault(ctx, err)
+	}
 	d, err := s.engine.Describe(ctx, space, st)
 	return d, fault(ctx, err)
 }
 
-// Schema lists the tables and columns that the permit's holder may see.
+// Schema lists the tables of events and persons and the columns of them that the permit's holder may see.
 func (s *Service) Schema(permit gate.Permit) ([]view.Table, error) {
 	scope, err := s.scope(permit)
 	if err != nil {
@@ -144,8 +162,11 @@ func (s *Service) statement(ctx context.Context, permit gate.Permit, q Question)
 	if err != nil {
 		return space, sighted, err
 	}
-	st, _, err := s.prepare(ctx, q)
+	st, facts, err := s.prepare(ctx, q)
 	st.Scope, st.Asker = sighted.Scope, sighted.Asker
+	if err == nil {
+		st.Scope, err = s.with(ctx, permit, st.Scope, datasetsAmong(facts.Tables))
+	}
 	return space, st, err
 }
 

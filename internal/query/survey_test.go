@@ -58,7 +58,7 @@ func TestSurveysKeepToTheScope(t *testing.T) {
 // Promise: every column that there is has a line about it.
 func TestEveryColumnIsDescribed(t *testing.T) {
 	t.Parallel()
-	tables, err := service(t, numbers(0)).Tables(permit(t))
+	tables, err := service(t, numbers(0)).Tables(t.Context(), permit(t))
 	if err != nil || len(tables) != len(view.Tables()) {
 		t.Fatalf("%v, %v", tables, err)
 	}

@@ -151,8 +151,8 @@ func TestBindOneByOne(t *testing.T) {
 func TestCheckView(t *testing.T) {
 	t.Parallel()
 	for want, v := range map[string]*access.View{
-		"view: lets nothing be seen: name at least one table":            {},
-		"view.orders: is not a table: the tables are events and persons": {Tables: []access.ViewTable{{Name: "orders"}}},
+		"view: lets nothing be seen: name at least one table":                                               {},
+		"view.orders: is not a table: the tables are events, persons, and datasets such as datasets.quotes": {Tables: []access.ViewTable{{Name: "orders"}}},
 		"view.events.hide[0]: x is not a column of events; a property is written properties.x": {
 			Tables: []access.ViewTable{{Name: "events", Atoms: []access.Atom{{Does: access.Hide, Name: "x"}}}}},
 		"view: is not in its canonical form": {Tables: []access.ViewTable{{Name: "persons"}, {Name: "events"}}},

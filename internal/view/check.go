@@ -58,10 +58,12 @@ func (s Scope) check(f *faults, sources int) {
 	for i, t := range s.Tables {
 		table, known := TableNamed(t.Table)
 		switch {
-		case !known:
-			f.add(shown(t.Table), "is not a table: the tables are %s", strings.Join(Tables(), " and "))
+		case !known && !isDataset(t.Table):
+			f.add(shown(t.Table), "is not a table: the tables are %s, and datasets such as datasets.quotes", strings.Join(Tables(), ", "))
 		case slices.ContainsFunc(s.Tables[:i], func(other TableScope) bool { return other.Table == t.Table }):
 			f.add(t.Table, "is there twice")
+		case isDataset(t.Table):
+			t.checkDataset(f, sources)
 		default:
 			t.check(f, table, sources)
 		}

@@ -59,7 +59,7 @@ func problemAt(at, format string, args ...any) error {
 func readScope(f *faults, v jsontext.Value) (Scope, bool) {
 	s := Scope{Tables: []TableScope{}}
 	ok := eachMember(v, func(name string, v jsontext.Value) {
-		t := TableScope{Table: name}
+		t := TableScope{Table: tableName(name)}
 		table, _ := TableNamed(name) // an unknown one is found by check
 		if !eachMember(v, func(member string, v jsontext.Value) {
 			at := shown(name) + "." + shown(member)
@@ -370,11 +370,16 @@ func below(name string, others []string) bool {
 
 // Key names the scope: equal scopes have equal names, others have others. It gives nothing of the scope away.
 func (s Scope) Key() string {
-	if s.Whole() {
+	if s.Whole() && len(s.Datasets) == 0 {
 		return "whole"
 	}
 	digest := hmac.New(sha256.New, s.HashKey.Raw())
 	text, err := json.Marshal(s)
+	if err == nil && len(s.Datasets) > 0 {
+		var more []byte
+		more, err = json.Marshal(s.Datasets)
+		text = append(text, more...)
+	}
 	if err != nil {
 		panic(err) // it is made of nothing but texts
 	}

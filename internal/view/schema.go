@@ -73,5 +73,10 @@ func Schema(s Scope) []Table {
 		t.Columns = slices.DeleteFunc(t.Columns, func(c Column) bool { return slices.Contains(narrow.Hidden, c.Name) })
 		seen = append(seen, t)
 	}
+	for _, r := range s.Datasets {
+		if _, narrow, visible := s.Relation(r.Name); visible {
+			seen = append(seen, r.Shown(narrow, s.Whole()))
+		}
+	}
 	return seen
 }

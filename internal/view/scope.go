@@ -16,6 +16,10 @@ import (
 type Scope struct {
 	Tables  []TableScope // nil: the whole space; empty and not nil: nothing
 	HashKey HashKey      // needed when something is hashed
+
+	// Datasets are those that a statement may name besides: which there are and which of them may be read is not the scope's
+	// to say. They are in no JSON of a scope.
+	Datasets []Relation
 }
 
 // TableScope narrows one table. Hidden and Hashed name columns, or properties as they are written in Condition: with
@@ -91,12 +95,18 @@ func (s Scope) written(name string) (narrow TableScope, visible bool) {
 	return s.Tables[i], true
 }
 
-// Visible are the tables that are there, of those there can be.
+// Visible are the tables that are there, of those there can be: datasets by their names in small letters.
 func (s Scope) Visible() []string {
-	return slices.DeleteFunc(Tables(), func(name string) bool {
+	there := slices.DeleteFunc(Tables(), func(name string) bool {
 		_, visible := s.Table(name)
 		return !visible
 	})
+	for _, r := range s.Datasets {
+		if _, _, visible := s.Relation(r.Name); visible {
+			there = append(there, strings.ToLower(r.Name))
+		}
+	}
+	return there
 }
 
 // And is what both scopes let through: the tables in both, the rows that satisfy both, what neither hides; what either
@@ -109,9 +119,9 @@ func (s Scope) And(other Scope) Scope {
 	case other.Whole():
 		return s
 	case s.Whole():
-		return Scope{other.Tables, s.HashKey}
+		return Scope{other.Tables, s.HashKey, s.Datasets}
 	}
-	both := Scope{Tables: []TableScope{}, HashKey: s.HashKey}
+	both := Scope{Tables: []TableScope{}, HashKey: s.HashKey, Datasets: s.Datasets}
 	for _, a := range s.Tables {
 		b, there := other.written(a.Table)
 		if !there {

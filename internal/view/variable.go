@@ -65,7 +65,7 @@ func (s Scope) Bind(values map[string]jsontext.Value) (Scope, error) {
 	if s.Whole() {
 		return s, f.problem()
 	}
-	bound := Scope{Tables: slices.Clone(s.Tables), HashKey: s.HashKey}
+	bound := Scope{Tables: slices.Clone(s.Tables), HashKey: s.HashKey, Datasets: s.Datasets}
 	for i, t := range bound.Tables {
 		table, _ := TableNamed(t.Table)
 		bound.Tables[i].Where = slices.Clone(t.Where)
@@ -111,7 +111,12 @@ func (c Condition) bind(f *faults, name Variable, value jsontext.Value, table Ta
 		}
 	}
 	found := &faults{}
-	if c.check(found, "", table); len(found.fields) > 0 {
+	if table.Name == "" {
+		c.checkOf(found, "")
+	} else {
+		c.check(found, "", table)
+	}
+	if len(found.fields) > 0 {
 		f.add(string(name), "%s", found.fields[0].Detail)
 	}
 	return c

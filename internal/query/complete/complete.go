@@ -159,10 +159,29 @@ func sayable(name string) bool {
 	return name != "" && name[0] != '$' && name[0] != '/' && !strings.ContainsFunc(name, func(r rune) bool { return r < ' ' })
 }
 
+// Name is the name of a table or a column as a statement has it: in quotation marks, unless it is letters, digits and
+// underscores.
+func Name(name string) string {
+	for i, c := range []byte(name) {
+		if c != '_' && (c|0x20 < 'a' || c|0x20 > 'z') && (i == 0 || c < '0' || c > '9') {
+			return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+		}
+	}
+	return name
+}
+
 // tableOf is the table that a name stands for: its own, or one that it is given after FROM or JOIN.
 func tableOf(sql string, pieces []metric.Piece, name string, words Words) string {
-	if _, is := words.Columns[name]; is {
-		return name
+	named := func(name string) (string, bool) {
+		for table := range words.Columns {
+			if strings.EqualFold(table, name) {
+				return table, true
+			}
+		}
+		return "", false
+	}
+	if table, is := named(name); is {
+		return table
 	}
 	text := func(i int) string {
 		if i >= len(pieces) {
@@ -171,11 +190,9 @@ func tableOf(sql string, pieces []metric.Piece, name string, words Words) string
 		return strings.ToLower(sql[pieces[i].Start:pieces[i].End])
 	}
 	for i := range pieces {
-		if _, is := words.Columns[text(i)]; !is {
-			continue
-		}
-		if text(i+1) == name || text(i+1) == "as" && text(i+2) == name {
-			return text(i)
+		table, is := named(text(i))
+		if is && (text(i+1) == name || text(i+1) == "as" && text(i+2) == name) {
+			return table
 		}
 	}
 	return ""

@@ -224,7 +224,7 @@ func (c *child) analyze(w http.ResponseWriter, r *http.Request) {
 		c.fail(w, err)
 		return
 	}
-	analysis, err := c.guard.Analyze(r.Context(), q.SQL)
+	analysis, err := c.guard.AnalyzeOpen(r.Context(), q.SQL)
 	if err != nil {
 		c.fail(w, err)
 		return
@@ -345,7 +345,7 @@ func (c *child) noteFault(err error) {
 func readQuestion(r *http.Request) (question, error) {
 	var q question
 	err := json.UnmarshalRead(http.MaxBytesReader(nil, r.Body, maxStatement), &q)
-	q.Scope.HashKey = view.RawHashKey(q.HashKey)
+	q.Scope.HashKey, q.Scope.Datasets = view.RawHashKey(q.HashKey), q.Datasets
 	return q, err
 }
 

@@ -35,7 +35,7 @@ func (i *instance) describe(ctx context.Context, q *question, analysis *guard.An
 			return nil
 		}
 		var err error
-		d.Rows, err = estimate(ctx, conn, analysis.Reads)
+		d.Rows, err = estimate(ctx, conn, q.Scope, analysis.Reads)
 		return err
 	})
 	return d, err
@@ -47,7 +47,7 @@ func hidesRows(s view.Scope) bool {
 }
 
 // estimate is how many stored rows the tables have, each as often as it is read.
-func estimate(ctx context.Context, conn *native.Conn, reads map[string]int) (int64, error) {
+func estimate(ctx context.Context, conn *native.Conn, scope view.Scope, reads map[string]int) (int64, error) {
 	sizes := map[string]int64{}
 	err := conn.Each(ctx, "SELECT schema_name || '.' || table_name, estimated_size FROM duckdb_tables()", func(r *native.Result, row int) error {
 		sizes[r.Text(0, row)] = r.Int(1, row)
@@ -55,6 +55,10 @@ func estimate(ctx context.Context, conn *native.Conn, reads map[string]int) (int
 	})
 	total := int64(0)
 	for table, times := range reads {
+		if r, _, is := scope.Relation(table); is {
+			total += int64(times) * sizes["records."+r.UID]
+			continue
+		}
 		total += int64(times) * sizes["store."+strings.TrimSuffix(table, "s")]
 	}
 	return total, err

@@ -66,12 +66,21 @@ func (i *instance) prepared(ctx context.Context, q *question, analysis *guard.An
 	if err := conn.Exec(ctx, "BEGIN TRANSACTION READ ONLY"); err != nil {
 		return err
 	}
+	datasets, err := datasetsOf(ctx, q, analysis)
+	if err != nil {
+		return err
+	}
 	if !q.Scope.Whole() || analysis.PersonID || q.TimeZone != "" {
 		back, err := i.narrow(ctx, conn, q, analysis, nil)
 		defer back()
 		if err != nil {
 			return statementProblem(err, "")
 		}
+	}
+	back, err := i.makeDatasets(ctx, conn, q, datasets)
+	defer back()
+	if err != nil {
+		return statementProblem(err, "")
 	}
 	stmt, err := conn.Prepare(q.SQL)
 	if err != nil {

@@ -53,8 +53,8 @@ type loaded struct {
 	Position event.Position `json:"position"`
 }
 
-// question asks to analyze, describe or run a statement. The scope's key of hashes goes beside it: it is in no JSON of
-// a scope.
+// question asks to analyze, describe or run a statement. The scope's key of hashes and its datasets go beside it: they are in no
+// JSON of a scope.
 type question struct {
 	ID          string                    `json:"id"`
 	Project     string                    `json:"project"`
@@ -65,6 +65,7 @@ type question struct {
 	Named       map[string]jsontext.Value `json:"named"`
 	Scope       view.Scope                `json:"scope"`
 	HashKey     []byte                    `json:"hash_key"`
+	Datasets    []view.Relation           `json:"datasets"`
 	Rows        int64                     `json:"rows"`
 	Bytes       int64                     `json:"bytes"`
 }
@@ -73,7 +74,7 @@ type question struct {
 func questionOf(id string, space event.Space, st *query.Statement) *question {
 	return &question{
 		ID: id, Project: space.Project, Environment: space.Environment, SQL: st.SQL, TimeZone: st.TimeZone, Positional: st.Positional, Named: st.Named,
-		Scope: st.Scope, HashKey: st.Scope.HashKey.Raw(), Rows: st.Ceilings.Rows, Bytes: st.Ceilings.Bytes,
+		Scope: st.Scope, HashKey: st.Scope.HashKey.Raw(), Datasets: st.Scope.Datasets, Rows: st.Ceilings.Rows, Bytes: st.Ceilings.Bytes,
 	}
 }
 

@@ -94,6 +94,19 @@ func (g *Guard) Analyze(ctx context.Context, text string) (Analysis, error) {
 	return g.AnalyzeIn(ctx, text, view.Scope{})
 }
 
+// AnalyzeOpen is Analyze for a statement of which it is not known yet what it may see: it may name any dataset that there
+// could be. It is no leave to run the statement, which takes AnalyzeIn.
+func (g *Guard) AnalyzeOpen(ctx context.Context, text string) (Analysis, error) {
+	if err := checkText(text); err != nil {
+		return Analysis{}, err
+	}
+	root, err := g.parseTree(ctx, text)
+	if err != nil {
+		return Analysis{}, err
+	}
+	return g.walkOver(text, root, view.Scope{}, view.ValidDataset)
+}
+
 // AnalyzeIn is Analyze for a statement that sees a scope only: tables outside it are not there, and what would tell of
 // the rows outside it is refused.
 func (g *Guard) AnalyzeIn(ctx context.Context, text string, scope view.Scope) (Analysis, error) {
@@ -105,6 +118,11 @@ func (g *Guard) AnalyzeIn(ctx context.Context, text string, scope view.Scope) (A
 		return Analysis{}, err
 	}
 	return g.walk(text, root, scope)
+}
+
+// Inside analyzes the statement that a table of an analyzed one stands for.
+func (a *Analysis) Inside(ctx context.Context, text string, scope view.Scope) (Analysis, error) {
+	return a.guard.AnalyzeIn(ctx, text, scope)
 }
 
 // parseTree is the tree that the engine's parser makes of a text.

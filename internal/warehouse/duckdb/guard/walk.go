@@ -18,11 +18,12 @@ import (
 type walk struct {
 	*Guard
 	text   string
-	near   int            // the byte of the text that the last node with a place stands at
-	narrow bool           // the statement sees only a part of the rows
-	there  []string       // the tables that it sees
-	tables map[string]int // the tables read, and where each is first named
-	reads  map[string]int // how often
+	near   int               // the byte of the text that the last node with a place stands at
+	narrow bool              // the statement sees only a part of the rows
+	there  []string          // the tables that it sees
+	others func(string) bool // reports whether a name may be that of a table besides
+	tables map[string]int    // the tables read, and where each is first named
+	reads  map[string]int    // how often
 }
 
 // sight is the WITH names that can be seen from a place in the statement, the nearest first.
@@ -42,8 +43,13 @@ func (s *sight) has(name string) bool {
 
 // walk checks the parser's answer for a text and gathers its facts.
 func (g *Guard) walk(text string, root *value, scope view.Scope) (Analysis, error) {
+	return g.walkOver(text, root, scope, func(string) bool { return false })
+}
+
+// walkOver is walk for a statement that may name other tables than a scope has.
+func (g *Guard) walkOver(text string, root *value, scope view.Scope, others func(string) bool) (Analysis, error) {
 	w := &walk{
-		Guard: g, text: text, near: nowhere, narrow: !scope.Whole(), there: scope.Visible(), tables: map[string]int{}, reads: map[string]int{},
+		Guard: g, text: text, near: nowhere, narrow: !scope.Whole(), there: scope.Visible(), others: others, tables: map[string]int{}, reads: map[string]int{},
 	}
 	statements := root.get("statements").items
 	switch len(statements) {
@@ -123,7 +129,7 @@ func baseTable(w *walk, v *value, s *sight) (*sight, error) {
 	if s.has(folded) {
 		return s, nil
 	}
-	if !slices.Contains(w.there, folded) {
+	if !slices.Contains(w.there, folded) && !w.others(folded) {
 		return s, w.refuse("There is no table %s. %s", quote(name), w.tablesThere())
 	}
 	w.reads[folded]++
@@ -141,7 +147,8 @@ func (w *walk) tablesThere() string {
 	case 1:
 		return "The table is " + w.there[0] + "."
 	}
-	return "The tables are " + strings.Join(w.there, " and ") + "."
+	last := len(w.there) - 1
+	return "The tables are " + strings.Join(w.there[:last], ", ") + " and " + w.there[last] + "."
 }
 
 // withNames checks the WITH clause of a node and puts its names in sight, one after the other: each query sees the names
