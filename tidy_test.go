@@ -226,7 +226,7 @@ var rungs = map[string]int{
 	"internal/access": 0, "internal/problem": 0, "internal/proxy": 0, "internal/signature": 0,
 	"sdk/*": 0, "internal/room": 1, "internal/gate": 1, "internal/vault": 1, "internal/view": 1,
 	"internal/keyring": 2, "internal/token": 2, "internal/org": 2, "internal/event": 2, "internal/profile": 2,
-	"internal/recording": 2, "internal/dataset": 2, "internal/query": 2, "internal/workflow": 2, "internal/limit": 2,
+	"internal/recording": 2, "internal/dataset": 2, "internal/deletion": 2, "internal/query": 2, "internal/workflow": 2, "internal/limit": 2,
 	"internal/ledger": 2, "internal/audit": 2, "internal/job": 2, "internal/app": 2,
 	"internal/rejected": 2, "internal/export": 2,
 	"internal/journal/*": 3, "internal/limit/*": 3, "internal/store": 3, "internal/warehouse/*": 3, "internal/api": 3,
@@ -258,6 +258,9 @@ var besides = map[[2]string]bool{
 	{"internal/rejected", "internal/event"}:      true,
 	{"internal/query/saved", "internal/audit"}:   true,
 	{"internal/workflow", "internal/audit"}:      true,
+	{"internal/deletion", "internal/audit"}:      true,
+	{"internal/deletion", "internal/event"}:      true,
+	{"internal/deletion", "internal/job"}:        true,
 }
 
 // houseOf finds the house a folder is or lies in, and its rung.

@@ -13,6 +13,7 @@ import (
 	"github.com/weir-analytics/weir/internal/api"
 	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/dataset"
+	"github.com/weir-analytics/weir/internal/deletion"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/journal/segment"
@@ -72,6 +73,7 @@ type people interface {
 type records interface {
 	ledger.Store
 	audit.Store
+	deletion.Control
 }
 
 // asked are the questions with a name, and those that were asked.
@@ -85,6 +87,7 @@ type asked interface {
 // journal is an opened journal, with what the server wants to know of it.
 type journal struct {
 	event.Journal
+	erasing  deletion.Journal
 	released func() event.Position // everything up to it was loaded in an earlier run
 	last     func() event.Position
 	figures  func() figures
@@ -95,6 +98,7 @@ type warehouse interface {
 	event.Warehouse
 	query.Engine
 	dataset.Records
+	deletion.Warehouse
 	Ready(context.Context) error
 	Close() error
 }
@@ -161,6 +165,7 @@ func openJournal(cfg config, w world, log *slog.Logger) (journal, error) {
 		}
 		return journal{
 			Journal:  j,
+			erasing:  j,
 			released: func() event.Position { return report.First - 1 },
 			last:     func() event.Position { return j.Stats().Last },
 			figures: func() figures {

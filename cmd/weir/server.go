@@ -20,6 +20,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/api"
 	"github.com/weir-analytics/weir/internal/dataset"
+	"github.com/weir-analytics/weir/internal/deletion"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/export"
 	"github.com/weir-analytics/weir/internal/gate"
@@ -59,6 +60,7 @@ type server struct {
 	runs      *query.Runs
 	jobs      *job.Runner
 	exports   *export.Service
+	deletions *deletion.Service
 	api       *api.API
 	metrics   *prometheus.Registry
 	tracing   *tracing
@@ -136,11 +138,12 @@ func (s *server) apiConfig(w world) api.Config {
 	s.jobs.Handle(dataset.UpdateKind, datasets.Rebuild)
 	s.exports = s.newExports(w, questions, datasets)
 	s.jobs.Handle(export.Kind, s.exports.Work)
+	s.deletions = s.openDeletions(w, questions)
 	return api.Config{
 		Gate: s.control.gate, Keys: s.control.keys, Tokens: s.control.tokens, Apps: s.control.apps, Recordings: s.recorded.Service, Rejected: s.rejected, Workflows: s.control.workflows, Members: s.control.members, Projects: s.control.registry, Ledger: s.control.ledger, Counts: s.control.limits, Audit: s.control.audit, Live: s.live,
 		Events: event.New(event.Config{Journal: s.journal, Loader: s.loader, Live: s.live, Random: quickRandom{}}),
 		Query:  questions, Metrics: saved.New(saved.Config{Store: s.control.store, Query: query.Noted{Service: questions, Runs: s.runs}, Now: w.now, NewID: newAuditID, MaxBytes: s.cfg.MetricsBytes}),
-		Runs: s.runs, Datasets: datasets, Jobs: s.jobs, Exports: s.exports, Functions: functionsOf(s.warehouse),
+		Runs: s.runs, Datasets: datasets, Jobs: s.jobs, Exports: s.exports, Deletions: s.deletions, Functions: functionsOf(s.warehouse),
 		Parts: []api.Part{
 			{Name: "loader", Ready: func(context.Context) error { return s.loaderReady() }, Lacks: s.loaderLacks},
 			{Name: "store", Ready: s.control.ready},
@@ -317,6 +320,7 @@ func (s *server) start() {
 	s.running.Go(func() { s.recorded.Run(ctx) })
 	s.running.Go(func() { s.rejected.Run(ctx) })
 	s.running.Go(func() { s.control.workflows.Run(ctx) })
+	s.running.Go(func() { s.deletions.Run(ctx) })
 	s.running.Go(func() { s.remind(ctx) })
 	s.running.Go(func() { s.watchBudgets(ctx) })
 }

@@ -70,6 +70,8 @@ const (
 	LinkExports
 	FetchExports
 	AskDatasets
+	ReadDeletions
+	WriteDeletions
 
 	endOfActions
 )
@@ -193,6 +195,11 @@ var actions = [endOfActions]actionRow{
 	DeleteExports: {name: "delete_exports", scope: ExportsRun, others: AuditRead | ProjectsWrite},
 	LinkExports:   {name: "link_exports", scope: ExportsRun, space: true, reads: readsView, changes: true, stored: true, copies: true},
 	FetchExports:  {name: "fetch_exports", scope: ExportsRun, space: true, reads: readsView, linked: true, copies: true},
+
+	// What is deleted is deleted whole, also what a key with a view would not see of it. Whoever may not delete so is not told
+	// what was.
+	ReadDeletions:  {name: "read_deletions", scope: DataDelete, space: true, reads: readsWhole, changes: true},
+	WriteDeletions: {name: "write_deletions", scope: DataDelete, space: true, reads: readsWhole, changes: true},
 }
 
 // Declared reports whether a is an action of the product.

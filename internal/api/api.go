@@ -20,6 +20,7 @@ import (
 	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/compat"
 	"github.com/weir-analytics/weir/internal/dataset"
+	"github.com/weir-analytics/weir/internal/deletion"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/export"
 	"github.com/weir-analytics/weir/internal/gate"
@@ -57,6 +58,9 @@ type Config struct {
 	Jobs     *job.Runner
 	// Exports are data that is taken out in files.
 	Exports *export.Service
+
+	// Deletions undo what a key did, and forget people.
+	Deletions *deletion.Service
 	// FileTime is how long a file may take to come; 0: fileTime.
 	FileTime time.Duration
 	// Functions are those that may be called in SQL, for suggestions.

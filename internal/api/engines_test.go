@@ -10,6 +10,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/dataset"
+	"github.com/weir-analytics/weir/internal/deletion"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/journal/segment"
@@ -35,6 +36,7 @@ type controlStore interface {
 	org.Sessions
 	org.Projects
 	ledger.Store
+	deletion.Control
 	Counters() store.Counters
 	Tokens() store.Tokens
 	Apps() store.Apps
@@ -52,10 +54,17 @@ func openLimits(ctx context.Context, counts limit.Store, now func() time.Time, l
 	return limit.Open(ctx, counts, limit.Config{Now: now, Log: log, Server: rand.Text()})
 }
 
+// journal is a journal that can be erased in.
+type journal interface {
+	event.Journal
+	deletion.Journal
+}
+
 type warehouse interface {
 	event.Warehouse
 	query.Engine
 	dataset.Records
+	deletion.Warehouse
 	Ready(context.Context) error
 	Close() error
 }
@@ -73,7 +82,7 @@ func openStore(ctx context.Context, dir string) (controlStore, error) {
 }
 
 // openJournal opens a journal. With free, that is what it is told of the room on the disk.
-func openJournal(dir string, log *slog.Logger, free func() (int64, error)) (event.Journal, error) {
+func openJournal(dir string, log *slog.Logger, free func() (int64, error)) (journal, error) {
 	journal, _, err := segment.Open(segment.Config{
 		Dir: filepath.Join(dir, "journal"), SegmentSize: 8 << 20, Buffer: 2 * event.MaxItems * event.MaxEventBytes, Reserve: 1 << 20, Log: log, Free: free,
 	})

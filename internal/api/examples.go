@@ -71,6 +71,12 @@ var (
 			`"secret_hint":"k4M=","former_secret_until":null,"secret":"whsec_…","revision":1,"created_at":"2026-01-31T12:00:00Z","created_by":"key_0000000000A1",` +
 			`"updated_at":"2026-01-31T12:00:00Z","updated_by":"key_0000000000A1"}`,
 	}
+	deletionExample = example{
+		Name: "a leaked key", Status: 202,
+		Body: `{"environment":"production","key_id":"key_3fQ9xT0aLmZk","from":"2026-07-01T00:00:00Z","until":"2026-07-02T00:00:00Z"}`,
+		Answer: `{"id":"del_2W3FQ6DZL4XKYB5RA7TS","environment":"production","status":"queued","of":{"key_id":"key_3fQ9xT0aLmZk",` +
+			`"from":"2026-07-01T00:00:00Z","until":"2026-07-02T00:00:00Z"},"requested_by":"key_7hW2cV5nQpRs","created_at":"2026-01-31T12:00:00Z"}`,
+	}
 	createKeyExample = example{
 		Name: "secret", Status: 201,
 		Body: `{"kind":"secret","label":"nightly report","steward":"ana@example.com","scopes":["sql:run"],"environments":["production"]}`,

@@ -80,6 +80,7 @@ var tags = [...]huma.Tag{
 	{Name: "Rejected", Description: "Events that were not accepted: see them, and send them again. Needs a secret key."},
 	{Name: "Workflows", Description: "What is triggered by its name, and becomes a signed webhook or an event. Triggering takes `workflows:run`, which a public key may hold."},
 	{Name: "Exports", Description: "Take data out in files. Needs `exports:run`, and for a dataset `datasets:read` as well."},
+	{Name: deletionsTag, Description: "Delete what is known of a person, or what a key sent, everywhere, and prove it. Needs a secret key with `data:delete`."},
 	{Name: "Keys", Description: "Create, list, change and revoke API keys."},
 	{Name: "Tokens", Description: "Exchange the secret of a client for short-lived access tokens (OAuth 2.0), and see and end them."},
 	{Name: "Apps", Description: "Programs of third parties: register them, let them in (OAuth 2.0), see which are, and end that."},

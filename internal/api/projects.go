@@ -159,6 +159,7 @@ type EnvironmentShown struct {
 	Name        string `json:"name"`
 	Mode        string `json:"mode" enum:"live,test"`
 	Description string `json:"description"`
+	Retention   int    `json:"retention_days" doc:"How many days events are kept after they were received; 0: for ever."`
 }
 
 // EnvironmentList is environments of the project.
@@ -177,7 +178,8 @@ type addEnvironment struct {
 type describeEnvironment struct {
 	Name string `path:"name" maxLength:"63" doc:"The environment's name."`
 	Body struct {
-		Description string `json:"description" maxLength:"200" doc:"What it is for."`
+		Description *string `json:"description,omitempty" maxLength:"200" doc:"What it is for." nullable:"false"`
+		Retention   *int    `json:"retention_days,omitempty" minimum:"0" maximum:"36500" doc:"How many days events are kept after they were received; 0: for ever. What is older is deleted within the hour, and not to be had back." nullable:"false"`
 	}
 }
 
@@ -216,11 +218,11 @@ func mountEnvironments(a *API) {
 	mount(a, endpoint[describeEnvironment, EnvironmentShown]{
 		Method: "PATCH", Path: "/v1/environments/{name}", Action: access.WriteProject, Read: bound[describeEnvironment](a), Wants: wantsNothing[describeEnvironment],
 		Do: func(ctx context.Context, permit gate.Permit, in describeEnvironment) (EnvironmentShown, error) {
-			s, err := a.cfg.Projects.Describe(ctx, permit, in.Name, in.Body.Description)
+			s, err := a.cfg.Projects.ChangeEnvironment(ctx, permit, in.Name, org.EnvironmentChange(in.Body))
 			return spaceView(s), err
 		},
 		Doc: doc{
-			ID: "changeEnvironment", Tag: "Organization", Summary: "Describe an environment", Problems: []problem.Code{problem.NotFound, problem.GrantTooWide},
+			ID: "changeEnvironment", Tag: "Organization", Summary: "Change an environment", Problems: []problem.Code{problem.NotFound, problem.GrantTooWide},
 			Text: "Its name and mode stay: they are where its data is, and which keys may use it.",
 		},
 	})
@@ -237,7 +239,7 @@ func mountEnvironments(a *API) {
 }
 
 func spaceView(s org.Space) EnvironmentShown {
-	return EnvironmentShown{Name: s.Name, Mode: s.Mode.String(), Description: s.Description}
+	return EnvironmentShown{Name: s.Name, Mode: s.Mode.String(), Description: s.Description, Retention: s.Retention}
 }
 
 // ProjectConfig is what a project tells its clients, and what it is told about itself.

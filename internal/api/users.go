@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/deletion"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
@@ -31,8 +32,9 @@ type UserChanged struct {
 // UserDeleted says who was taken out.
 type UserDeleted struct {
 	PersonID    string   `json:"person_id" doc:"How the person was called."`
-	DistinctIDs []string `json:"distinct_ids" doc:"The ids under which there are events still."`
+	DistinctIDs []string `json:"distinct_ids" doc:"All ids that they had."`
 	Queryable   bool     `json:"queryable" doc:"The person is in no answer any more; false when that took too long, and it will be so soon."`
+	DeletionID  string   `json:"deletion_id,omitzero" doc:"The deletion of all that there is of them. A key with a view begins none: what is stored stays." example:"del_2W3FQ6DZL4XKYB5RA7TS"`
 }
 
 type oneUser struct {
@@ -93,6 +95,7 @@ type changeUser struct {
 }
 
 func mountUsers(a *API) {
+	mountDeletions(a)
 	people := profile.New(a.cfg.Query, a.cfg.Events)
 	mount(a, endpoint[listUsers, UserPage]{
 		Method: "GET", Path: "/v1/users", Action: access.ReadUsers,
@@ -154,13 +157,12 @@ func mountUsers(a *API) {
 		Method: "DELETE", Path: "/v1/users/{id}", Action: access.DeleteUsers,
 		Read: bound[oneUser](a), Wants: oneUser.wants,
 		Do: func(ctx context.Context, permit gate.Permit, in oneUser) (UserDeleted, error) {
-			d, err := people.Delete(ctx, permit, in.ID, in.Environment)
-			return UserDeleted{d.PersonID, d.DistinctIDs, d.Queryable}, err
+			return a.deleteUser(ctx, permit, people, in)
 		},
 		Doc: doc{
-			ID: "deleteUser", Tag: "Users", Summary: "Take a person out of all answers",
-			Text: "The profile and its traits are gone, and the ids are nobody's: who is identified with one of them later begins anew. Events that came " +
-				"under the ids stay.",
+			ID: "deleteUser", Tag: "Users", Summary: "Delete a person",
+			Text: "The same as a deletion of the person, of somebody who is known: the profile and all events are gone, and the ids are nobody's. Who is " +
+				"identified with one of them later begins anew. A key with a view takes the person out of all answers only; the events stay.",
 			Problems: []problem.Code{problem.NotFound, problem.ViewNotApplied, problem.StorageFull},
 		},
 	})
@@ -178,6 +180,29 @@ func mountUsers(a *API) {
 			Problems: []problem.Code{problem.ViewNotApplied},
 		},
 	})
+}
+
+// deleteWait is how long the answer waits for a deletion to be done.
+const deleteWait = 10 * time.Second
+
+// deleteUser deletes a person. A key that may not see everything deletes nothing that it does not see.
+func (a *API) deleteUser(ctx context.Context, permit gate.Permit, people *profile.Service, in oneUser) (UserDeleted, error) {
+	if a.cfg.Deletions == nil || permit.View() != nil {
+		d, err := people.Delete(ctx, permit, in.ID, in.Environment)
+		return UserDeleted{PersonID: d.PersonID, DistinctIDs: d.DistinctIDs, Queryable: d.Queryable}, err
+	}
+	p, err := people.Read(ctx, permit, in.ID)
+	if err != nil {
+		return UserDeleted{}, err
+	}
+	r, err := a.cfg.Deletions.Submit(ctx, permit, deletion.Wish{Person: in.ID})
+	if err != nil {
+		return UserDeleted{}, err
+	}
+	wait, cancel := context.WithTimeout(ctx, deleteWait)
+	defer cancel()
+	done, err := a.cfg.Deletions.Await(wait, permit, r.ID)
+	return UserDeleted{p.PersonID, p.DistinctIDs, done, r.ID}, err
 }
 
 func (a *API) mintUserToken(ctx context.Context, permit gate.Permit, in mintUserToken) (UserToken, error) {

@@ -27,6 +27,7 @@ func TestUsersThatCannotBeStored(t *testing.T) {
 	idle := event.NewLoader(event.LoaderConfig{Journal: w.journal, Warehouse: w.warehouse, Log: w.log})
 	stuck := w.variant(t, func(c *api.Config) {
 		c.Events = event.New(event.Config{Journal: full, Loader: idle, Live: new(event.Live), Random: rand.Reader})
+		c.Deletions = nil // whoever may not see everything takes out by the journal
 	}, nil)
 	for method, text := range map[string]string{"PATCH": `{"traits":{"plan":"free"}}`, "DELETE": ""} {
 		answer, body := stuck.call(t, method, "/v1/users/u_1", strings.NewReader(text), "X-API-Key", key)

@@ -33,6 +33,7 @@ import (
 	"github.com/weir-analytics/weir/internal/app"
 	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/dataset"
+	"github.com/weir-analytics/weir/internal/deletion"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/export"
 	"github.com/weir-analytics/weir/internal/gate"
@@ -77,7 +78,8 @@ type world struct {
 	datasets     *dataset.Service
 	exports      *export.Service
 	questions    atomic.Pointer[query.Service] // those of the first config
-	journal      event.Journal
+	deletions    *deletion.Service
+	journal      journal
 	warehouse    warehouse
 	loader       *event.Loader
 	live         *event.Live
@@ -204,6 +206,14 @@ func (w *world) start(ctx context.Context) {
 	w.exports = openExports(w)
 	w.jobs.Handle(export.Kind, w.exports.Work)
 	w.running.Go(func() { w.exports.Run(ctx) })
+	w.deletions = deletion.New(deletion.Config{
+		Warehouse: w.warehouse, Journal: w.journal, Loader: w.loader, Control: w.store, Jobs: w.jobs, Derive: w.vault.Derive,
+		Now: w.clock.Now, NewID: newSuffix, NewAudit: newAudit, Log: w.log,
+		Parts: []deletion.Forgetter{{Name: "recordings", Forget: func(ctx context.Context, t deletion.Target) (int64, error) {
+			removed, err := w.recordings.Forget(ctx, t.Project, t.Environment, t.IDs)
+			return removed.Sessions, err
+		}}},
+	})
 	w.running.Go(func() { _ = w.jobs.Run(ctx) })
 	w.running.Go(func() { _ = w.runs.Run(ctx) })
 	w.running.Go(func() { _ = w.ledger.Run(ctx) })
@@ -226,7 +236,7 @@ func (w *world) config() api.Config {
 		Workflows: w.workflows,
 		Events:    event.New(event.Config{Journal: w.journal, Loader: w.loader, Live: w.live, Random: rand.Reader, SyncLimit: time.Minute}),
 		Query:     questions, Metrics: saved.New(saved.Config{Store: w.store, Query: query.Noted{Service: questions, Runs: w.runs}, Now: w.clock.Now, NewID: newAudit}), Runs: w.runs,
-		Datasets: w.datasets, Jobs: w.jobs, Exports: w.exports,
+		Datasets: w.datasets, Jobs: w.jobs, Exports: w.exports, Deletions: w.deletions,
 		Parts: []api.Part{
 			{Name: "loader", Ready: func(context.Context) error { return w.loader.Fault() }},
 			{Name: "warehouse", Ready: w.warehouse.Ready},

@@ -344,8 +344,8 @@ func TestForgetWhileWriting(t *testing.T) {
 				h.table.mu.Lock()
 				h.table.rows = h.table.rows[1:] // e0 is deleted, which has been written by now
 				h.table.mu.Unlock()
-				if err := s.Forget(context.Background(), h.permit.Project(), "production"); err != nil {
-					t.Error(err)
+				if n, err := s.Forget(context.Background(), h.permit.Project(), "production"); err != nil || n != 1 {
+					t.Errorf("%d files deleted, %v", n, err)
 				}
 			})
 		}
@@ -363,7 +363,7 @@ func TestForgetWhileWriting(t *testing.T) {
 		t.Errorf("%+v", whole.Gone)
 	}
 	for _, bad := range [][2]string{{"..", "production"}, {"prj_1", "../x"}, {"a/b", "c"}} {
-		if err := s.Forget(t.Context(), bad[0], bad[1]); err == nil {
+		if _, err := s.Forget(t.Context(), bad[0], bad[1]); err == nil {
 			t.Errorf("%v is no space", bad)
 		}
 	}

@@ -331,42 +331,43 @@ func (s *Service) gone(of space, id string) (g Gone, err error) {
 }
 
 // Forget deletes the files of a space's exports, and notes that on them. What is being written is written anew from what
-// there is when Forget returns. It is for whoever has deleted data of the space, and may be called again.
-func (s *Service) Forget(ctx context.Context, project, environment string) error {
+// there is when Forget returns; deleted counts the files that were whole. It is for whoever has deleted data of the space, and may be called again.
+func (s *Service) Forget(ctx context.Context, project, environment string) (deleted int64, err error) {
 	of := space{project, environment}
 	folder, err := s.folder(of)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forgot[of]++
 	entries, err := os.ReadDir(folder)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return 0, nil
 	}
 	if err != nil {
-		return fmt.Errorf("export: forget: %w", err)
+		return 0, fmt.Errorf("export: forget: %w", err)
 	}
 	for _, entry := range entries {
 		if err := ctx.Err(); err != nil {
-			return err
+			return deleted, err
 		}
 		id, whole := strings.CutSuffix(entry.Name(), wholeFile)
 		part, partly := strings.CutSuffix(entry.Name(), partFile)
 		switch {
 		case whole:
 			err = s.remove(of, id, GoneForgotten)
+			deleted++
 		case partly && s.writing[part] == nil: // left behind by a crash; its job begins it anew
 			err = os.Remove(filepath.Join(folder, entry.Name()))
 		case partly:
 			err = os.Truncate(filepath.Join(folder, entry.Name()), 0) // the writer does not know; it is dropped at its end
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("export: forget: %w", err)
+			return deleted, fmt.Errorf("export: forget: %w", err)
 		}
 	}
-	return syncFolder(folder)
+	return deleted, syncFolder(folder)
 }
 
 // sweepEvery is how often it is looked for files whose time is over.

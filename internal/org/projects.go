@@ -22,6 +22,7 @@ type Settings struct {
 	Config       Config            `json:"config"`
 	Budget       Budget            `json:"budget"`
 	Descriptions map[string]string `json:"descriptions,omitempty"` // of environments, by name
+	Retention    map[string]int    `json:"retention,omitempty"`    // days that environments keep events, by name; for ever where none are
 	Gone         []string          `json:"gone,omitempty"`         // names of environments that were deleted: they are not given again
 }
 
@@ -303,6 +304,7 @@ func (r *Registry) RenameOrganization(ctx context.Context, permit gate.Permit, n
 type Space struct {
 	access.Environment
 	Description string
+	Retention   int // days that events are kept; 0: for ever
 }
 
 // MaxDescription is how long it may be, in characters.
@@ -316,7 +318,7 @@ func (r *Registry) Environments(ctx context.Context, permit gate.Permit) ([]Spac
 	}
 	var list []Space
 	for _, env := range permit.Key().Reachable() {
-		list = append(list, Space{env, w.Settings.Descriptions[env.Name]})
+		list = append(list, w.space(env))
 	}
 	return list, nil
 }
@@ -367,30 +369,6 @@ func (w *Whole) describe(name, text string) {
 	w.Settings.Descriptions = all
 }
 
-// Describe says what an environment of the permit's project is for. Its name and mode stay: they are where its data is, and
-// which keys may use it.
-func (r *Registry) Describe(ctx context.Context, permit gate.Permit, name, text string) (Space, error) {
-	if err := checkDescription(text); err != nil {
-		return Space{}, err
-	}
-	w, err := r.change(ctx, permit.Project(), func(w *Whole, _ int) (*audit.Entry, error) {
-		if w.at(name) < 0 {
-			return nil, noEnvironment()
-		}
-		before := w.Settings.Descriptions[name]
-		w.describe(name, text)
-		return r.by(permit, w.ID, "environment.describe", name, described{before}, described{text}), nil
-	})
-	if err != nil {
-		return Space{}, err
-	}
-	return Space{w.Environments[w.at(name)], text}, nil
-}
-
-type described struct {
-	Description string `json:"description"`
-}
-
 func (w *Whole) at(name string) int {
 	return slices.IndexFunc(w.Environments, func(env access.Environment) bool { return env.Name == name })
 }
@@ -417,6 +395,7 @@ func (r *Registry) DeleteEnvironment(ctx context.Context, permit gate.Permit, na
 		before := namesOf(w.Environments)
 		w.Environments = slices.Delete(slices.Clone(w.Environments), at, at+1)
 		w.describe(name, "")
+		w.retain(name, 0)
 		w.Settings.Gone = append(slices.Clone(w.Settings.Gone), name)
 		return r.by(permit, w.ID, "environment.delete", name, shownProject{w.Name, before}, shownProject{w.Name, namesOf(w.Environments)}), nil
 	})

@@ -30,6 +30,8 @@ func OpenSQLite(ctx context.Context, path string) (*Store, error) {
 func sqliteDialect() dialect {
 	return dialect{
 		migrations: goose.DialectSQLite3,
+		compact:    []string{"VACUUM"},
+		settle:     "PRAGMA wal_checkpoint(TRUNCATE)",
 		full: func(err error) bool {
 			var e *sqlite.Error
 			return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_FULL

@@ -1,6 +1,6 @@
 // Package store keeps the control data, that is organizations, projects, environments, keys, apps, what access tokens are
 // signed with, metrics, the ledger of decisions, the audit and the history of queries, in a SQL database. It implements
-// org.Store, keyring.Store, token.Store, app.Store, app.Flow, saved.Store, ledger.Store, audit.Store, job.Store, dataset.Store and
+// org.Store, keyring.Store, token.Store, app.Store, app.Flow, saved.Store, ledger.Store, audit.Store, job.Store, dataset.Store, deletion.Control and
 // query.RunStore with one text of SQL; what differs between engines is in a dialect value. Of recordings it keeps what is
 // known beside their bytes (recording.Store), and of workflows what they are and what is to be sent (workflow.Store, workflow.Outbox).
 //
@@ -62,6 +62,9 @@ type Store struct {
 type dialect struct {
 	migrations goose.Dialect
 	full       func(error) bool // the error says that the disk is full
+
+	compact []string // writes the whole database anew, without what was deleted
+	settle  string   // moves what was written into the database, and empties the log; tells whether a reader was in the way
 }
 
 const readers = 4

@@ -128,6 +128,9 @@ func (j *Journal) run() {
 	for open := true; open; {
 		select {
 		case <-j.wake:
+		case r := <-j.rolls:
+			j.roll(r)
+			continue
 		case <-j.closing:
 			open = false
 		}

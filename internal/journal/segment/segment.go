@@ -61,6 +61,7 @@ type Journal struct {
 	config  Config
 	lock    *os.File
 	wake    chan struct{} // pending has its first record
+	rolls   chan *roll    // wishes to end the segment that is written
 	closing chan struct{}
 	stopped chan struct{} // the committer has ended
 
@@ -105,7 +106,7 @@ func Open(c Config) (*Journal, Report, error) {
 	}
 	j := &Journal{
 		config: c, lock: lock, last: report.Last, released: report.First - 1, segments: report.Segments,
-		wake: make(chan struct{}, 1), closing: make(chan struct{}), stopped: make(chan struct{}),
+		wake: make(chan struct{}, 1), rolls: make(chan *roll), closing: make(chan struct{}), stopped: make(chan struct{}),
 		pending: &group{done: make(chan struct{})},
 	}
 	report.Segments = slices.Clone(report.Segments)

@@ -1,5 +1,5 @@
 // Package storetest owns the conformance kit of the stores of control data: what every engine must do for
-// keyring.Store, what org declares, ledger.Store, audit.Store, limit.Store, token.Store, saved.Store, query.RunStore, dataset.Store, job.Store, app.Store and app.Flow, with a weight on what access depends on: that no two names are taken for
+// keyring.Store, what org declares, ledger.Store, audit.Store, limit.Store, token.Store, saved.Store, query.RunStore, dataset.Store, job.Store, deletion.Control, app.Store and app.Flow, with a weight on what access depends on: that no two names are taken for
 // one, that a key that was revoked stays revoked, that nothing is done by half, and that no decision is counted twice.
 //
 // An engine's tests call Run with a way to open it. The kit knows nothing of engines; it reaches the database's driver
@@ -20,6 +20,7 @@ import (
 	"github.com/weir-analytics/weir/internal/app"
 	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/dataset"
+	"github.com/weir-analytics/weir/internal/deletion"
 	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/ledger"
@@ -56,6 +57,7 @@ type Stores struct {
 	Datasets  dataset.Store
 	Workflows workflow.Store
 	Outbox    workflow.Outbox
+	Deletions deletion.Control
 }
 
 // Open opens a new and empty store. All its connections go through wrap. The store closes with the test.
@@ -127,6 +129,8 @@ func Run(t *testing.T, open Open) {
 		"runs are kept whole":                runsAreKeptWhole,
 		"runs are told apart":                runsAreToldApart,
 		"old runs are trimmed":               oldRunsAreTrimmed,
+		"deletions are kept whole":           deletionsAreKeptWhole,
+		"statements are blanked":             statementsAreBlanked,
 		"runs are kept through failures":     runsAreKeptThroughFailures,
 		"apps are kept whole":                appsAreKeptWhole,
 		"apps are told apart":                appsAreToldApart,

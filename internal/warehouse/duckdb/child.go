@@ -149,6 +149,7 @@ func (c *child) serve(ctx context.Context) error {
 	mux.HandleFunc("POST "+pathRun, c.run)
 	mux.HandleFunc("POST "+pathCancel, c.cancel)
 	c.serveRecords(mux)
+	c.serveErasing(mux)
 	mux.HandleFunc("POST "+pathStop, func(http.ResponseWriter, *http.Request) { c.stop() })
 	server := &http.Server{
 		Handler:           mux,

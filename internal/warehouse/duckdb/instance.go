@@ -67,7 +67,7 @@ type instance struct {
 // openInstance opens a space's file, and makes it or brings it up to date when it must; with an empty path, it makes an
 // empty space in memory.
 func openInstance(ctx context.Context, path string, space event.Space, o native.Options, p *promotion) (*instance, error) {
-	o.TempDir = filepath.Join(o.TempDir, "-"+space.Project, space.Environment) // of its own, also for the empty space
+	o.TempDir = tempOf(o.TempDir, space)
 	if err := os.MkdirAll(o.TempDir, 0o700); err != nil {
 		return nil, err
 	}
@@ -81,6 +81,11 @@ func openInstance(ctx context.Context, path string, space event.Space, o native.
 		return nil, fmt.Errorf("space %s/%s: %w", space.Project, space.Environment, err)
 	}
 	return i, nil
+}
+
+// tempOf is where a space's database spills to: a folder of its own, also for the empty space.
+func tempOf(dir string, space event.Space) string {
+	return filepath.Join(dir, "-"+space.Project, space.Environment)
 }
 
 // Another process may hold a file's lock for a moment while it dies.

@@ -37,6 +37,7 @@ type place struct {
 	used     uint64 // the clock at the last use
 	held     int64  // bytes at the end of the last use
 	gone     chan struct{}
+	idle     chan struct{} // closed when users is 0, for one who wants to be alone; nil: nobody does
 }
 
 func newShelf(dir string, most int, budget int64, o native.Options, p *promotion) *shelf {
@@ -131,6 +132,10 @@ func (s *shelf) back(p *place) {
 	s.mu.Lock()
 	p.held = held
 	p.users--
+	if p.users == 0 && p.idle != nil {
+		close(p.idle)
+		p.idle = nil
+	}
 	s.mu.Unlock()
 	s.trim()
 }

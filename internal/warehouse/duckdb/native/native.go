@@ -24,6 +24,8 @@ type Options struct {
 	Threads   int    // worker threads
 	TempDir   string // where to spill to, this database alone: the names of the files are the same for all; empty: nowhere
 	TempLimit int64  // bytes spilled at most
+
+	reach bool // other files can be attached
 }
 
 // DB is an open database: a file, or memory when the path is empty. It reads and writes no other file than its own and
@@ -50,6 +52,9 @@ func Open(path string, o Options) (*DB, error) {
 	}
 	if o.ReadOnly {
 		settings[0][1] = "read_only"
+	}
+	if o.reach {
+		settings[len(settings)-1][1] = "true"
 	}
 	var config b.Config
 	if b.CreateConfig(&config) == b.StateError {

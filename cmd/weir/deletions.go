@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+
+	"github.com/weir-analytics/weir/internal/deletion"
+	"github.com/weir-analytics/weir/internal/query"
+)
+
+// openDeletions puts together what deletes: every part in which something of a person may be is in the list.
+func (s *server) openDeletions(w world, questions *query.Service) *deletion.Service {
+	return deletion.New(deletion.Config{
+		Warehouse: s.warehouse, Journal: s.journal.erasing, Loader: s.loader, Control: s.control.store, Jobs: s.jobs, Derive: s.control.derive,
+		Now: w.now, NewID: newSuffix, NewAudit: newAuditID, Log: s.log, Projects: s.retained,
+		Parts: []deletion.Forgetter{
+			{Name: "recordings", Forget: func(ctx context.Context, t deletion.Target) (int64, error) {
+				removed, err := s.recorded.Forget(ctx, t.Project, t.Environment, t.IDs)
+				return removed.Sessions, err
+			}},
+			{Name: "rejected", Forget: func(ctx context.Context, t deletion.Target) (int64, error) {
+				removed, err := s.rejected.Forget(ctx, t.Project, t.Environment, t.IDs)
+				return int64(removed), err
+			}},
+			{Name: "exports", Forget: func(ctx context.Context, t deletion.Target) (int64, error) {
+				return s.exports.Forget(ctx, t.Project, t.Environment)
+			}},
+			{Name: "deliveries", Forget: s.forgetDeliveries},
+			{Name: "results", Forget: func(_ context.Context, t deletion.Target) (int64, error) {
+				questions.Forget(t.Project, t.Environment)
+				return s.runs.Forget(t.Project, t.Environment, t.IDs), nil
+			}},
+		},
+	})
+}
+
+// forgetDeliveries removes what workflows sent, or are to send, about a person.
+func (s *server) forgetDeliveries(ctx context.Context, t deletion.Target) (all int64, err error) {
+	for _, id := range t.IDs {
+		n, err := s.control.workflows.DropUser(ctx, t.Project, t.Environment, id)
+		if all += int64(n); err != nil {
+			return all, err
+		}
+	}
+	return all, nil
+}
+
+// retained lists the environments that keep events for some days only.
+func (s *server) retained(ctx context.Context) (list []deletion.Kept, err error) {
+	all, err := s.control.registry.Retained(ctx, s.control.organization.ID)
+	for _, r := range all {
+		list = append(list, deletion.Kept{Organization: s.control.organization.ID, Project: r.Project, Environment: r.Environment, Days: r.Days})
+	}
+	return list, err
+}

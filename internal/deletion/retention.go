@@ -1,0 +1,108 @@
+package deletion
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/audit"
+	"github.com/weir-analytics/weir/internal/event"
+)
+
+// sweepEvery is how often it is looked for what has become old. What became old on one day goes together: the file of an
+// environment is written anew at most once a day for it.
+const sweepEvery = time.Hour
+
+// Run sweeps at once and then every hour, until ctx is done.
+func (s *Service) Run(ctx context.Context) {
+	if s.cfg.Projects == nil {
+		return
+	}
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Log.Error("deleting what is kept no longer", "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Sweep deletes, in every environment that keeps events for some days only, those that were received before. What one
+// environment fails with holds up no other.
+func (s *Service) Sweep(ctx context.Context) (faults error) {
+	all, err := s.cfg.Projects(ctx)
+	if err != nil {
+		return fmt.Errorf("deletion: what environments keep: %w", err)
+	}
+	for _, k := range all {
+		if ctx.Err() != nil {
+			return errors.Join(faults, ctx.Err())
+		}
+		if k.Days <= 0 {
+			continue
+		}
+		if err := s.sweep(ctx, k); err != nil {
+			faults = errors.Join(faults, fmt.Errorf("%s/%s: %w", k.Project, k.Environment.Name, err))
+		}
+	}
+	return faults
+}
+
+// sweep deletes in one environment, and keeps a receipt of it. Events that happened go; what tells of persons stays, since
+// profiles are made of it.
+func (s *Service) sweep(ctx context.Context, k Kept) error {
+	now := s.cfg.Now().UTC().Truncate(time.Microsecond)
+	until := now.AddDate(0, 0, -k.Days).Truncate(24 * time.Hour)
+	space := event.Space{Project: k.Project, Environment: k.Environment.Name}
+	old := Selection{Until: until, Track: true}
+	counts, err := s.cfg.Warehouse.CountErasable(ctx, space, old)
+	if err != nil || counts.Events == 0 {
+		return err
+	}
+	if counts, _, err = s.cfg.Warehouse.Erase(ctx, space, old); err != nil {
+		return err
+	}
+	removed := []Removed{{"events", counts.Events}}
+	n, err := s.scrub(ctx, space, func(e *event.Event) bool { return e.Kind == event.Track && e.ReceivedAt.Before(until) })
+	if err != nil {
+		return err
+	}
+	removed = append(removed, Removed{"journal", n})
+	for _, p := range s.cfg.Parts {
+		n, err := p.Forget(ctx, Target{Project: space.Project, Environment: space.Environment})
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.Name, err)
+		}
+		removed = append(removed, Removed{p.Name, n})
+	}
+	return s.swept(ctx, k, Of{Until: until, Days: k.Days}, now, removed)
+}
+
+// swept keeps the receipt and the entry of the audit.
+func (s *Service) swept(ctx context.Context, k Kept, of Of, began time.Time, removed []Removed) error {
+	r := Record{
+		ID: "del_" + s.cfg.NewID(), Project: k.Project, Environment: k.Environment.Name, Live: k.Environment.Mode == access.Live,
+		KeyID: audit.System, Of: of, CreatedAt: began,
+	}
+	signed, err := s.sign(Receipt{
+		ID: r.ID, Project: r.Project, Environment: r.Environment, Of: of, By: r.KeyID, RequestedAt: began,
+		CompletedAt: s.cfg.Now().UTC().Truncate(time.Microsecond), Removed: removed,
+	})
+	if err != nil {
+		return err
+	}
+	if r.Receipt, err = json.Marshal(signed); err != nil {
+		return err
+	}
+	entry := audit.Own(began, k.Organization, k.Project, s.cfg.NewAudit(), "deletion.retention", r.ID, nil, of)
+	return s.cfg.Control.KeepDeletion(ctx, r, &entry)
+}

@@ -1,0 +1,235 @@
+package deletion
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/audit"
+	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/job"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// Wish is what somebody wants to be deleted: a person, or events.
+type Wish struct {
+	Person string // any id of theirs; empty: events
+	Of     Of     // which events; Person, Days are empty
+}
+
+// spec is what a job must know. The ids of a person are not in it but in a file beside the job, which goes with it.
+type spec struct {
+	Of Of `json:"of"`
+}
+
+// idsFile is that file, in the job's folder.
+const idsFile = "ids"
+
+// check refuses what is no wish.
+func (w *Wish) check() error {
+	switch {
+	case w.Person != "" && (w.Of.KeyID != "" || len(w.Of.Events) > 0 || !w.Of.From.IsZero() || !w.Of.Until.IsZero()):
+		return problem.Invalid("person", "is deleted whole: it goes without other conditions")
+	case len(w.Person) > event.MaxIDBytes || !utf8.ValidString(w.Person) || strings.IndexByte(w.Person, 0) >= 0:
+		return problem.Invalid("person", "must be UTF-8 without a NUL character, of at most %d bytes", event.MaxIDBytes)
+	case w.Person != "":
+		return nil
+	case w.Of.KeyID == "" && len(w.Of.Events) == 0 && w.Of.Until.IsZero():
+		return problem.Invalid("body", "must name a person, a key, events, or a time before which events were received")
+	case len(w.Of.Events) > MaxEvents:
+		return problem.Invalid("events", "must be at most %d", MaxEvents)
+	case !w.Of.Until.IsZero() && !w.Of.From.Before(w.Of.Until):
+		return problem.Invalid("until", "must be later than from")
+	}
+	return nil
+}
+
+func (o *Of) selection() Selection {
+	return Selection{KeyID: o.KeyID, Events: o.Events, From: o.From, Until: o.Until}
+}
+
+// Preview counts what a wish would delete from the warehouse, as of now. ids is how many ids the person has.
+func (s *Service) Preview(ctx context.Context, permit gate.Permit, w Wish) (counts Counts, ids int, err error) {
+	if err := w.check(); err != nil {
+		return Counts{}, 0, err
+	}
+	space := event.Space{Project: permit.Project(), Environment: permit.Environment()}
+	selection := w.Of.selection()
+	if w.Person != "" {
+		if selection.IDs, err = s.cfg.Warehouse.PersonIDs(ctx, space, w.Person); err != nil {
+			return Counts{}, 0, err
+		}
+	}
+	counts, err = s.cfg.Warehouse.CountErasable(ctx, space, selection)
+	return counts, len(selection.IDs), err
+}
+
+// Submit begins a deletion in the permit's environment. When it returns without an error, it will be done, also after a crash.
+//
+// Problems: invalid_field, unavailable.
+func (s *Service) Submit(ctx context.Context, permit gate.Permit, w Wish) (Record, error) {
+	if err := w.check(); err != nil {
+		return Record{}, err
+	}
+	of := w.Of
+	files := map[string]string{}
+	if w.Person != "" {
+		of = Of{Person: s.person(permit.Project(), permit.Environment(), w.Person)}
+		path, err := s.noteIDs(w.Person)
+		if err != nil {
+			return Record{}, fmt.Errorf("deletion: the ids: %w", err)
+		}
+		files[idsFile] = path
+	}
+	text, err := json.Marshal(spec{of})
+	if err != nil {
+		return Record{}, err
+	}
+	j, err := s.cfg.Jobs.Submit(ctx, permit, job.Wanted{Environment: permit.Environment(), Kind: Kind, Spec: text, Files: files})
+	if err != nil {
+		return Record{}, err
+	}
+	r := recordOf(&j, of)
+	entry := audit.Of(permit, s.cfg.NewAudit(), "deletion.create", r.ID, nil, of)
+	return r, s.cfg.Control.KeepDeletion(ctx, r, &entry)
+}
+
+// noteIDs writes a person's id where the job finds it.
+func (s *Service) noteIDs(id string) (path string, err error) {
+	dir, err := s.cfg.Jobs.Temp()
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(dir, "ids-"+s.cfg.NewID())
+	return path, writeIDs(path, []string{id})
+}
+
+// writeIDs writes ids durably, so that they are there whole or not at all.
+func writeIDs(path string, ids []string) error {
+	text, err := json.Marshal(ids)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	return err
+}
+
+// recordOf is a deletion as its job says.
+func recordOf(j *job.Job, of Of) Record {
+	return Record{
+		ID: "del_" + strings.TrimPrefix(j.ID, "job_"), Project: j.Project, Environment: j.Environment, Live: j.Live, KeyID: j.KeyID, Of: of, CreatedAt: j.CreatedAt,
+	}
+}
+
+// Shown is a deletion, and how far it is.
+type Shown struct {
+	Record
+
+	Status job.State
+	Code   problem.Code // what it failed with
+	Detail string
+	Signed *Signed // nil: it is not done
+}
+
+// Subject is the deletion as what an attempt is about.
+func (r *Record) Subject() *access.Subject {
+	mode := access.Test
+	if r.Live {
+		mode = access.Live
+	}
+	return &access.Subject{Project: r.Project, Mode: mode}
+}
+
+// Find gives a deletion of the permit's environment.
+//
+// Problems: not_found.
+func (s *Service) Find(ctx context.Context, permit gate.Permit, id string) (Shown, error) {
+	r, found, err := s.cfg.Control.FindDeletion(ctx, permit.Project(), id)
+	if err == nil && (!found || r.Environment != permit.Environment()) {
+		err = problem.New(problem.NotFound, "There is no such deletion.")
+	}
+	if err != nil {
+		return Shown{}, err
+	}
+	return s.shown(ctx, r)
+}
+
+// Await waits until a deletion of the permit's environment is over or ctx is done, and reports whether everything is deleted.
+func (s *Service) Await(ctx context.Context, permit gate.Permit, id string) (bool, error) {
+	if err := s.cfg.Jobs.Await(ctx, jobOf(id)); err != nil {
+		return false, nil //nolint:nilerr // it goes on all the same
+	}
+	shown, err := s.Find(ctx, permit, id)
+	return shown.Status == job.Succeeded, err
+}
+
+// jobOf is the job of a deletion.
+func jobOf(id string) string { return "job_" + strings.TrimPrefix(id, "del_") }
+
+// List lists the deletions of the permit's environment, the youngest first. next is where the next page begins.
+func (s *Service) List(ctx context.Context, permit gate.Permit, before Place, limit int) (list []Shown, next Place, err error) {
+	if limit < 1 || limit > MaxPage {
+		return nil, Place{}, problem.Invalid("limit", "must be from 1 to %d", MaxPage)
+	}
+	all, err := s.cfg.Control.Deletions(ctx, Query{permit.Project(), permit.Environment(), before, limit + 1})
+	if err != nil {
+		return nil, Place{}, err
+	}
+	if len(all) > limit {
+		all = all[:limit]
+		next = Place{all[limit-1].CreatedAt, all[limit-1].ID}
+	}
+	for _, r := range all {
+		one, err := s.shown(ctx, r)
+		if err != nil {
+			return nil, Place{}, err
+		}
+		list = append(list, one)
+	}
+	return list, next, nil
+}
+
+// shown asks the job how far it is. One that is forgotten without a receipt has failed.
+func (s *Service) shown(ctx context.Context, r Record) (Shown, error) {
+	shown := Shown{Record: r, Status: job.Succeeded}
+	if r.Receipt != nil {
+		shown.Signed = new(Signed)
+		return shown, json.Unmarshal(r.Receipt, shown.Signed)
+	}
+	j, found, err := s.cfg.Jobs.Find(ctx, r.Project, jobOf(r.ID))
+	if err != nil {
+		return shown, err
+	}
+	if !found {
+		shown.Status = job.Failed
+		return shown, nil
+	}
+	shown.Status, shown.Code, shown.Detail = j.State, j.Code, j.Detail
+	if j.State == job.Succeeded { // between the reading of the record and that of the job
+		again, found, err := s.cfg.Control.FindDeletion(ctx, r.Project, r.ID)
+		if err == nil && found && again.Receipt != nil {
+			return s.shown(ctx, again)
+		}
+	}
+	return shown, nil
+}
