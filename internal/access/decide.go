@@ -62,6 +62,7 @@ var (
 	lateRules = [...]rule{
 		{name: "signature is right", judge: signatureRight},
 		{name: "thing is visible to the key", judge: subjectVisible},
+		{name: "what all keys run is changed from all environments", of: ByEnvironment, judge: sharedEverywhere, above: sharedEverywhere},
 		{name: "key grants no more than it holds", judge: grantsWithin, above: grantsWithin},
 		{name: "a public key gets client-side scopes only", judge: publicGrantWithin},
 		{name: "key grants no more than the project allows", judge: grantsUnderCeiling},

@@ -135,6 +135,7 @@ var invitingRules = [...]rule{
 	{judge: kindKnown},
 	{judge: holdsScope, above: holdsScope},
 	{judge: scopeUnderCeiling},
+	{of: ByEnvironment, judge: sharedEverywhere, above: sharedEverywhere},
 	{judge: grantsWithin, above: grantsWithin},
 	{judge: grantsUnderCeiling},
 }

@@ -258,7 +258,7 @@ func (k *Key) OwnOnly(a Action) bool { return !a.reachesOthers(k) }
 // than its own. Nobody makes an operator: that is who holds the data folder.
 //
 // What all keys of a project run is changed only by a key that could see all of it: else a test key, or one with a view, had
-// others ask for it what it may not ask itself.
+// others ask for it what it may not ask itself. sharedEverywhere says the same of environments, which can be observed.
 func grantsWithin(k *Key, a *Attempt) Reason {
 	if a.Action.row().shared && !k.seesAll() {
 		return GrantTooWide
@@ -299,9 +299,15 @@ func (k *Key) bounds() *Bounds {
 	return &b
 }
 
-// seesAll reports whether nothing keeps the key from any data of its project in live mode.
-func (k *Key) seesAll() bool {
-	return k.seesLive() && k.own() == nil && (len(k.Environments) == 0 || k.Observe.Has(ByEnvironment))
+// seesAll reports whether nothing keeps the key from any data, in live mode, of the environments it is in.
+func (k *Key) seesAll() bool { return k.seesLive() && k.own() == nil }
+
+// What all keys of a project run is changed only by a key that may be in every environment.
+func sharedEverywhere(k *Key, a *Attempt) Reason {
+	if a.Action.row().shared && len(k.Environments) > 0 {
+		return GrantTooWide
+	}
+	return Allowed
 }
 
 func publicGrantWithin(_ *Key, a *Attempt) Reason {
