@@ -120,6 +120,7 @@ type bodyOf[T any] struct{ Body T }
 func mountCompat(a *API) {
 	mountUserFluxEvents(a)
 	mountUserFluxProfile(a)
+	mountUserFluxProducts(a)
 	for _, one := range []struct{ path, id, summary string }{
 		{"/ingest/e", "compositeEvent", "Send an event, as Composite's library does"},
 		{"/ingest/batch", "compositeBatch", "Send events, as Composite's library does"},

@@ -253,6 +253,8 @@ var wishes = map[string]struct{ path, body string }{
 	"PUT /v1/datasets/{workspace}/{dataset}/{newId}":              {"/v1/datasets/production/NONE/OTHER", ""},
 	"DELETE /v1/datasets/{workspace}/{dataset}":                   {"/v1/datasets/production/NONE", ""},
 	"POST /v1/record/{workspace}/{dataset}":                       {"/v1/record/production/NONE", `[{"k":"a"}]`},
+	"POST /product":                                               {"/product?environment=production", `{"id":"p","typeId":"NONE","properties":{}}`},
+	"DELETE /product/{typeId}/{productId}":                        {"/product/NONE/p?environment=production", ""},
 	"GET /v1/data/{workspace}":                                    {"/v1/data/production", ""},
 	"GET /v1/data/{workspace}/{dataset}":                          {"/v1/data/production/NONE", ""},
 	"GET /v1/data/{workspace}/{dataset}/{key}":                    {"/v1/data/production/NONE/a", ""},

@@ -46,6 +46,9 @@ type Service struct {
 
 	// change is held by whoever reads or writes records, and locked by whoever makes a dataset's records others.
 	change sync.RWMutex
+
+	// placing is held, inside change, by whoever reads the one record of a key in order to write it.
+	placing sync.Mutex
 }
 
 // New makes a Service.

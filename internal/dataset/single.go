@@ -1,0 +1,96 @@
+package dataset
+
+import (
+	"context"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/problem"
+)
+
+// Single is the one record of a key, as it is to be.
+type Single struct {
+	Key    string
+	Values jsontext.Value // an object of its properties; that of the key is set besides
+	Merge  bool           // what is not named stays as it is; else it is gone
+}
+
+// Place writes the one record that a key has, in the place of what was there. It is for a dataset whose index has neither
+// subkey nor date, where the records that are placed share one date: so there is one of each key, if none is written
+// otherwise.
+//
+// Problems: invalid_field, not_found, conflict, unavailable, storage_full.
+func (s *Service) Place(ctx context.Context, permit gate.Permit, at At, one Single) (Dataset, error) {
+	s.change.RLock()
+	defer s.change.RUnlock()
+	d, err := s.Find(ctx, permit, at)
+	if err != nil {
+		return Dataset{}, err
+	}
+	if err := s.idle(ctx, &d); err != nil {
+		return Dataset{}, err
+	}
+	if d.Index.Subkey != "" || d.Index.Date != "" {
+		return Dataset{}, problem.New(problem.Conflict, "The index of %s has a subkey or a date, so that a key can have more than one record.", d.ID)
+	}
+	s.placing.Lock()
+	defer s.placing.Unlock()
+	date := time.Unix(0, 0).UTC()
+	item, err := s.single(ctx, &d, one, date)
+	if err != nil {
+		return Dataset{}, err
+	}
+	now := s.cfg.Now().UTC().Truncate(time.Microsecond)
+	r, fields := d.verdict(item, now, date)
+	if len(fields) > 0 {
+		var f faults
+		for _, field := range fields {
+			f.add("body.properties."+field.Name, "%s", field.Detail)
+		}
+		return Dataset{}, f.problem()
+	}
+	batch := Batch{Replace: true, Records: []Record{r}}
+	if _, err := s.put(ctx, d.Space(), d.UID, batch); err != nil {
+		return Dataset{}, err
+	}
+	s.cfg.Live.publish(&d, batch.Records)
+	return d, nil
+}
+
+// single is the record as if it had been sent whole.
+func (s *Service) single(ctx context.Context, d *Dataset, one Single, date time.Time) (Item, error) {
+	given, err := membersOf(one.Values)
+	if err != nil {
+		return Item{}, problem.Invalid("body.properties", "must be one JSON object")
+	}
+	key, err := json.Marshal(one.Key)
+	if err != nil {
+		return Item{}, problem.Invalid("body.id", "must be text")
+	}
+	var members []member
+	if one.Merge {
+		there, _, err := s.cfg.Records.ReadRecords(ctx, d.Space(), d.UID, Selection{Keys: []string{one.Key}, From: date, Until: date.Add(time.Microsecond), Most: 1})
+		if err != nil {
+			return Item{}, err
+		}
+		for i := range there {
+			if members, err = membersOf(there[i].Body); err != nil {
+				return Item{}, err
+			}
+		}
+	}
+	var item Item
+	places := map[string]int{}
+	for _, m := range append(append(members, given...), member{d.Index.Key, key}) {
+		i, known := places[m.name]
+		if !known {
+			i = len(item.cells)
+			places[m.name], item.cells = i, append(item.cells, cell{})
+		}
+		item.cells[i] = cell{name: m.name, json: m.value}
+	}
+	return item, nil
+}
