@@ -74,10 +74,11 @@ func workflowsCommand(w world) *cobra.Command {
 
 // workflowPath is an address below /v1/workflows, with the environment that the command names.
 func workflowPath(cmd *cobra.Command, query url.Values, parts ...string) string {
-	path := "/v1/workflows"
+	escaped := []string{"/v1/workflows"}
 	for _, part := range parts {
-		path += "/" + url.PathEscape(part)
+		escaped = append(escaped, url.PathEscape(part))
 	}
+	path := strings.Join(escaped, "/")
 	if environment, _ := cmd.Flags().GetString("environment"); environment != "" {
 		query.Set("environment", environment)
 	}

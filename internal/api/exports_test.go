@@ -590,3 +590,20 @@ func TestExportsAcrossARestart(t *testing.T) {
 		}
 	}
 }
+
+// Promise: a limit holds for exports that are there, too.
+func TestExportsAreLimited(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	p := w.project(t)
+	p.send(manyEvents(5))
+	key := p.taker("")
+	e, _ := p.take(key, `{"of":"events"}`)
+	p.policy(access.Policy{Limits: access.Limits{Daily: access.Quota{Most: 1}}})
+	w.site.asks(t, key.text, "GET", "/v1/whoami", "") // uses it up
+	for _, c := range [][2]string{{"GET", ""}, {"GET", "/file"}, {"POST", "/link"}, {"DELETE", ""}} {
+		if status, code := w.site.asks(t, key.text, c[0], "/v1/exports/"+e.ID+c[1], ""); status != 429 || code != problem.RateLimited {
+			t.Errorf("%s %s: %d %s", c[0], c[1], status, code)
+		}
+	}
+}

@@ -40,7 +40,7 @@ func (s *Service) with(ctx context.Context, permit gate.Permit, scope view.Scope
 // withNamed is a scope with the datasets that a statement names. Of a statement that cannot be read there are none: what is
 // wrong with it, running it says.
 func (s *Service) withNamed(ctx context.Context, permit gate.Permit, scope view.Scope, sql string) (view.Scope, error) {
-	if unread := checkSQL(sql) != nil; unread || s.datasets == nil {
+	if s.datasets == nil || !canBeRead(sql) {
 		return scope, nil
 	}
 	names, known := s.named.recall(sql)
@@ -54,6 +54,8 @@ func (s *Service) withNamed(ctx context.Context, permit gate.Permit, scope view.
 	}
 	return s.with(ctx, permit, scope, names)
 }
+
+func canBeRead(sql string) bool { return checkSQL(sql) == nil }
 
 // sees is the key of the scope that a statement runs in.
 func (s *Service) sees(ctx context.Context, permit gate.Permit, sql string) (string, error) {
