@@ -48,12 +48,13 @@ const (
 
 // AllScopes is every right there is. ClientScopes is what a public key may hold at the most: it can be read by anybody,
 // so it may send and identify, and read the project's public configuration (seed 001, "Public Keys"). Reading one's
-// own profile needs proof of who one is, which a public key is not. UsualClientScopes is what it holds when nobody says: to
-// trigger workflows, whose targets may do anything, is for the keys that are told to.
+// own profile needs proof of who one is, which a public key is not. Datasets it may read (contracts D, publishable tokens): what is in
+// them is as public as the key then, and it is not made without saying which. UsualClientScopes is what it holds when nobody
+// says: that, and to trigger workflows, whose targets may do anything, is for the keys that are told to.
 const (
 	AllScopes         = endOfScopes - 1
-	ClientScopes      = EventsWrite | UsersWrite | RecordingsWrite | ProjectsRead | WorkflowsRun
-	UsualClientScopes = ClientScopes &^ WorkflowsRun
+	ClientScopes      = EventsWrite | UsersWrite | RecordingsWrite | ProjectsRead | WorkflowsRun | DatasetsRead
+	UsualClientScopes = ClientScopes &^ (WorkflowsRun | DatasetsRead)
 )
 
 var scopeNames = [...]string{

@@ -58,7 +58,7 @@ func headerRows() []headerRow {
 		{"Sunset", "When the secret that was sent, having been replaced, stops working (RFC 8594).", success, nil},
 		{"Weir-Warning", "What is amiss with the request, although it was taken: a secret key in the query string.", success, nil},
 		{"ETag", "The version, for If-Match; of an answer that may be kept, what it says, for If-None-Match; of a file, its bytes, for If-Range.", tagged, versioned},
-		{"Content-Range", "Which bytes of the file they are, and how many it has (RFC 9110 section 14.4).", ranged, ranged},
+		{"Content-Range", "Which bytes of the file they are, and how many it has (RFC 9110 section 14.4).", nil, ranged},
 		{"Age", "For how many seconds the answer has been kept (RFC 9111).", kept, nil},
 		{queryIDHeader, "The name of the run, in the list of queries.", func(r *row, status int) bool { return r.doc.Runs && status < http.StatusMultipleChoices }, nil},
 		{problemHeader, "The problem's stable name, where the body does not have it.", func(r *row, status int) bool { return (r.as.plain || r.iex) && status >= http.StatusBadRequest }, nil},

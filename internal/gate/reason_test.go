@@ -159,7 +159,7 @@ func TestDetailsSayWhatToMend(t *testing.T) {
 			"The key that asks holds keys:write in test mode: it cannot hand on more than that, nor for longer than it lives.", "", ""},
 		"public grant": {access.Key{Scopes: access.AllScopes},
 			access.Attempt{Action: access.WriteKeys, Grants: &access.Grant{Kind: access.Public, Mode: access.Live, Scopes: access.EventsRead}},
-			"scopes: a public key can hold only events:write users:write projects:read recordings:write workflows:run", "", "scopes"},
+			"scopes: a public key can hold only events:write users:write projects:read datasets:read recordings:write workflows:run", "", "scopes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

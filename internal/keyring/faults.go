@@ -163,6 +163,13 @@ func (f *faults) bounds(b *access.Bounds, kind access.Kind) {
 	}
 }
 
+// readsSome refuses a public key that reads datasets and does not say which.
+func (f *faults) readsSome(scopes access.Scopes, b *access.Bounds, kind access.Kind) {
+	if kind == access.Public && scopes.Has(access.DatasetsRead) && b.Datasets == nil {
+		f.add("datasets", "must say which: what a public key reads, everybody does")
+	}
+}
+
 func (f *faults) cache(minutes int, kind access.Kind) {
 	switch {
 	case minutes == 0:

@@ -697,3 +697,28 @@ func TestLookupsDuringChangesAreWhole(t *testing.T) {
 		t.Errorf("%d keys are stored", len(h.shelf.keys))
 	}
 }
+
+// Promise: a public key reads the datasets that it names, and no change makes it one that reads them all.
+func TestAPublicKeySaysWhichDatasetsItReads(t *testing.T) {
+	t.Parallel()
+	h := with(t, keyring.Config{})
+	reads := keyring.New{Kind: access.Public, Mode: access.Live, Scopes: access.DatasetsRead}
+	named := func(err error) bool {
+		fields := problem.From(err).Fields
+		return problem.Of(err) == problem.InvalidField && len(fields) == 1 && fields[0].Name == "datasets"
+	}
+	if _, _, err := h.ring.Create(t.Context(), h.one, reads); !named(err) {
+		t.Errorf("without: %v", err)
+	}
+	reads.Datasets = &access.Datasets{Core: true}
+	rec, _ := h.create(h.one, reads)
+	every := (*access.Datasets)(nil)
+	if _, err := h.ring.Update(t.Context(), h.one, rec.ID, keyring.Change{Datasets: &every}); !named(err) {
+		t.Errorf("taken away: %v", err)
+	}
+	sends, _ := h.create(h.one, keyring.New{Kind: access.Public, Mode: access.Live})
+	scopes := access.EventsWrite | access.DatasetsRead
+	if _, err := h.ring.Update(t.Context(), h.one, sends.ID, keyring.Change{Scopes: &scopes}); !named(err) {
+		t.Errorf("with the scope given later: %v", err)
+	}
+}

@@ -155,6 +155,7 @@ func (n New) faults(project *access.Project, now time.Time) (f faults) {
 	f.text("steward", n.Steward, MaxSteward)
 	f.scopes(n.scopes())
 	f.bounds(&n.Bounds, n.Kind)
+	f.readsSome(n.scopes(), &n.Bounds, n.Kind)
 	f.environments(n.Environments, project, n.mode())
 	f.expiry(n.ExpiresAt, now)
 	f.publicKeys(n.PublicKeys)
@@ -307,6 +308,9 @@ func (c Change) check(rec *Record, parent *access.Key, project *access.Project, 
 	after := rec.Bounds
 	c.EditBounds(&after)
 	f.bounds(&after, rec.Kind)
+	scopes := rec.Scopes
+	set(&scopes, c.Scopes)
+	f.readsSome(scopes, &after, rec.Kind)
 	if c.Scopes != nil && parent != nil {
 		f.scopesUnder(*c.Scopes, parent)
 	}
