@@ -40,8 +40,11 @@ func (l *loading) overwriting(ctx context.Context, load func() error) error {
 		return load()
 	}
 	change := &updateSpec{ID: l.spec.ID, From: l.spec.UID, To: l.spec.To}
-	err := l.s.await(ctx, l.job, change)
-	if err == nil {
+	done, err := l.s.await(ctx, l.job, change)
+	switch {
+	case done:
+		return l.s.dropFormer(ctx, l.job, change)
+	case err == nil:
 		err = load()
 	}
 	if err == nil && l.place.Written == 0 && l.place.Rejected > 0 {
@@ -64,5 +67,5 @@ func (s *Service) replaced(ctx context.Context, j job.Job, change *updateSpec) e
 	if err := s.mark(ctx, j, change, func(c *Change) { c.UID, c.Busy = change.To, "" }); err != nil {
 		return err
 	}
-	return s.cfg.Records.DropRecords(ctx, space(j), change.From)
+	return s.dropFormer(ctx, j, change)
 }

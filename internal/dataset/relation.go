@@ -22,7 +22,7 @@ func (s *Service) Relations(ctx context.Context, permit gate.Permit, names []str
 		return nil, fmt.Errorf("dataset: list for a statement: %w", err)
 	}
 	if names != nil {
-		if names, err = s.madeOf(ctx, all, names); err != nil {
+		if names, err = s.madeOf(ctx, permit, all, names); err != nil {
 			return nil, err
 		}
 	}

@@ -130,12 +130,13 @@ func indexOf(all []Dataset, name string) int {
 	return slices.IndexFunc(all, func(d Dataset) bool { return strings.EqualFold(d.ID, name) })
 }
 
-// madeOf adds to some names those of the datasets that their statements read.
-func (s *Service) madeOf(ctx context.Context, all []Dataset, names []string) ([]string, error) {
+// madeOf adds to some names those of the datasets that their statements read. A statement of a dataset that is not theirs to
+// read tells them nothing.
+func (s *Service) madeOf(ctx context.Context, permit gate.Permit, all []Dataset, names []string) ([]string, error) {
 	names = slices.Clone(names)
 	for at := 0; at < len(names); at++ {
 		i := indexOf(all, names[at])
-		if i < 0 || all[i].SQL == "" || s.cfg.Statements == nil {
+		if i < 0 || all[i].SQL == "" || s.cfg.Statements == nil || !permit.AsksDataset(all[i].ID, all[i].Class) {
 			continue
 		}
 		more, err := s.cfg.Statements.Named(ctx, all[i].SQL)

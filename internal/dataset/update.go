@@ -141,8 +141,11 @@ func (s *Service) Rebuild(ctx context.Context, run *job.Run) error {
 		return err
 	}
 	spec.Becomes.Busy = ""
-	err := s.await(ctx, j, &spec)
-	if err == nil {
+	done, err := s.await(ctx, j, &spec)
+	switch {
+	case done:
+		return s.dropFormer(ctx, j, &spec)
+	case err == nil:
 		err = s.rewriteAll(ctx, run, j, &spec)
 	}
 	if err != nil && ctx.Err() == nil {
@@ -151,18 +154,21 @@ func (s *Service) Rebuild(ctx context.Context, run *job.Run) error {
 	return err
 }
 
-// await waits until the dataset is marked: the job may be faster than whoever submitted it.
-func (s *Service) await(ctx context.Context, j job.Job, spec *updateSpec) error {
+// await waits until the dataset is marked: the job may be faster than whoever submitted it. done says that it is the other
+// already, and that the server was stopped after that.
+func (s *Service) await(ctx context.Context, j job.Job, spec *updateSpec) (done bool, err error) {
 	s.change.RLock()
 	defer s.change.RUnlock()
 	d, found, err := s.cfg.Store.FindDataset(ctx, j.Project, j.Environment, spec.ID)
 	switch {
 	case err != nil:
-		return err
+		return false, err
+	case found && d.UID == spec.To:
+		return true, nil
 	case !found || d.UID != spec.From || d.Busy != j.ID:
-		return problem.New(problem.Conflict, "The dataset %s is no longer the one that was to be changed.", spec.ID)
+		return false, problem.New(problem.Conflict, "The dataset %s is no longer the one that was to be changed.", spec.ID)
 	}
-	return nil
+	return false, nil
 }
 
 // rewriteAll writes page by page, and makes the dataset the other at the end.
@@ -230,16 +236,30 @@ func (s *Service) become(ctx context.Context, j job.Job, spec *updateSpec) error
 	if err := s.mark(ctx, j, spec, func(c *Change) { c.Definition, c.UID = spec.Becomes, spec.To }); err != nil {
 		return err
 	}
+	return s.dropFormer(ctx, j, spec)
+}
+
+// dropFormer drops the records that the dataset had before it became the other. A stop has the job begin again, and do that
+// again; what cannot be dropped for another reason takes room and does no harm: the dataset is the other.
+func (s *Service) dropFormer(ctx context.Context, j job.Job, spec *updateSpec) error {
 	defer s.forget(space(j))
-	return s.cfg.Records.DropRecords(ctx, space(j), spec.From)
+	err := s.cfg.Records.DropRecords(ctx, space(j), spec.From)
+	if ctx.Err() != nil {
+		return err
+	}
+	return nil
 }
 
 func space(j job.Job) event.Space { return event.Space{Project: j.Project, Environment: j.Environment} }
 
-// giveUp leaves the dataset as it is.
+// giveUp leaves the dataset as it is, and drops what was to be its records, unless they are by now.
 func (s *Service) giveUp(ctx context.Context, j job.Job, spec *updateSpec) error {
 	s.change.Lock()
 	defer s.change.Unlock()
+	d, found, err := s.cfg.Store.FindDataset(ctx, j.Project, j.Environment, spec.ID)
+	if err != nil || found && d.UID == spec.To {
+		return err
+	}
 	return errors.Join(s.mark(ctx, j, spec, func(c *Change) { c.Busy = "" }), s.cfg.Records.DropRecords(ctx, space(j), spec.To))
 }
 

@@ -94,8 +94,12 @@ func (s *Service) Submit(ctx context.Context, permit gate.Permit, w Wish) (Recor
 	}
 	j, err := s.cfg.Jobs.Submit(ctx, permit, job.Wanted{Environment: permit.Environment(), Kind: Kind, Spec: text, Files: files})
 	if err != nil {
+		if path := files[idsFile]; path != "" {
+			_ = os.Remove(path) // the first error says what went wrong
+		}
 		return Record{}, err
 	}
+	ctx = context.WithoutCancel(ctx) // it will be carried out, whether anybody waits or not
 	r := recordOf(&j, of)
 	entry := audit.Of(permit, s.cfg.NewAudit(), "deletion.create", r.ID, nil, of)
 	return r, s.cfg.Control.KeepDeletion(ctx, r, &entry)

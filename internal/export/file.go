@@ -291,8 +291,8 @@ func (s *Service) remove(of space, id, reason string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(path); err == nil {
-		return nil
+	if _, err := os.Stat(path); err == nil { // the file may be there still, after a crash
+		return s.unlink(path)
 	}
 	text, err := json.Marshal(Gone{reason, s.cfg.Now().UTC().Truncate(time.Microsecond)})
 	if err == nil {
@@ -304,7 +304,12 @@ func (s *Service) remove(of space, id, reason string) error {
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	err = os.Remove(strings.TrimSuffix(path, goneFile) + wholeFile)
+	return s.unlink(path)
+}
+
+// unlink deletes the file of which it was noted at a path that it is gone.
+func (s *Service) unlink(path string) error {
+	err := os.Remove(strings.TrimSuffix(path, goneFile) + wholeFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("export: %w", err)
 	}

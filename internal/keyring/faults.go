@@ -165,7 +165,7 @@ func (f *faults) bounds(b *access.Bounds, kind access.Kind) {
 
 // readsSome refuses a public key that reads datasets and does not say which.
 func (f *faults) readsSome(scopes access.Scopes, b *access.Bounds, kind access.Kind) {
-	if kind == access.Public && scopes.Has(access.DatasetsRead) && b.Datasets == nil {
+	if kind == access.Public && scopes.Has(access.DatasetsRead) && (b.Datasets == nil || b.Observe.Has(access.ByDataset)) {
 		f.add("datasets", "must say which: what a public key reads, everybody does")
 	}
 }

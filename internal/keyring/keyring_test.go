@@ -716,6 +716,10 @@ func TestAPublicKeySaysWhichDatasetsItReads(t *testing.T) {
 	if _, err := h.ring.Update(t.Context(), h.one, rec.ID, keyring.Change{Datasets: &every}); !named(err) {
 		t.Errorf("taken away: %v", err)
 	}
+	observed := access.ByDataset
+	if _, err := h.ring.Update(t.Context(), h.one, rec.ID, keyring.Change{Observe: &observed}); !named(err) {
+		t.Errorf("only observed: %v", err)
+	}
 	sends, _ := h.create(h.one, keyring.New{Kind: access.Public, Mode: access.Live})
 	scopes := access.EventsWrite | access.DatasetsRead
 	if _, err := h.ring.Update(t.Context(), h.one, sends.ID, keyring.Change{Scopes: &scopes}); !named(err) {

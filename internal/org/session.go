@@ -273,7 +273,7 @@ func (m *Members) ChangePassword(ctx context.Context, permit gate.Permit, passwo
 	case err != nil:
 		return fmt.Errorf("org: change a password: %w", err)
 	}
-	return m.endAllBut(ctx, id, 0)
+	return m.endAllBut(context.WithoutCancel(ctx), id, 0) // whether anybody waits or not
 }
 
 // endAllBut ends the sessions of a member but for some of the youngest.
@@ -283,11 +283,9 @@ func (m *Members) endAllBut(ctx context.Context, member string, most int) error 
 		return fmt.Errorf("org: list sessions: %w", err)
 	}
 	for ; len(list) > most; list = list[1:] {
-		if err := m.end(ctx, list[0]); err != nil {
-			return err
-		}
+		err = errors.Join(err, m.end(ctx, list[0]))
 	}
-	return nil
+	return err
 }
 
 // end ends the token first: while that fails there is the session still, and ending it can be tried again.

@@ -167,7 +167,7 @@ func datasetRelation(q *question, d *named, has bool, lend func(native.Rewriter)
 func recordSource(d *named, has bool) string {
 	switch {
 	case d.SQL != "":
-		return "(SELECT to_json(r)::JSON AS body FROM (" + strings.TrimRight(strings.TrimSpace(d.SQL), "; \t\r\n") + "\n) AS r)"
+		return "(SELECT to_json(weir_row)::JSON AS body FROM (" + strings.TrimRight(strings.TrimSpace(d.SQL), "; \t\r\n") + "\n) AS weir_row)"
 	case has:
 		return recordTable(d.UID)
 	}
