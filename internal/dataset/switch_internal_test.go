@@ -51,7 +51,8 @@ func TestWhatADatasetBecameStays(t *testing.T) {
 	spec := updateSpec{ID: "D", From: "before", To: "after"}
 	j := job.Job{ID: "job_1", Project: "p", Environment: "production"}
 	shelf := &oneShelf{}
-	s := New(Config{Store: shelf, Records: shelf, Now: time.Now, NewID: func() string { return "1" }})
+	now := func() time.Time { return time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC) }
+	s := New(Config{Store: shelf, Records: shelf, Now: now, NewID: func() string { return "1" }})
 	begin := func() {
 		*shelf = oneShelf{d: Dataset{Project: "p", Environment: "production", ID: "D", UID: "before", Definition: Definition{Busy: "job_1"}}}
 		spec.Becomes = shelf.d.Definition
