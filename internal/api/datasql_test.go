@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -220,6 +221,28 @@ func TestPremiumRecordsInSQLCostWhatTheyDo(t *testing.T) {
 		s.w.site.call(t, "POST", "/v1/query", strings.NewReader(sql), "X-API-Key", key)
 		if got := used(key); got != want {
 			t.Errorf("%s came to %d, want %d", sql, got, want)
+		}
+	}
+	const fails = `SELECT string_agg(symbol, '')::INT AS n FROM dear`
+	s.ask(s.all, "PUT", "/v1/metrics/failing", `{"definition":{"sql":"`+fails+`"}}`, 201)
+	s.ask(s.all, "POST", "/v1/datasets/CORE", `{"datasetId":"MANY","sql":"SELECT i AS k FROM range(60000 + (SELECT count(*) FROM dear)) t(i)","columnMapping":{"key":"k"}}`, 201)
+	for _, c := range []struct {
+		method, path, body string
+		want               int64
+	}{
+		{"POST", "/v1/metrics/failing/query", `{}`, 31},
+		{"POST", "/metrics/query/failing", `{}`, 31},
+		{"POST", "/metrics/query", `{"encodedQuery":"` + base64.StdEncoding.EncodeToString([]byte(fails)) + `"}`, 31},
+		{"POST", "/v1/metrics/test", `{"definition":{"sql":"` + fails + `"}}`, 31},
+		{"POST", "/v1/grafana/production/query", `{"range":{"from":"2026-01-01T00:00:00Z","to":"2026-02-01T00:00:00Z"},"targets":[{"refId":"A","target":"sql","payload":{"sql":"` + fails + `"}}]}`, 31},
+		{"POST", "/v1/grafana/production/variable", `{"range":{"from":"2026-01-01T00:00:00Z","to":"2026-02-01T00:00:00Z"},"payload":{"sql":"` + fails + `"}}`, 31},
+		{"POST", "/v1/grafana/production/annotations", `{"range":{"from":"2026-01-01T00:00:00Z","to":"2026-02-01T00:00:00Z"},"annotation":{"query":"` + fails + `"}}`, 31},
+		{"GET", "/v1/data/CORE/MANY?range=max", "", 30},
+	} {
+		key := s.keyOf(`"scopes":["sql:run","datasets:read","metrics:run","metrics:write"],"limits":{"credits":{"most":100}}`)
+		answer, text := s.w.site.call(t, c.method, c.path, strings.NewReader(c.body), "X-API-Key", key, "Content-Type", "application/json")
+		if got := used(key); got != c.want || answer.StatusCode < 400 {
+			t.Errorf("%s %s came to %d, want %d: %d %s", c.method, c.path, got, c.want, answer.StatusCode, text)
 		}
 	}
 	poor := s.keyOf(`"scopes":["sql:run","datasets:read"],"limits":{"credits":{"most":30}}`)

@@ -235,7 +235,7 @@ func (e *endpoint[I, O]) credits(out O, err error) int64 {
 	case e.Price == nil || err != nil && !e.Failed:
 		return e.Cost + query.Spent(err)
 	}
-	return e.Price(out)
+	return e.Price(out) + query.Spent(err)
 }
 
 // settle charges the credits that a request came to, before the answer begins.

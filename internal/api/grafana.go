@@ -362,7 +362,7 @@ func ofTarget(field, ref string, err error) error {
 		field += " (" + clip(ref, 20) + ")"
 	}
 	named.Detail = field + ": " + p.Detail
-	return &named
+	return query.Costing(&named, query.Spent(err))
 }
 
 // variable asks for the values of a variable.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/query"
 )
 
 // Set is what was read of one dataset.
@@ -74,8 +75,8 @@ func (s *Service) Read(ctx context.Context, permit gate.Permit, workspace string
 			bytes += len(list[i].Body)
 		}
 		if more || n > MaxRead || bytes > MaxReadBytes {
-			return nil, problem.New(problem.ResultTooLarge, "There are more than %d records or %d bytes of them. Narrow it with range, from and to, or take a part with limit and offset.",
-				MaxRead, MaxReadBytes)
+			return nil, query.Costing(problem.New(problem.ResultTooLarge, "There are more than %d records or %d bytes of them. Narrow it with range, from and to, or take a part with limit and offset.",
+				MaxRead, MaxReadBytes), credits)
 		}
 		set := Set{d, fields, list, credits}
 		set.narrow()

@@ -114,9 +114,21 @@ type costly struct {
 
 func (c costly) Unwrap() error { return c.error }
 
+// Costing is an error with what it came to, which Spent tells. Whoever tells an error in other words gives them that of the
+// error before.
+func Costing(err error, credits int64) error {
+	if err == nil || credits == 0 {
+		return err
+	}
+	return costly{err, credits}
+}
+
 // costing is the error of a statement that may have looked at records for some credits. What fails before it reads any is not
-// charged for them.
+// charged for them, and what its asker breaks off is: when that was may tell of them too.
 func (s *Service) costing(ctx context.Context, space event.Space, st *Statement, err error, credits int64) error {
+	if errors.Is(context.Cause(ctx), context.Canceled) {
+		return Costing(err, credits)
+	}
 	p, said := asProblem(err)
 	if credits == 0 || !said || p.Status() >= http.StatusInternalServerError && p.Code != problem.QueryTimeout {
 		return err
@@ -126,7 +138,7 @@ func (s *Service) costing(ctx context.Context, space event.Space, st *Statement,
 			return err
 		}
 	}
-	return costly{err, credits}
+	return Costing(err, credits)
 }
 
 // Spent are the credits that a question came to which failed, beside what a failure costs.

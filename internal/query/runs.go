@@ -158,7 +158,7 @@ func reason(ctx context.Context, err error) error {
 	if err == nil || cause == nil || cause == context.Canceled || cause == context.DeadlineExceeded { //nolint:errorlint // it is the values themselves
 		return err
 	}
-	return cause
+	return Costing(cause, Spent(err))
 }
 
 // errCancelled is why a run is cancelled by somebody.

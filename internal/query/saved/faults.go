@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/query"
 	"github.com/weir-analytics/weir/internal/query/metric"
 )
 
@@ -60,7 +61,7 @@ func (s source) explain(err error) error {
 		told.Detail = at(line, column) + strings.TrimPrefix(p.Detail, at(p.Caret.Line, p.Caret.Column))
 	}
 	told.Fields = []problem.Field{{Name: s.field, Detail: told.Detail}}
-	return &told
+	return query.Costing(&told, query.Spent(err))
 }
 
 // at is how the detail of a problem with a place begins.

@@ -136,11 +136,11 @@ func (s *Service) unfit(ctx context.Context, permit gate.Permit, m *Metric, v *V
 		return err
 	}
 	what := "cannot be answered with these values"
-	if _, err := s.cfg.Query.Describe(ctx, permit, query.Question{SQL: st.SQL}); err != nil {
+	if _, unfit := s.cfg.Query.Describe(ctx, permit, query.Question{SQL: st.SQL}); unfit != nil {
 		what = "does not fit the tables that this key sees"
 	}
 	p.Detail = fmt.Sprintf("Version %d of the metric %s %s: %s", v.Number, m.ID, what, p.Detail)
-	return p
+	return query.Costing(p, query.Spent(err))
 }
 
 // Trial is what came of testing a definition.
