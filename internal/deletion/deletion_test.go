@@ -34,7 +34,10 @@ type parts struct {
 	calls   int
 	crashAt int                // the call that the server crashes in; 0: none
 	crash   context.CancelFunc // of the server
+	failAt  int                // the call that fails, once; 0: none
 }
+
+var errFault = errors.New("the disk has a fault")
 
 var errCrash = errors.New("the server crashed")
 
@@ -43,6 +46,9 @@ func (p *parts) call(ctx context.Context, do func()) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.calls++
+	if p.calls == p.failAt {
+		return errFault
+	}
 	if p.calls == p.crashAt {
 		p.crash()
 		<-ctx.Done()
@@ -260,7 +266,7 @@ func TestCrashesAnywhere(t *testing.T) {
 			t.Fatalf("crash %d: left are %+v", at, p)
 		}
 		removed := fmt.Sprint(shown.Signed.Receipt.Removed)
-		if !strings.HasPrefix(removed, "[{events 5} {events_changed 0} {persons 1} {journal ") || !strings.HasSuffix(removed, " {statements 0}]") {
+		if !strings.HasPrefix(removed, "[{elsewhere ") || !strings.Contains(removed, " {statements 0} {events 5} {events_changed 0} {persons 1} {journal ") {
 			t.Fatalf("crash %d: %s", at, removed)
 		}
 		if names := y.named("anon"); len(names) > 0 || strings.Contains(string(shown.Receipt), "anon") {
@@ -272,6 +278,68 @@ func TestCrashesAnywhere(t *testing.T) {
 			}
 			return
 		}
+	}
+}
+
+// Promise: wherever a deletion fails, whoever asks again has everything of the person deleted, also what stands under ids that
+// are no longer known to be theirs; and no receipt says what was not done.
+func TestFailedDeletionsAreAskedAgain(t *testing.T) {
+	t.Parallel()
+	for at := 1; ; at++ {
+		y := newYard(t)
+		y.parts.failAt = at
+		end := y.serve()
+		ask := func() deletion.Shown {
+			r, err := y.service.Submit(t.Context(), y.permit("production"), deletion.Wish{Person: "u"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return y.done(r.ID)
+		}
+		first := ask()
+		failed := first.Status == job.Failed
+		if failed && first.Signed != nil {
+			t.Fatalf("fault %d: a receipt of what failed: %+v", at, first)
+		}
+		if failed {
+			if second := ask(); second.Status != job.Succeeded {
+				t.Fatalf("fault %d: asked again: %+v", at, second)
+			}
+		}
+		end()
+		p := y.parts
+		if p.events["u"] != 0 || p.held["anon"] != 0 || p.held["other"] != 1 || len(p.person) != 0 {
+			t.Fatalf("fault %d: left are %+v", at, p)
+		}
+		if !failed && y.parts.calls < at {
+			return
+		}
+	}
+}
+
+// Promise: a job that has lost the ids it is about fails, and says nothing was done.
+func TestADeletionWithoutItsIDsFails(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	y.parts.crashAt = 9 // when they are all known
+	end := y.serve()
+	r, err := y.service.Submit(t.Context(), y.permit("production"), deletion.Wish{Person: "u"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = y.jobs.Await(t.Context(), "job_"+strings.TrimPrefix(r.ID, "del_"))
+	end()
+	lost := y.named("anon")
+	if len(lost) != 1 {
+		t.Fatalf("the ids are in %v", lost)
+	}
+	if err := os.Remove(lost[0]); err != nil {
+		t.Fatal(err)
+	}
+	end = y.serve()
+	defer end()
+	if shown := y.done(r.ID); shown.Status != job.Failed || shown.Signed != nil {
+		t.Errorf("%+v", shown)
 	}
 }
 

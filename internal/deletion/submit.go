@@ -2,6 +2,7 @@ package deletion
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,7 +27,8 @@ type Wish struct {
 
 // spec is what a job must know. The ids of a person are not in it but in a file beside the job, which goes with it.
 type spec struct {
-	Of Of `json:"of"`
+	Of    Of   `json:"of"`
+	Named bool `json:"named,omitzero"` // it is about a person, whose ids are in the file
 }
 
 // idsFile is that file, in the job's folder.
@@ -88,7 +90,7 @@ func (s *Service) Submit(ctx context.Context, permit gate.Permit, w Wish) (Recor
 		}
 		files[idsFile] = path
 	}
-	text, err := json.Marshal(spec{of})
+	text, err := json.Marshal(spec{of, w.Person != ""})
 	if err != nil {
 		return Record{}, err
 	}
@@ -135,7 +137,14 @@ func writeIDs(path string, ids []string) error {
 	if err == nil {
 		err = os.Rename(path+".new", path)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
 }
 
 // recordOf is a deletion as its job says.

@@ -43,13 +43,21 @@ type deleting struct {
 	resumed bool
 }
 
-// steps are done in this order, and each may be done twice.
+// steps are done in this order, and each may be done twice. What else names a person goes before it is forgotten which ids are
+// theirs, so that whoever asks again after a failure names them all; and once more after that, since something may have been
+// made meanwhile of what was there.
 func (d *deleting) steps() []func(context.Context) error {
-	steps := []func(context.Context) error{d.plan, d.warehouse, d.journal}
-	for _, p := range d.s.cfg.Parts {
-		steps = append(steps, func(ctx context.Context) error { return d.part(ctx, p) })
+	steps := []func(context.Context) error{d.plan}
+	parts := func() {
+		for _, p := range d.s.cfg.Parts {
+			steps = append(steps, func(ctx context.Context) error { return d.part(ctx, p) })
+		}
+		steps = append(steps, d.statements)
 	}
-	return append(steps, d.control)
+	parts()
+	steps = append(steps, d.warehouse, d.journal)
+	parts()
+	return append(steps, d.compact)
 }
 
 // Work is the job: it goes on where it was.
@@ -81,7 +89,7 @@ func (s *Service) begin(ctx context.Context, run *job.Run) (*deleting, error) {
 	if err == nil {
 		err = json.Unmarshal(text, &d.ids)
 	}
-	if errors.Is(err, os.ErrNotExist) { // it is about no person, or the end was near
+	if errors.Is(err, os.ErrNotExist) && (!about.Named || d.place.Step >= len(d.steps())-1) { // the last step drops it
 		err = nil
 	}
 	if err != nil {
@@ -125,7 +133,14 @@ func (d *deleting) keep() error {
 	return d.run.Keep(job.Progress{Done: int64(d.place.Step), Total: int64(len(d.steps()))}, text)
 }
 
+// removed counts what was removed of a part, of which there may be some already.
 func (d *deleting) removed(part string, count int64) {
+	for i := range d.place.Removed {
+		if d.place.Removed[i].Part == part {
+			d.place.Removed[i].Count += count
+			return
+		}
+	}
 	d.place.Removed = append(d.place.Removed, Removed{part, count})
 }
 
@@ -248,8 +263,8 @@ func (d *deleting) part(ctx context.Context, p Forgetter) error {
 	return nil
 }
 
-// control deletes from the control data. After it nobody is named anywhere.
-func (d *deleting) control(ctx context.Context) error {
+// statements takes them out of the history of queries.
+func (d *deleting) statements(ctx context.Context) error {
 	if len(d.ids) == 0 {
 		return nil
 	}
@@ -258,6 +273,14 @@ func (d *deleting) control(ctx context.Context) error {
 		return err
 	}
 	d.removed("statements", n)
+	return nil
+}
+
+// compact leaves no bytes in the control data. After it nobody is named anywhere.
+func (d *deleting) compact(ctx context.Context) error {
+	if len(d.ids) == 0 {
+		return nil
+	}
 	if err := d.s.cfg.Control.Compact(ctx); err != nil {
 		return err
 	}
