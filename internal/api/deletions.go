@@ -44,6 +44,7 @@ type DeletionOf struct {
 	From   *time.Time `json:"from,omitempty" doc:"Received at this time or later." nullable:"false"`
 	Until  *time.Time `json:"until,omitempty" doc:"Received before." nullable:"false"`
 	Days   int        `json:"retention_days,omitzero" doc:"What the environment, which keeps events for so many days, did not keep any longer."`
+	Found  int64      `json:"found,omitzero" doc:"How many events there were of that when it began."`
 }
 
 // DeletionReceipt says what was deleted, and proves it.
@@ -187,5 +188,5 @@ func (a *API) deletionView(d *deletion.Shown) Deletion {
 }
 
 func deletionOf(of *deletion.Of) DeletionOf {
-	return DeletionOf{of.Person, of.KeyID, of.Events, timeOrNull(of.From), timeOrNull(of.Until), of.Days}
+	return DeletionOf{of.Person, of.KeyID, of.Events, timeOrNull(of.From), timeOrNull(of.Until), of.Days, of.Found}
 }

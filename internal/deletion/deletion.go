@@ -108,6 +108,7 @@ type Of struct {
 	From   time.Time `json:"from,omitzero"`
 	Until  time.Time `json:"until,omitzero"`
 	Days   int       `json:"retention_days,omitzero"` // of what an environment does not keep any longer
+	Found  int64     `json:"found,omitzero"`          // and how many events there were of that when it began
 }
 
 // Query narrows a list of deletions.

@@ -453,3 +453,35 @@ func TestRetention(t *testing.T) {
 		t.Errorf("until %v", until)
 	}
 }
+
+// Promise: a sweep that fails anywhere is gone on with by the next one, also when the rows are gone by then, and ends with one
+// receipt that counts them.
+func TestASweepThatFailedGoesOn(t *testing.T) {
+	t.Parallel()
+	for at := 1; ; at += 2 { // a call counts twice
+		y := newYard(t)
+		y.parts.old, y.parts.failAt = 4, at
+		production := access.Environment{Name: "production", Mode: access.Live}
+		y.kept = []deletion.Kept{{Organization: "org", Project: y.permit("production").Project(), Environment: production, Days: 30}}
+		end := y.serve()
+		failed := y.service.Sweep(t.Context()) != nil
+		if list, _, err := y.service.List(t.Context(), y.permit("production"), deletion.Place{}, 10); failed && (err != nil || len(list) > 0 && list[0].Status != job.Running) {
+			t.Fatalf("fault %d: %+v, %v", at, list, err)
+		}
+		y.parts.failAt = 0
+		if err := y.service.Sweep(t.Context()); err != nil {
+			t.Fatalf("fault %d: %v", at, err)
+		}
+		list, _, err := y.service.List(t.Context(), y.permit("production"), deletion.Place{}, 10)
+		if err != nil || len(list) != 1 || list[0].Status != job.Succeeded || !y.service.Verify(list[0].Signed) || list[0].Signed.Receipt.Removed[0].Count != 4 {
+			t.Fatalf("fault %d: %+v, %v", at, list, err)
+		}
+		end()
+		if !failed {
+			if at < 5 {
+				t.Fatalf("there were only %d places to fail in", at)
+			}
+			return
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -58,20 +59,22 @@ func (s *Service) Sweep(ctx context.Context) (faults error) {
 }
 
 // sweep deletes in one environment, and keeps a receipt of it. Events that happened go; what tells of persons stays, since
-// profiles are made of it.
+// profiles are made of it. That it begins is kept first, with the entry of the audit: what a fault or a crash cuts short, the
+// next sweep goes on with, whether there are rows left by then or not.
 func (s *Service) sweep(ctx context.Context, k Kept) error {
-	now := s.cfg.Now().UTC().Truncate(time.Microsecond)
-	until := now.AddDate(0, 0, -k.Days).Truncate(24 * time.Hour)
-	space := event.Space{Project: k.Project, Environment: k.Environment.Name}
-	old := Selection{Until: until, Track: true}
-	counts, err := s.cfg.Warehouse.CountErasable(ctx, space, old)
-	if err != nil || counts.Events == 0 {
+	r, begun, err := s.unfinished(ctx, k)
+	if err == nil && !begun {
+		r, begun, err = s.beginSweep(ctx, k)
+	}
+	if err != nil || !begun {
 		return err
 	}
-	if counts, _, err = s.cfg.Warehouse.Erase(ctx, space, old); err != nil {
+	space, until := event.Space{Project: k.Project, Environment: k.Environment.Name}, r.Of.Until
+	counts, _, err := s.cfg.Warehouse.Erase(ctx, space, Selection{Until: until, Track: true})
+	if err != nil {
 		return err
 	}
-	removed := []Removed{{"events", counts.Events}}
+	removed := []Removed{{"events", max(counts.Events, r.Of.Found)}}
 	n, err := s.scrub(ctx, space, func(e *event.Event) bool { return e.Kind == event.Track && e.ReceivedAt.Before(until) })
 	if err != nil {
 		return err
@@ -84,17 +87,47 @@ func (s *Service) sweep(ctx context.Context, k Kept) error {
 		}
 		removed = append(removed, Removed{p.Name, n})
 	}
-	return s.swept(ctx, k, Of{Until: until, Days: k.Days}, now, removed)
+	return s.swept(ctx, r, removed)
 }
 
-// swept keeps the receipt and the entry of the audit.
-func (s *Service) swept(ctx context.Context, k Kept, of Of, began time.Time, removed []Removed) error {
-	r := Record{
-		ID: "del_" + s.cfg.NewID(), Project: k.Project, Environment: k.Environment.Name, Live: k.Environment.Mode == access.Live,
-		KeyID: audit.System, Of: of, CreatedAt: began,
+// maxOpen is how many of the youngest deletions of an environment are looked at for a sweep that was not finished. It is begun
+// again within the hour, so it is among them.
+const maxOpen = 1000
+
+// unfinished is a sweep of an environment that was begun and has no receipt.
+func (s *Service) unfinished(ctx context.Context, k Kept) (r Record, found bool, err error) {
+	list, err := s.cfg.Control.Deletions(ctx, Query{Project: k.Project, Environment: k.Environment.Name, Limit: maxOpen})
+	if err != nil {
+		return r, false, err
 	}
+	at := slices.IndexFunc(list, func(r Record) bool { return r.Of.Days > 0 && r.Receipt == nil })
+	if at < 0 {
+		return r, false, nil
+	}
+	return list[at], true, nil
+}
+
+// beginSweep keeps that events are to be deleted, if there are any.
+func (s *Service) beginSweep(ctx context.Context, k Kept) (r Record, begun bool, err error) {
+	now := s.cfg.Now().UTC().Truncate(time.Microsecond)
+	until := now.AddDate(0, 0, -k.Days).Truncate(24 * time.Hour)
+	space := event.Space{Project: k.Project, Environment: k.Environment.Name}
+	counts, err := s.cfg.Warehouse.CountErasable(ctx, space, Selection{Until: until, Track: true})
+	if err != nil || counts.Events == 0 {
+		return r, false, err
+	}
+	r = Record{
+		ID: "del_" + s.cfg.NewID(), Project: k.Project, Environment: k.Environment.Name, Live: k.Environment.Mode == access.Live,
+		KeyID: audit.System, Of: Of{Until: until, Days: k.Days, Found: counts.Events}, CreatedAt: now,
+	}
+	entry := audit.Own(now, k.Organization, k.Project, s.cfg.NewAudit(), "deletion.retention", r.ID, nil, r.Of)
+	return r, true, s.cfg.Control.KeepDeletion(ctx, r, &entry)
+}
+
+// swept keeps the receipt.
+func (s *Service) swept(ctx context.Context, r Record, removed []Removed) error {
 	signed, err := s.sign(Receipt{
-		ID: r.ID, Project: r.Project, Environment: r.Environment, Of: of, By: r.KeyID, RequestedAt: began,
+		ID: r.ID, Project: r.Project, Environment: r.Environment, Of: r.Of, By: r.KeyID, RequestedAt: r.CreatedAt,
 		CompletedAt: s.cfg.Now().UTC().Truncate(time.Microsecond), Removed: removed,
 	})
 	if err != nil {
@@ -103,6 +136,5 @@ func (s *Service) swept(ctx context.Context, k Kept, of Of, began time.Time, rem
 	if r.Receipt, err = json.Marshal(signed); err != nil {
 		return err
 	}
-	entry := audit.Own(began, k.Organization, k.Project, s.cfg.NewAudit(), "deletion.retention", r.ID, nil, of)
-	return s.cfg.Control.KeepDeletion(ctx, r, &entry)
+	return s.cfg.Control.KeepDeletion(ctx, r, nil)
 }

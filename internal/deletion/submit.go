@@ -235,6 +235,9 @@ func (s *Service) shown(ctx context.Context, r Record) (Shown, error) {
 	}
 	if !found {
 		shown.Status = job.Failed
+		if r.Of.Days > 0 { // the next sweep goes on with it
+			shown.Status = job.Running
+		}
 		return shown, nil
 	}
 	shown.Status, shown.Code, shown.Detail = j.State, j.Code, j.Detail
