@@ -371,6 +371,18 @@ func TestLinks(t *testing.T) {
 			t.Errorf("%s: %d %s", name, code, what)
 		}
 	}
+	replaced, its, _, _ := fresh()
+	if code, _ := w.site.asks(t, p.key("secret live all").text, "POST", "/v1/keys/"+replaced.id+"/rotate", `{"expires_in":300}`); code != 200 {
+		t.Fatalf("rotating: %d", code)
+	}
+	link = p.link(replaced, its.ID, "")
+	if code, what := status(link); code != 200 {
+		t.Errorf("by a secret that is being replaced: %d %s", code, what)
+	}
+	w.clock.Advance(301 * time.Second)
+	if code, what := status(link); code != 401 {
+		t.Errorf("by a secret that was replaced: %d %s", code, what)
+	}
 	if logs := w.logs.String(); strings.Contains(logs, strings.TrimPrefix(signature, "signature=")) {
 		t.Error("the signature of a link is in the log")
 	}

@@ -32,7 +32,8 @@ type Link struct {
 	Signature access.Text
 }
 
-// Link makes a link to an export for the key that asked for it, which ends when the file does at the latest.
+// Link makes a link to an export for the key that asked for it, which ends when the file does at the latest, and when the
+// secret does that was shown for it, if that was replaced.
 //
 // Problems: export_running, export_gone, unavailable where the server has no secret for links.
 func (s *Service) Link(permit gate.Permit, e *Export, lifetime time.Duration) (Link, error) {
@@ -41,8 +42,10 @@ func (s *Service) Link(permit gate.Permit, e *Export, lifetime time.Duration) (L
 	}
 	now := s.cfg.Now()
 	l := Link{By: permit.Key().ID, Expires: now.Add(lifetime).UTC().Truncate(time.Second)}
-	if l.Expires.After(e.ExpiresAt) {
-		l.Expires = e.ExpiresAt.Truncate(time.Second)
+	for _, end := range [...]time.Time{e.ExpiresAt, permit.SecretUntil()} {
+		if !end.IsZero() && l.Expires.After(end) {
+			l.Expires = end.UTC().Truncate(time.Second)
+		}
 	}
 	lookup, ok := access.LookupOf(l.By)
 	entry, found := s.cfg.Keys.Lookup(lookup)

@@ -61,6 +61,9 @@ func (p Permit) KeyID() string { p.must(); return p.caller.entry.Key.ID }
 // At is the time of the decision.
 func (p Permit) At() time.Time { p.must(); return p.at }
 
+// SecretUntil is when the secret that was shown ends, because it was replaced; the zero time for the present one.
+func (p Permit) SecretUntil() time.Time { p.must(); return p.caller.SecretUntil() }
+
 // Sender is where the request came from, for the audit.
 func (p Permit) Sender() Sender { p.must(); return p.caller.sender() }
 
