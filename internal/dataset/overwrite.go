@@ -53,9 +53,9 @@ func (l *loading) overwriting(ctx context.Context, load func() error) error {
 	if err == nil {
 		return l.s.replaced(ctx, l.job, change)
 	}
-	if ctx.Err() == nil {
+	if forGood(ctx) {
 		l.place.IngestResult = IngestResult{Rejected: l.place.Rejected}
-		err = errors.Join(err, l.s.giveUp(ctx, l.job, change))
+		err = errors.Join(err, l.s.giveUp(context.WithoutCancel(ctx), l.job, change))
 	}
 	return err
 }

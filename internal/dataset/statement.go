@@ -105,6 +105,7 @@ func (s *Service) acyclic(ctx context.Context, permit gate.Permit, id, sql strin
 	statements := []string{sql}
 	for range maxDepth {
 		var next []string
+		seen := map[string]bool{} // a dataset that several read stands once at each depth
 		for _, sql := range statements {
 			names, err := s.cfg.Statements.Named(ctx, sql)
 			if err != nil {
@@ -114,7 +115,8 @@ func (s *Service) acyclic(ctx context.Context, permit gate.Permit, id, sql strin
 				if strings.EqualFold(name, id) {
 					return problem.Invalid("sql", "stands in itself")
 				}
-				if i := indexOf(all, name); i >= 0 && all[i].SQL != "" {
+				if i := indexOf(all, name); i >= 0 && all[i].SQL != "" && !seen[all[i].ID] {
+					seen[all[i].ID] = true
 					next = append(next, all[i].SQL)
 				}
 			}

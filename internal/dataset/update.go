@@ -148,11 +148,14 @@ func (s *Service) Rebuild(ctx context.Context, run *job.Run) error {
 	case err == nil:
 		err = s.rewriteAll(ctx, run, j, &spec)
 	}
-	if err != nil && ctx.Err() == nil {
-		err = errors.Join(err, s.giveUp(ctx, j, &spec))
+	if err != nil && forGood(ctx) {
+		err = errors.Join(err, s.giveUp(context.WithoutCancel(ctx), j, &spec))
 	}
 	return err
 }
+
+// forGood reports whether work that fails now is not begun again: it was not stopped, or by somebody who cancelled it.
+func forGood(ctx context.Context) bool { return ctx.Err() == nil || job.IsCancelled(ctx) }
 
 // await waits until the dataset is marked: the job may be faster than whoever submitted it. done says that it is the other
 // already, and that the server was stopped after that.
@@ -243,6 +246,9 @@ func (s *Service) become(ctx context.Context, j job.Job, spec *updateSpec) error
 // again; what cannot be dropped for another reason takes room and does no harm: the dataset is the other.
 func (s *Service) dropFormer(ctx context.Context, j job.Job, spec *updateSpec) error {
 	defer s.forget(space(j))
+	if forGood(ctx) {
+		ctx = context.WithoutCancel(ctx)
+	}
 	err := s.cfg.Records.DropRecords(ctx, space(j), spec.From)
 	if ctx.Err() != nil {
 		return err

@@ -291,6 +291,9 @@ var (
 	errStopping  = errors.New("job: the server stops")
 )
 
+// IsCancelled reports whether the work that has a context was cancelled by somebody, and so is not begun again.
+func IsCancelled(ctx context.Context) bool { return errors.Is(context.Cause(ctx), errCancelled) }
+
 // work does one job.
 func (r *Runner) work(parent context.Context, e *entry) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
