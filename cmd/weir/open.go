@@ -312,7 +312,7 @@ func openapi() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.OpenAPI(), nil
+	return a.OpenAPI()
 }
 
 func schemeOf(address string) (scheme, path string) {

@@ -2,12 +2,12 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"net/http"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -117,7 +117,7 @@ type API struct {
 	meter       *meter
 	replays     *token.Replays // assertions and proofs that were used
 	problemBase string
-	openapi     []byte
+	openapi     func() ([]byte, error)
 	expected    expected
 }
 
@@ -186,12 +186,7 @@ func New(cfg Config) (*API, error) {
 	mayBeNull(a.registry, "AccountUsed", "rate", "daily", "credits")
 	mayBeNull(a.registry, "QuerySchema", "seen")
 	mayBeNull(a.registry, "BillingUsage", "limits")
-	document.Components.Schemas = referred(document, a.registry)
-	text, err := json.MarshalIndent(document, "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	a.openapi = slices.Concat(text, []byte{'\n'})
+	a.openapi = sync.OnceValues(func() ([]byte, error) { return written(document) })
 	return a, nil
 }
 
@@ -207,7 +202,8 @@ func (a *API) answerTo(hosts []string) {
 }
 
 // OpenAPI is the document that describes every row, as JSON.
-func (a *API) OpenAPI() []byte { return a.openapi }
+// It is written when it is first asked for.
+func (a *API) OpenAPI() ([]byte, error) { return a.openapi() }
 
 // open puts the rows into the mux, all methods of a path together.
 func (a *API) open() {

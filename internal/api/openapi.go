@@ -1,11 +1,11 @@
 package api
 
 import (
-	"bytes"
 	"encoding/json"
 	"maps"
 	"net/http"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -410,23 +410,37 @@ type shownSchemas struct {
 // MarshalJSON writes the components.
 func (s shownSchemas) MarshalJSON() ([]byte, error) { return json.Marshal(s.shown) }
 
-// referred leaves out the components that nothing in the document refers to.
-func referred(document *huma.OpenAPI, all huma.Registry) huma.Registry {
-	s := shownSchemas{all, maps.Clone(all.Map())}
+// written is the document as JSON, without the components that nothing in it refers to.
+func written(document *huma.OpenAPI) ([]byte, error) {
+	shown, err := referred(document)
+	if err != nil {
+		return nil, err
+	}
+	document.Components.Schemas = shown
+	text, err := json.MarshalIndent(document, "", "  ")
+	return append(text, '\n'), err
+}
+
+// reference is how one part of a document points at a component.
+var reference = regexp.MustCompile(`"#/components/schemas/([^"]+)"`)
+
+// referred are the components that the document's operations refer to, and those that these refer to in turn.
+func referred(document *huma.OpenAPI) (shownSchemas, error) {
+	s := shownSchemas{document.Components.Schemas, map[string]*huma.Schema{}}
+	all := s.Map()
 	document.Components.Schemas = s
-	for {
-		before := len(s.shown)
-		text, err := json.Marshal(document)
+	for left := []any{document}; len(left) > 0; left = left[1:] {
+		text, err := json.Marshal(left[0])
 		if err != nil {
-			return all
+			return s, err
 		}
-		for name := range s.shown {
-			if !bytes.Contains(text, []byte(`"#/components/schemas/`+name+`"`)) {
-				delete(s.shown, name)
+		for _, found := range reference.FindAllSubmatch(text, -1) {
+			name := string(found[1])
+			if component, ok := all[name]; ok && s.shown[name] == nil {
+				s.shown[name] = component
+				left = append(left, component)
 			}
 		}
-		if len(s.shown) == before {
-			return s
-		}
 	}
+	return s, nil
 }

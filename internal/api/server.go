@@ -99,8 +99,12 @@ func mountServer(a *API) {
 	mountOpen(a, open{
 		Method: "GET", Path: "/openapi.json", Action: access.Anyone, Also: a.onlyIEX("/v1/openapi-doc"),
 		Serve: func(rq *request) error {
+			text, err := a.OpenAPI()
+			if err != nil {
+				return err
+			}
 			rq.reply.Header()["Content-Type"] = jsonType
-			_, err := rq.reply.Write(a.openapi)
+			_, err = rq.reply.Write(text)
 			return err
 		},
 		Doc: doc{

@@ -119,7 +119,11 @@ func openWorld() (w *world, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.contract, err = apitest.Load(handler.OpenAPI()); err != nil {
+	document, err := handler.OpenAPI()
+	if err != nil {
+		return nil, err
+	}
+	if w.contract, err = apitest.Load(document); err != nil {
 		return nil, err
 	}
 	w.site = w.serve(handler, nil)

@@ -1,7 +1,7 @@
 // Package apitest holds HTTP traffic to an OpenAPI document: every answer of a handler, and every request that the
 // handler took, must be as the document says.
 //
-//	contract, err := apitest.Load(api.OpenAPI())
+//	contract, err := apitest.Load(document)       // of api.OpenAPI()
 //	handler := contract.Wrap(api)                 // use it in tests
 //	contract.Faults(), contract.Unseen()          // at the end: what was not as documented, and what never happened
 //
