@@ -75,11 +75,11 @@ func TestEnteringMeanwhile(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	lookup, err := members.Prove(t.Context(), email, access.SecretText(somePassword), q.id, somewhere)
+	proof, err := members.Prove(t.Context(), email, access.SecretText(somePassword), q.id, somewhere)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if key, found := w.ring.Peek(q.id, lookup.ID()); !found || key.Role != access.Viewer {
+	if key, found := w.ring.Peek(q.id, proof.Key.ID()); !found || key.Role != access.Viewer {
 		t.Errorf("who was made a viewer enters as %+v", key)
 	}
 	email, one = p.member(access.Admin, true)

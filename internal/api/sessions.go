@@ -46,6 +46,7 @@ type signIn struct {
 		Password string `json:"password" maxLength:"1024" doc:"The password."`
 		Project  string `json:"project,omitzero" maxLength:"64" doc:"The id of the project to sign in to; by default the oldest that the member is in."`
 	}
+	proof org.Proof
 }
 
 type changePassword struct {
@@ -54,6 +55,7 @@ type changePassword struct {
 		Password    string `json:"password" maxLength:"1024" doc:"The password that there is."`
 		NewPassword string `json:"new_password" maxLength:"1024" doc:"The password to be, of at least 12 characters."`
 	}
+	proof org.Proof
 }
 
 type goOn struct {
@@ -65,17 +67,18 @@ type goOn struct {
 func (in goOn) refresh() access.Text { return access.SecretText(in.Body.RefreshToken) }
 
 func mountSessions(a *API) {
-	prove := proving(a, func(rq *request, in signIn) (access.Lookup, error) {
-		return a.cfg.Members.Prove(rq.ctx(), in.Body.Email, access.SecretText(in.Body.Password), in.Body.Project, rq.from.Address)
+	prove := proving(a, func(rq *request, in *signIn) (key access.Lookup, err error) {
+		in.proof, err = a.cfg.Members.Prove(rq.ctx(), in.Body.Email, access.SecretText(in.Body.Password), in.Body.Project, rq.from.Address)
+		return in.proof.Key, err
 	})
-	again := proving(a, func(rq *request, in goOn) (access.Lookup, error) {
+	again := proving(a, func(rq *request, in *goOn) (access.Lookup, error) {
 		return a.cfg.Members.ProveSession(rq.ctx(), in.refresh())
 	})
 	mount(a, endpoint[signIn, Session]{
 		Method: "POST", Path: "/v1/members/sessions", Action: access.SignIn, Credential: prove, Read: said[signIn], Wants: wantsNothing[signIn], Status: http.StatusCreated,
-		Do: func(ctx context.Context, permit gate.Permit, _ signIn) (Session, error) {
+		Do: func(ctx context.Context, permit gate.Permit, in signIn) (Session, error) {
 			return a.session(ctx, permit, func(made token.Minted) (org.Begun, error) {
-				return a.cfg.Members.Begin(ctx, permit, made.ID, made.ExpiresAt)
+				return a.cfg.Members.Begin(ctx, permit, in.proof, made.ID, made.ExpiresAt)
 			})
 		},
 		Doc: doc{
@@ -96,14 +99,15 @@ func mountSessions(a *API) {
 			Text: "Gives another access token, and ends the one before. What the session goes on with is good once: whoever shows it a second time ends the session.",
 		},
 	})
-	mine := proving(a, func(rq *request, in changePassword) (access.Lookup, error) {
-		return a.cfg.Members.Prove(rq.ctx(), in.Body.Email, access.SecretText(in.Body.Password), "", rq.from.Address)
+	mine := proving(a, func(rq *request, in *changePassword) (key access.Lookup, err error) {
+		in.proof, err = a.cfg.Members.Prove(rq.ctx(), in.Body.Email, access.SecretText(in.Body.Password), "", rq.from.Address)
+		return in.proof.Key, err
 	})
 	mount(a, endpoint[changePassword, nothing]{
 		Method: "POST", Path: "/v1/members/sessions/password", Action: access.ChangePassword, Credential: mine, Read: said[changePassword],
 		Wants: wantsNothing[changePassword], Status: http.StatusNoContent,
 		Do: func(ctx context.Context, permit gate.Permit, in changePassword) (nothing, error) {
-			return nothing{}, a.cfg.Members.ChangePassword(ctx, permit, access.SecretText(in.Body.NewPassword))
+			return nothing{}, a.cfg.Members.ChangePassword(ctx, permit, in.proof, access.SecretText(in.Body.NewPassword))
 		},
 		Doc: doc{
 			ID: "changePassword", Tag: "Members", Summary: "Change a password",
@@ -121,7 +125,7 @@ func mountSessions(a *API) {
 
 // proving makes the Credential of a row on which a member proves to be one in the body. The body is read here, since it is the
 // credential; a key in the head is the gate's to refuse, and then the body is not looked at.
-func proving[I any](a *API, prove func(*request, I) (access.Lookup, error)) func(*request) (gate.Credential, error) {
+func proving[I any](a *API, prove func(*request, *I) (access.Lookup, error)) func(*request) (gate.Credential, error) {
 	read := bound[I](a)
 	return func(rq *request) (gate.Credential, error) {
 		c, key, err := readCredential(rq, bearer)
@@ -138,8 +142,8 @@ func proving[I any](a *API, prove func(*request, I) (access.Lookup, error)) func
 		if err != nil {
 			return c, err
 		}
+		c.Asserted, err = prove(rq, &in)
 		rq.said = in
-		c.Asserted, err = prove(rq, in)
 		return c, err
 	}
 }

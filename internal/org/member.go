@@ -77,7 +77,8 @@ type People interface {
 	MemberByID(ctx context.Context, id string) (Member, error)
 	// ChangeMember applies change to the member as stored, and stores the outcome with its revision counted up and the audit
 	// that change gives, with no other change of any member in between. others is how many owners the organization has
-	// besides. An error of change comes back in the chain, and nothing is stored; nor is it when there is no audit.
+	// besides. An error of change comes back in the chain, and nothing is stored; nor is it when there is no audit. With
+	// another password no session of the member can be renewed any more, from the same moment on.
 	ChangeMember(ctx context.Context, organization, id string, change func(m *Member, others int) (*audit.Entry, error)) (Member, error)
 }
 
@@ -101,8 +102,9 @@ type Invitations interface {
 
 // Sessions keeps sessions.
 type Sessions interface {
-	// InsertSession stores a new one, and removes those of everybody that had expired when it was made.
-	InsertSession(ctx context.Context, s Session) error
+	// InsertSession stores a new one, and removes those of everybody that had expired when it was made. The error is ErrNoMember
+	// when what is kept of the member's password is not, or not any more, what the password was checked with.
+	InsertSession(ctx context.Context, s Session, password access.Text) error
 	// Session finds one. The error is ErrNoSession when there is none.
 	Session(ctx context.Context, id string) (Session, error)
 	// RenewSession gives a session that is to go on with a digest another, and another token. The error is ErrNoSession when it
@@ -110,8 +112,9 @@ type Sessions interface {
 	RenewSession(ctx context.Context, id string, from access.Digest, to Session) error
 	// SessionsOf lists those of a member that have not expired, oldest first, a thousand at the most.
 	SessionsOf(ctx context.Context, member string, now time.Time) ([]Session, error)
-	// EndSession removes one, and EndSessions all of a member that are for a project, or all when it is empty.
-	EndSession(ctx context.Context, id string) error
+	// EndSession removes one that has an access token. The error is ErrNoSession when there is none that has this one.
+	EndSession(ctx context.Context, id, token string) error
+	// EndSessions removes all of a member that are for a project, or all when it is empty.
 	EndSessions(ctx context.Context, member, project string) error
 }
 

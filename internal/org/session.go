@@ -28,19 +28,27 @@ func tooManyTries(wait time.Duration) error {
 	return problem.New(problem.TooManyFailures, "Too many wrong passwords were tried for this email, or from this network.").After(wait)
 }
 
+// Proof is that somebody has shown the password of a member, and what the password was checked with: what was proven with a
+// password that was changed meanwhile is worth nothing.
+type Proof struct {
+	Key      access.Lookup // what the member acts through in the project
+	password access.Text   // what is kept of the password
+}
+
 // Prove finds the key that a member acts through in a project by email and password: where the password is not right, the
 // answer is the same as for an email that nobody has, and takes as long. Without a project it is the oldest that the member
 // is in. Somebody whose role is one in all projects gets the key of one when it is first asked for.
-func (m *Members) Prove(ctx context.Context, email string, password access.Text, project string, from netip.Addr) (access.Lookup, error) {
+func (m *Members) Prove(ctx context.Context, email string, password access.Text, project string, from netip.Addr) (Proof, error) {
 	email, err := ReadEmail("email", email)
 	if err != nil {
-		return access.Lookup{}, err
+		return Proof{}, err
 	}
 	one, err := m.shows(ctx, email, password, from)
 	if err != nil {
-		return access.Lookup{}, err
+		return Proof{}, err
 	}
-	return m.enter(ctx, one, project)
+	key, err := m.enter(ctx, one, project)
+	return Proof{key, one.Password}, err
 }
 
 // shows is the member of an email who has shown the password. Each try is counted, also one for an email that nobody has.
@@ -154,8 +162,8 @@ type Begun struct {
 	Places    []Place
 }
 
-// Begin begins a session of the member that was admitted, with an access token that was made for it.
-func (m *Members) Begin(ctx context.Context, permit gate.Permit, token string, ends time.Time) (Begun, error) {
+// Begin begins a session of the member that was admitted by a proof, with an access token that was made for it.
+func (m *Members) Begin(ctx context.Context, permit gate.Permit, proof Proof, token string, ends time.Time) (Begun, error) {
 	now := micros(m.cfg.Now())
 	s := Session{
 		ID: "ses_" + m.cfg.NewID(), Member: m.cfg.Keys.MemberOf(permit.Key().ID), Project: permit.Project(), Key: permit.Key().ID,
@@ -169,7 +177,9 @@ func (m *Members) Begin(ctx context.Context, permit gate.Permit, token string, e
 	if err := m.endAllBut(ctx, s.Member, MaxSessions-1); err != nil {
 		return Begun{}, err
 	}
-	if err := m.cfg.Sessions.InsertSession(ctx, s); err != nil {
+	if err := m.cfg.Sessions.InsertSession(ctx, s, proof.password); errors.Is(err, ErrNoMember) {
+		return Begun{}, refused(err) // removed, or given another password, since the password was looked at
+	} else if err != nil {
 		return Begun{}, fmt.Errorf("org: begin a session: %w", err)
 	}
 	return m.begun(ctx, permit, s, text)
@@ -251,9 +261,10 @@ func (m *Members) End(ctx context.Context, permit gate.Permit, refresh access.Te
 	return m.end(ctx, s)
 }
 
-// ChangePassword gives the member that was admitted another password, and ends all sessions that were begun with the one before,
-// with their access tokens.
-func (m *Members) ChangePassword(ctx context.Context, permit gate.Permit, password access.Text) error {
+// ChangePassword gives the member that was admitted by a proof another password, and ends all sessions that were begun with the
+// one before, with their access tokens. From the moment that there is the other password no session is begun with the one
+// before, and none renewed.
+func (m *Members) ChangePassword(ctx context.Context, permit gate.Permit, proof Proof, password access.Text) error {
 	if err := checkPassword("new_password", password); err != nil {
 		return err
 	}
@@ -263,6 +274,9 @@ func (m *Members) ChangePassword(ctx context.Context, permit gate.Permit, passwo
 	}
 	id := m.cfg.Keys.MemberOf(permit.Key().ID)
 	_, err = m.cfg.People.ChangeMember(ctx, permit.Organization(), id, func(one *Member, _ int) (*audit.Entry, error) {
+		if one.Password.Reveal() != proof.password.Reveal() {
+			return nil, ErrNoMember // somebody was faster
+		}
 		one.Password, one.UpdatedAt = kept, micros(m.cfg.Now())
 		entry := audit.Of(permit, m.cfg.NewAudit(), "member.password", id, nil, nil)
 		return &entry, nil
@@ -288,15 +302,33 @@ func (m *Members) endAllBut(ctx context.Context, member string, most int) error 
 	return err
 }
 
-// end ends the token first: while that fails there is the session still, and ending it can be tried again.
+// mostRenewals is how often a session may be renewed while it is being ended.
+const mostRenewals = 8
+
+// end ends the token first: while that fails there is the session still, and ending it can be tried again. One that was renewed
+// meanwhile has another token, which is ended as well.
 func (m *Members) end(ctx context.Context, s Session) error {
-	if err := m.endToken(ctx, s); err != nil {
-		return err
+	id := s.ID
+	for range mostRenewals {
+		if err := m.endToken(ctx, s); err != nil {
+			return err
+		}
+		err := m.cfg.Sessions.EndSession(ctx, id, s.Token)
+		if errors.Is(err, ErrNoSession) {
+			s, err = m.cfg.Sessions.Session(ctx, id)
+			if err == nil {
+				continue
+			}
+			if errors.Is(err, ErrNoSession) {
+				return nil
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("org: end a session: %w", err)
+		}
+		return nil
 	}
-	if err := m.cfg.Sessions.EndSession(ctx, s.ID); err != nil {
-		return fmt.Errorf("org: end a session: %w", err)
-	}
-	return nil
+	return fmt.Errorf("org: end a session: %s is renewed faster than it is ended", id)
 }
 
 func (m *Members) endToken(ctx context.Context, s Session) error {

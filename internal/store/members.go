@@ -110,6 +110,7 @@ func (s *Store) ChangeMember(ctx context.Context, organization, id string, chang
 		if err := row.Scan(&others); err != nil {
 			return err
 		}
+		before := m.Password.Reveal()
 		entry, err := change(&m, others)
 		if err != nil || entry == nil {
 			return err
@@ -117,6 +118,11 @@ func (s *Store) ChangeMember(ctx context.Context, organization, id string, chang
 		m.Revision++
 		if err := updateMember(ctx, tx, m); err != nil {
 			return err
+		}
+		if m.Password.Reveal() != before {
+			if _, err := tx.ExecContext(ctx, `UPDATE member_sessions SET digest = '', former = '' WHERE member_id = $1`, m.ID); err != nil {
+				return err
+			}
 		}
 		return insertAudit(ctx, tx, *entry)
 	})
@@ -273,12 +279,16 @@ func (s *Store) Reopen(ctx context.Context, id string) error {
 const sessionColumns = `id, member_id, project_id, key_id, digest, former, token_id, token_ends_at, created_at, expires_at`
 
 // InsertSession implements org.Sessions.
-func (s *Store) InsertSession(ctx context.Context, n org.Session) error {
-	if err := s.ended(s.write.ExecContext(ctx, `DELETE FROM member_sessions WHERE expires_at <= $1`, n.CreatedAt.UnixMicro())); err != nil {
-		return err
-	}
-	_, err := s.write.ExecContext(ctx, `INSERT INTO member_sessions (`+sessionColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		n.ID, n.Member, n.Project, n.Key, writeDigest(n.Digest), writeDigest(n.Former), n.Token, n.TokenEnds.UnixMicro(), n.CreatedAt.UnixMicro(), n.ExpiresAt.UnixMicro())
+func (s *Store) InsertSession(ctx context.Context, n org.Session, password access.Text) error {
+	err := s.transact(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM member_sessions WHERE expires_at <= $1`, n.CreatedAt.UnixMicro()); err != nil {
+			return err
+		}
+		return changedOne(tx.ExecContext(ctx, `INSERT INTO member_sessions (`+sessionColumns+`) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10
+			WHERE EXISTS (SELECT 1 FROM members WHERE id = $2 AND password = $11 AND removed_at IS NULL)`,
+			n.ID, n.Member, n.Project, n.Key, writeDigest(n.Digest), writeDigest(n.Former), n.Token, n.TokenEnds.UnixMicro(), n.CreatedAt.UnixMicro(),
+			n.ExpiresAt.UnixMicro(), password.Reveal()))(org.ErrNoMember)
+	})
 	if err != nil {
 		return fmt.Errorf("store: insert a session: %w", s.fault(err))
 	}
@@ -330,8 +340,12 @@ func (s *Store) RenewSession(ctx context.Context, id string, from access.Digest,
 }
 
 // EndSession implements org.Sessions.
-func (s *Store) EndSession(ctx context.Context, id string) error {
-	return s.ended(s.write.ExecContext(ctx, `DELETE FROM member_sessions WHERE id = $1`, id))
+func (s *Store) EndSession(ctx context.Context, id, token string) error {
+	err := changedOne(s.write.ExecContext(ctx, `DELETE FROM member_sessions WHERE id = $1 AND token_id = $2`, id, token))(org.ErrNoSession)
+	if err != nil {
+		return fmt.Errorf("store: end a session: %w", s.fault(err))
+	}
+	return nil
 }
 
 // EndSessions implements org.Sessions.

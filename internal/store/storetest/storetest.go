@@ -141,6 +141,7 @@ func Run(t *testing.T, open Open) {
 		"invitations are good once":          invitationsAreGoodOnce,
 		"owners are counted":                 ownersAreCounted,
 		"sessions go on once":                sessionsGoOnOnce,
+		"sessions end with their password":   sessionsEndWithTheirPassword,
 		"projects are changed whole":         projectsAreChangedWhole,
 		"recordings are kept whole":          recordingsAreKeptWhole,
 		"refused chunks change nothing":      refusedChunksChangeNothing,
