@@ -281,7 +281,7 @@ func TestSlowAndAbortedBodies(t *testing.T) {
 		t.Run(op.ID, func(t *testing.T) {
 			t.Parallel()
 			conn := s.dial(t)
-			path, head := strings.ReplaceAll(op.Path, "{id}", "key_000000000000"), "X-API-Key: "+key
+			path, head := strings.NewReplacer("{id}", "key_000000000000", "{workspace}", "production").Replace(op.Path), "X-API-Key: "+key
 			page := op.Action == "write_events" || op.Action == "identify_users" || op.Action == "write_items"
 			if strings.HasSuffix(op.Action, "_tokens") {
 				head = "X-API-Key: " + client.text

@@ -22,6 +22,7 @@ type endpoint[I, O any] struct {
 	Path   string
 	Action access.Action
 	Read   func(*request) (I, error)                        // request -> typed input; no decision about who may
+	First  func(*request) (access.Attempt, error)           // nil: Read costs little; else what is known before it, which is decided and counted first
 	Wants  func(I) access.Attempt                           // what the request asks for; pure
 	Denied func(I, error) error                             // nil: the denial is the answer; else what is said of a denied request
 	Do     func(context.Context, gate.Permit, I) (O, error) // the operation
@@ -162,7 +163,14 @@ func admit[I, O any](a *API, rq *request, e *endpoint[I, O]) (in I, permit gate.
 		return in, permit, attempt, err
 	}
 	rq.caller.project, rq.caller.space = caller.Project(), caller.Space
+	requests := int64(1)
 	if !wrong {
+		if e.First != nil {
+			if err = a.foresee(rq, caller, e.First); err != nil {
+				return in, permit, attempt, err
+			}
+			requests = 0 // it is counted
+		}
 		if in, err = e.Read(rq); err != nil {
 			if e.Refused != nil && rq.signed == nil { // what was signed is not known to be whole by now
 				e.Refused(caller, in, err)
@@ -177,10 +185,8 @@ func admit[I, O any](a *API, rq *request, e *endpoint[I, O]) (in I, permit gate.
 		}
 		attempt = e.Wants(in)
 	}
-	permit, err = a.cfg.Gate.Admit(rq.ctx(), caller.By(rq.sdk), attempt, gate.Cost{Requests: 1, Credits: e.reserve(a, rq, caller.KeyID(), in, &attempt)})
-	if charged, limited := gate.ChargedOf(err); limited {
-		writeLimits(rq.reply.Header(), charged, a.cfg.Now())
-	}
+	permit, err = a.cfg.Gate.Admit(rq.ctx(), caller.By(rq.sdk), attempt, gate.Cost{Requests: requests, Credits: e.reserve(a, rq, caller.KeyID(), in, &attempt)})
+	a.tellLimited(rq, err)
 	if err != nil && !wrong && e.Refused != nil {
 		e.Refused(caller, in, err)
 	}
@@ -196,6 +202,23 @@ func admit[I, O any](a *API, rq *request, e *endpoint[I, O]) (in I, permit gate.
 	}
 	writeLimits(rq.reply.Header(), permit.Charged(), permit.At())
 	return in, permit, attempt, nil
+}
+
+// foresee has the gate decide on what is known of a request before it is read, and count it.
+func (a *API) foresee(rq *request, caller gate.Caller, first func(*request) (access.Attempt, error)) error {
+	attempt, err := first(rq)
+	if err == nil {
+		err = a.cfg.Gate.Foresee(rq.ctx(), caller, attempt, gate.Cost{Requests: 1})
+	}
+	a.tellLimited(rq, err)
+	return err
+}
+
+// tellLimited writes the state of the limits, if one of them denied.
+func (a *API) tellLimited(rq *request, err error) {
+	if charged, limited := gate.ChargedOf(err); limited {
+		writeLimits(rq.reply.Header(), charged, a.cfg.Now())
+	}
 }
 
 // reserve is what is set aside for a request: what the same came to last, and at least its Cost.

@@ -168,7 +168,7 @@ func mountLoading(a *API) {
 	fileProblems := []problem.Code{problem.BodyTooLarge, problem.UnsupportedMediaType, problem.StorageFull}
 	mount(a, endpoint[loadFile, LoadStarted]{
 		Method: "POST", Path: "/v1/data/{workspace}/{dataset}", Action: access.WriteDatasets, Status: http.StatusAccepted,
-		Read: looking(a, readFile(a)), Wants: loadFile.wants, Do: a.loadFile, IEX: &shared[LoadStarted]{},
+		First: a.firstOfFile, Read: looking(a, readFile(a)), Wants: loadFile.wants, Do: a.loadFile, IEX: &shared[LoadStarted]{},
 		Reserve: func(in loadFile) int64 { return in.rows * dataset.Credits(in.found.Class) }, Later: true,
 		Doc: doc{
 			ID: "loadFile", Tag: datasetsTag, Summary: "Load a file",
@@ -182,6 +182,7 @@ func mountLoading(a *API) {
 	})
 	mount(a, endpoint[inferSchema, InferredSchema]{
 		Method: "POST", Path: "/v1/generate-schema", Action: access.WriteDatasets,
+		First: func(*request) (access.Attempt, error) { return access.Attempt{}, nil },
 		Read: func(rq *request) (in inferSchema, err error) {
 			if err := rq.onlyQuery(); err != nil {
 				return in, err
@@ -207,6 +208,21 @@ func mountLoading(a *API) {
 		},
 	})
 }
+
+// firstOfFile is what loading a file asks for, as far as it is known before the file is read, which takes disk.
+func (a *API) firstOfFile(rq *request) (access.Attempt, error) {
+	in := loadFile{Workspace: rq.r.PathValue("workspace"), Dataset: rq.r.PathValue("dataset")}
+	environment, ok := rq.caller.Space(dataset.Workspace(in.Workspace))
+	if !ok || len(in.Dataset) > maxDatasetName {
+		return in.wants(), nil // which the policy, or Read, will say
+	}
+	var err error
+	in.found, err = a.cfg.Datasets.Look(rq.ctx(), rq.caller.Project(), environment, in.Dataset)
+	return in.wants(), err
+}
+
+// maxDatasetName is the longest name of a dataset that is looked for, in bytes.
+const maxDatasetName = 64
 
 // readFile reads a file to be loaded, and counts its rows.
 func readFile(a *API) func(*request) (loadFile, error) {

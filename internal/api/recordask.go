@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -150,17 +151,34 @@ func lookingAll[I any, P interface {
 			return in, problem.Invalid("query.format", "must be json for several datasets")
 		}
 		environment, ok := rq.caller.Space(dataset.Workspace(asked.workspace))
-		for _, id := range asked.ask.Datasets {
-			var d dataset.Dataset
-			if ok {
-				if d, err = a.cfg.Datasets.Look(rq.ctx(), rq.caller.Project(), environment, id); err != nil {
-					return in, err
-				}
-			}
-			*P(&in).those() = append(*P(&in).those(), d)
+		if ok {
+			*P(&in).those(), err = a.lookThose(rq, environment, asked.ask.Datasets)
 		}
-		return in, nil
+		return in, err
 	}
+}
+
+// lookedAtOnce is how many datasets are looked up one by one; with more of them all of the environment are read at once.
+const lookedAtOnce = 8
+
+// lookThose finds datasets; what is not there is the zero one.
+func (a *API) lookThose(rq *request, environment string, ids []string) (those []dataset.Dataset, err error) {
+	those = make([]dataset.Dataset, len(ids))
+	if len(ids) > lookedAtOnce {
+		all, err := a.cfg.Datasets.LookAll(rq.ctx(), rq.caller.Project(), environment)
+		for i, id := range ids {
+			if at := slices.IndexFunc(all, func(d dataset.Dataset) bool { return d.ID == id }); at >= 0 {
+				those[i] = all[at]
+			}
+		}
+		return those, err
+	}
+	for i, id := range ids {
+		if those[i], err = a.cfg.Datasets.Look(rq.ctx(), rq.caller.Project(), environment, id); err != nil {
+			return nil, err
+		}
+	}
+	return those, nil
 }
 
 // holdAnswer takes memory for an answer, until done is called.

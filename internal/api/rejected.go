@@ -104,7 +104,7 @@ func mountRejected(a *API) {
 		},
 	})
 	mount(a, endpoint[replayRejected, rejected.Outcome]{
-		Method: "POST", Path: "/v1/rejected", Action: access.ReplayRejected, Read: readReplay(a),
+		Method: "POST", Path: "/v1/rejected", Action: access.ReplayRejected, First: firstOfReplay(a), Read: readReplay(a),
 		Wants: func(in replayRejected) access.Attempt {
 			return access.Attempt{Each: access.ReplayRejected.ByItem(), Targets: in.prepared.Targets()}
 		},
@@ -121,18 +121,28 @@ func mountRejected(a *API) {
 	})
 }
 
-// readReplay reads what to send again, and looks it up: what that touches is for the gate to judge.
-func readReplay(a *API) func(*request) (replayRejected, error) {
+// firstOfReplay reads what to send again. Looking that up reads files, which whoever may not use the environment, or asks too
+// often, must not cause.
+func firstOfReplay(a *API) func(*request) (access.Attempt, error) {
 	read := bound[replayRejected](a)
+	return func(rq *request) (access.Attempt, error) {
+		said, err := read(rq)
+		rq.said = said
+		return in(said.Body.Environment), err
+	}
+}
+
+// readReplay looks up what to send again: what that touches is for the gate to judge.
+func readReplay(a *API) func(*request) (replayRejected, error) {
 	return func(rq *request) (replayRejected, error) {
-		in, err := read(rq)
+		in, err := said[replayRejected](rq)
 		if err != nil {
 			return in, err
 		}
 		b := &in.Body
 		environment, ok := rq.caller.Space(b.Environment)
-		if !ok {
-			environment = b.Environment // where nothing is listed: the gate says why
+		if !ok { // by now, and not when it was asked first
+			return in, problem.New(problem.EnvironmentNotAllowed, "The key may not use the environment any more.").At("environment", "not allowed for this key")
 		}
 		w := rejected.Wanted{
 			Project: rq.caller.Project(), Environment: environment, IDs: b.IDs, Cursor: b.Cursor, Limit: orDefault(b.Limit, rejected.MaxReplay),

@@ -319,44 +319,6 @@ func (g *Gate) expose(ctx context.Context, caller *Caller) {
 	}
 }
 
-// Admit decides the attempt, charges and records it, and gives the Permit. The attempt's action, time and circumstances
-// are the caller's, whatever the attempt says. The key is looked up again: while a body came in slowly, it may have been
-// revoked. cost is what the request is to be charged. A denial by a limit is a *Limited.
-func (g *Gate) Admit(ctx context.Context, caller Caller, attempt access.Attempt, cost Cost) (Permit, error) {
-	if caller.entry.Key == nil {
-		panic("gate: Admit without a caller from Identify")
-	}
-	if !g.again(&caller) {
-		return Permit{}, g.gone(&caller)
-	}
-	key := caller.entry.Key
-	caller.credential.User = g.user(&caller.credential, g.now())
-	attempt.Action, attempt.Circumstances, attempt.At = caller.action, caller.credential.Circumstances, g.now()
-	d := access.Decide(key, &attempt)
-	if !d.Allowed() {
-		return Permit{}, g.deny(&caller, &attempt, d, access.Explain)
-	}
-	charge := Charge{
-		RequestID: caller.credential.RequestID, At: attempt.At, Requests: cost.Requests, Credits: cost.Credits,
-		Key: accountOf(key), Project: Account{key.Project.ID, key.Project.Policy.Limits},
-	}
-	var charged Charged
-	if key.Kind != access.Operator {
-		if charged = g.limits.Take(ctx, charge); charged.Over != "" {
-			return Permit{}, g.limit(&caller, &attempt, charged)
-		}
-	}
-	g.record(&caller, &attempt, &d)
-	return Permit{caller: caller, data: d.Data, refused: d.Refused, at: attempt.At, charge: charge, charged: charged}, nil
-}
-
-// Cost is what a request is to be charged: requests against the rate and the daily quota, and the credits that are set
-// aside until it is known how many it came to.
-type Cost struct {
-	Requests int64
-	Credits  int64
-}
-
 // accountOf is whose limits a key is charged to: those of the key that it comes of, so that deriving is no way around them.
 func accountOf(key *access.Key) Account {
 	root := key.Root()
