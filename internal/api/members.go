@@ -195,9 +195,9 @@ type oneInvitation struct {
 
 type accept struct {
 	Body struct {
-		Token    string `json:"token" maxLength:"200" doc:"What the invitation gave."`
-		Name     string `json:"name,omitzero" maxLength:"400" doc:"What you are called; not needed of a member of the organization." example:"Ana"`
-		Password string `json:"password" maxLength:"1024" doc:"The password to be, of at least 12 characters; of a member of the organization, the one there is."`
+		Token    secretText `json:"token" maxLength:"200" doc:"What the invitation gave."`
+		Name     string     `json:"name,omitzero" maxLength:"400" doc:"What you are called; not needed of a member of the organization." example:"Ana"`
+		Password secretText `json:"password" maxLength:"1024" doc:"The password to be, of at least 12 characters; of a member of the organization, the one there is."`
 	}
 }
 
@@ -253,7 +253,7 @@ func mountInvitations(a *API) {
 			if err != nil {
 				return err
 			}
-			one, err := a.cfg.Members.Accept(rq.ctx(), access.SecretText(in.Body.Token), in.Body.Name, access.SecretText(in.Body.Password), rq.from.Address)
+			one, err := a.cfg.Members.Accept(rq.ctx(), in.Body.Token.Text, in.Body.Name, in.Body.Password.Text, rq.from.Address)
 			if err != nil {
 				return err
 			}

@@ -88,7 +88,7 @@ type tokenAsked struct {
 
 // tokenOf is a token that is asked about.
 type tokenOf struct {
-	text string
+	text access.Text
 	by   *byApp // nil: a client asks
 }
 
@@ -222,7 +222,7 @@ func (a *API) revokeToken(ctx context.Context, permit gate.Permit, in tokenOf) (
 	if err != nil {
 		return nothing{}, err
 	}
-	t, found := issuer.Open(in.text, permit.At())
+	t, found := issuer.Open(in.text.Reveal(), permit.At())
 	if !found || t.Client != permit.Token().Client {
 		return nothing{}, nil
 	}
@@ -239,10 +239,10 @@ func (a *API) introspectToken(_ context.Context, permit gate.Permit, in tokenOf)
 	if err != nil {
 		return token.Introspection{}, err
 	}
-	if _, stands := a.cfg.Gate.Standing(permit, access.SecretText(in.text)); !stands {
+	if _, stands := a.cfg.Gate.Standing(permit, in.text); !stands {
 		return token.Introspection{}, nil
 	}
-	described, _ := issuer.Introspect(in.text, permit.At())
+	described, _ := issuer.Introspect(in.text.Reveal(), permit.At())
 	return described, nil
 }
 
@@ -278,7 +278,7 @@ func readOfToken(rq *request) (tokenOf, error) {
 	if form.Get("token") == "" {
 		return tokenOf{}, missingParameter("token")
 	}
-	return tokenOf{form.Get("token"), rq.app}, nil
+	return tokenOf{access.SecretText(form.Get("token")), rq.app}, nil
 }
 
 func missingParameter(name string) error {

@@ -42,37 +42,35 @@ type SessionPlace struct {
 
 type signIn struct {
 	Body struct {
-		Email    string `json:"email" maxLength:"254" doc:"As in the invitation." example:"ana@example.com"`
-		Password string `json:"password" maxLength:"1024" doc:"The password."`
-		Project  string `json:"project,omitzero" maxLength:"64" doc:"The id of the project to sign in to; by default the oldest that the member is in."`
+		Email    string     `json:"email" maxLength:"254" doc:"As in the invitation." example:"ana@example.com"`
+		Password secretText `json:"password" maxLength:"1024" doc:"The password."`
+		Project  string     `json:"project,omitzero" maxLength:"64" doc:"The id of the project to sign in to; by default the oldest that the member is in."`
 	}
 	proof org.Proof
 }
 
 type changePassword struct {
 	Body struct {
-		Email       string `json:"email" maxLength:"254" doc:"As in the invitation." example:"ana@example.com"`
-		Password    string `json:"password" maxLength:"1024" doc:"The password that there is."`
-		NewPassword string `json:"new_password" maxLength:"1024" doc:"The password to be, of at least 12 characters."`
+		Email       string     `json:"email" maxLength:"254" doc:"As in the invitation." example:"ana@example.com"`
+		Password    secretText `json:"password" maxLength:"1024" doc:"The password that there is."`
+		NewPassword secretText `json:"new_password" maxLength:"1024" doc:"The password to be, of at least 12 characters."`
 	}
 	proof org.Proof
 }
 
 type goOn struct {
 	Body struct {
-		RefreshToken string `json:"refresh_token" maxLength:"200" doc:"What the last answer gave."`
+		RefreshToken secretText `json:"refresh_token" maxLength:"200" doc:"What the last answer gave."`
 	}
 }
 
-func (in goOn) refresh() access.Text { return access.SecretText(in.Body.RefreshToken) }
-
 func mountSessions(a *API) {
 	prove := proving(a, func(rq *request, in *signIn) (key access.Lookup, err error) {
-		in.proof, err = a.cfg.Members.Prove(rq.ctx(), in.Body.Email, access.SecretText(in.Body.Password), in.Body.Project, rq.from.Address)
+		in.proof, err = a.cfg.Members.Prove(rq.ctx(), in.Body.Email, in.Body.Password.Text, in.Body.Project, rq.from.Address)
 		return in.proof.Key, err
 	})
 	again := proving(a, func(rq *request, in *goOn) (access.Lookup, error) {
-		return a.cfg.Members.ProveSession(rq.ctx(), in.refresh())
+		return a.cfg.Members.ProveSession(rq.ctx(), in.Body.RefreshToken.Text)
 	})
 	mount(a, endpoint[signIn, Session]{
 		Method: "POST", Path: "/v1/members/sessions", Action: access.SignIn, Credential: prove, Read: said[signIn], Wants: wantsNothing[signIn], Status: http.StatusCreated,
@@ -91,7 +89,7 @@ func mountSessions(a *API) {
 		Method: "POST", Path: "/v1/members/sessions/renew", Action: access.RenewSession, Credential: again, Read: said[goOn], Wants: wantsNothing[goOn],
 		Do: func(ctx context.Context, permit gate.Permit, in goOn) (Session, error) {
 			return a.session(ctx, permit, func(made token.Minted) (org.Begun, error) {
-				return a.cfg.Members.Renew(ctx, permit, in.refresh(), made.ID, made.ExpiresAt)
+				return a.cfg.Members.Renew(ctx, permit, in.Body.RefreshToken.Text, made.ID, made.ExpiresAt)
 			})
 		},
 		Doc: doc{
@@ -100,14 +98,14 @@ func mountSessions(a *API) {
 		},
 	})
 	mine := proving(a, func(rq *request, in *changePassword) (key access.Lookup, err error) {
-		in.proof, err = a.cfg.Members.Prove(rq.ctx(), in.Body.Email, access.SecretText(in.Body.Password), "", rq.from.Address)
+		in.proof, err = a.cfg.Members.Prove(rq.ctx(), in.Body.Email, in.Body.Password.Text, "", rq.from.Address)
 		return in.proof.Key, err
 	})
 	mount(a, endpoint[changePassword, nothing]{
 		Method: "POST", Path: "/v1/members/sessions/password", Action: access.ChangePassword, Credential: mine, Read: said[changePassword],
 		Wants: wantsNothing[changePassword], Status: http.StatusNoContent,
 		Do: func(ctx context.Context, permit gate.Permit, in changePassword) (nothing, error) {
-			return nothing{}, a.cfg.Members.ChangePassword(ctx, permit, in.proof, access.SecretText(in.Body.NewPassword))
+			return nothing{}, a.cfg.Members.ChangePassword(ctx, permit, in.proof, in.Body.NewPassword.Text)
 		},
 		Doc: doc{
 			ID: "changePassword", Tag: "Members", Summary: "Change a password",
@@ -117,7 +115,7 @@ func mountSessions(a *API) {
 	mount(a, endpoint[goOn, nothing]{
 		Method: "POST", Path: "/v1/members/sessions/end", Action: access.SignOut, Credential: again, Read: said[goOn], Wants: wantsNothing[goOn], Status: http.StatusNoContent,
 		Do: func(ctx context.Context, permit gate.Permit, in goOn) (nothing, error) {
-			return nothing{}, a.cfg.Members.End(ctx, permit, in.refresh())
+			return nothing{}, a.cfg.Members.End(ctx, permit, in.Body.RefreshToken.Text)
 		},
 		Doc: doc{ID: "signOut", Tag: "Members", Summary: "Sign out", Text: "Ends the session, and the access token that it has, before the answer."},
 	})

@@ -15,8 +15,8 @@ var userFluxClient = clientMembers{secret: "clientSecret", of: "environmentApiKe
 
 type userFluxExchange struct {
 	Body struct {
-		ClientSecret      string `json:"clientSecret" minLength:"1" maxLength:"200" doc:"The secret of a client."`
-		EnvironmentAPIKey string `json:"environmentApiKey" minLength:"1" maxLength:"200" doc:"The key that the client comes of: its id, or the key itself." example:"key_3fQ9xT0aLmZk"`
+		ClientSecret      secretText `json:"clientSecret" minLength:"1" maxLength:"200" doc:"The secret of a client."`
+		EnvironmentAPIKey secretText `json:"environmentApiKey" minLength:"1" maxLength:"200" doc:"The key that the client comes of: its id, or the key itself." example:"key_3fQ9xT0aLmZk"`
 	}
 }
 
