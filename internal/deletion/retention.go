@@ -75,7 +75,7 @@ func (s *Service) sweep(ctx context.Context, k Kept) error {
 		return err
 	}
 	removed := []Removed{{"events", max(counts.Events, r.Of.Found)}}
-	n, err := s.scrub(ctx, space, func(e *event.Event) bool { return e.Kind == event.Track && e.ReceivedAt.Before(until) })
+	n, err := s.scrub(ctx, space, nil, func(e *event.Event) bool { return e.Kind == event.Track && e.ReceivedAt.Before(until) })
 	if err != nil {
 		return err
 	}

@@ -146,7 +146,7 @@ func (d *deleting) removed(part string, count int64) {
 
 // plan has everything loaded that was accepted by now, finds all ids of the person, and counts.
 func (d *deleting) plan(ctx context.Context) error {
-	if _, err := d.s.loaded(ctx, d.space); err != nil {
+	if _, err := d.s.loaded(ctx, d.space, d.run); err != nil {
 		return err
 	}
 	if err := d.learn(ctx); err != nil {
@@ -157,15 +157,21 @@ func (d *deleting) plan(ctx context.Context) error {
 	return err
 }
 
-// loaded waits until what was accepted by now is in the warehouse, and gives its last position.
-func (s *Service) loaded(ctx context.Context, space event.Space) (event.Position, error) {
+// loaded waits until what was accepted by now is in the warehouse, and gives its last position. A job rests meanwhile: whoever
+// sends events faster than they are loaded must not keep others' jobs waiting. Without one run is nil.
+func (s *Service) loaded(ctx context.Context, space event.Space, run *job.Run) (event.Position, error) {
 	upTo, err := s.cfg.Journal.Roll(ctx)
 	if err != nil {
 		return 0, err
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, loadLimit, errLoadLimit)
 	defer cancel()
-	err = s.cfg.Loader.Await(limited, upTo, space)
+	wait := func(ctx context.Context) error { return s.cfg.Loader.Await(ctx, upTo, space) }
+	if run != nil {
+		err = run.Rest(limited, wait)
+	} else {
+		err = wait(limited)
+	}
 	if err != nil && errors.Is(context.Cause(limited), errLoadLimit) {
 		err = problem.Wrap(err, problem.Unavailable, "The events that were accepted are not loaded, and could not be deleted.").After(loadLimit)
 	}
@@ -228,15 +234,15 @@ func (d *deleting) warehouse(ctx context.Context) error {
 
 // journal deletes there: what every space has loaded goes whole, and of the rest what is of this space, which has it.
 func (d *deleting) journal(ctx context.Context) error {
-	n, err := d.s.scrub(ctx, d.space, nil)
+	n, err := d.s.scrub(ctx, d.space, d.run, nil)
 	d.removed("journal", n)
 	return err
 }
 
 // scrub lets the journal go of what is loaded of a space. only says which events of it, when the journal must keep the
 // rest for others; nil: all.
-func (s *Service) scrub(ctx context.Context, space event.Space, only func(*event.Event) bool) (int64, error) {
-	upTo, err := s.loaded(ctx, space)
+func (s *Service) scrub(ctx context.Context, space event.Space, run *job.Run, only func(*event.Event) bool) (int64, error) {
+	upTo, err := s.loaded(ctx, space, run)
 	if err != nil {
 		return 0, err
 	}

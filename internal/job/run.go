@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -91,6 +92,22 @@ func (r *Run) save(now Job) error {
 		return fmt.Errorf("job: how far it is: %w", err)
 	}
 	return nil
+}
+
+// Rest waits for something that others do, and lets another job have the worker meanwhile. wait returns soon when its context is
+// done. The job counts as one of its project all the time.
+func (r *Run) Rest(ctx context.Context, wait func(context.Context) error) error {
+	<-r.runner.workers
+	r.entry.idle = true
+	r.runner.poke()
+	err := wait(ctx)
+	select {
+	case r.runner.workers <- struct{}{}:
+		r.entry.idle = false
+	case <-r.ctx.Done(): // it ends soon, without one
+		err = errors.Join(err, context.Cause(r.ctx))
+	}
+	return err
 }
 
 // still is nil unless the job was cancelled or the server stops.

@@ -30,7 +30,8 @@ type Config struct {
 	Dir     string          // of the folders of jobs; it is the runner's alone
 	Kinds   map[string]Work // by their names; Handle adds to them
 	Stands  func(Job) error // whether a job may go on: its key may have been revoked; nil: it always may
-	Workers int             // jobs running at a time; default 2
+	Workers int             // jobs running at a time; default 3
+	Share   int             // jobs of one project running at a time; default one less than Workers, so that others find a worker
 	Waiting int             // jobs of a project that are not over; default 100
 	Keep    time.Duration   // how long a job that is over is kept; default 7 days
 	Most    int             // jobs kept of a project that are over; default 1,000
@@ -54,8 +55,9 @@ type Runner struct {
 	mu      sync.Mutex
 	open    map[string]*entry // by id; those that are not over
 	order   []*entry          // waiting, the oldest first
-	running map[string]int    // by project
+	running map[string]int    // by project; those that rest among them
 	wake    chan struct{}
+	workers chan struct{} // one in it for each that works
 }
 
 // entry is a job that is not over.
@@ -65,12 +67,16 @@ type entry struct {
 	ended  func(Job)     // nil: nobody is told
 	cancel context.CancelCauseFunc
 	called bool // it is to be cancelled
+	idle   bool // it has no worker; the worker's alone
 }
 
 // New makes a runner. The folder is its own from then on.
 func New(cfg Config) *Runner {
 	if cfg.Workers == 0 {
-		cfg.Workers = 2
+		cfg.Workers = 3
+	}
+	if cfg.Share == 0 {
+		cfg.Share = max(1, cfg.Workers-1)
 	}
 	if cfg.Waiting == 0 {
 		cfg.Waiting = 100
@@ -83,7 +89,7 @@ func New(cfg Config) *Runner {
 	}
 	cfg.Kinds = maps.Clone(cfg.Kinds)
 	_ = os.RemoveAll(filepath.Join(cfg.Dir, tempFolder)) // before anybody puts something there; it is made anew when it is needed
-	return &Runner{cfg: cfg, open: map[string]*entry{}, running: map[string]int{}, wake: make(chan struct{}, 1)}
+	return &Runner{cfg: cfg, open: map[string]*entry{}, running: map[string]int{}, wake: make(chan struct{}, 1), workers: make(chan struct{}, cfg.Workers)}
 }
 
 // Handle adds a kind of work. It is for whoever puts the parts together, before anything is submitted and before Run.
@@ -223,16 +229,10 @@ func (r *Runner) Run(ctx context.Context) error {
 	trim := time.NewTicker(trimEvery)
 	defer trim.Stop()
 	r.trim(ctx)
-	free := make(chan struct{}, r.cfg.Workers)
 	for {
-		for len(free) < cap(free) {
-			e := r.next()
-			if e == nil {
-				break
-			}
-			free <- struct{}{}
+		for e := r.next(); e != nil; e = r.next() {
 			workers.Go(func() {
-				defer func() { <-free; r.poke() }()
+				defer r.free(e)
 				r.work(ctx, e)
 			})
 		}
@@ -267,12 +267,37 @@ func (r *Runner) resume(ctx context.Context) error {
 	return nil
 }
 
-// next takes the oldest job of the project that has the fewest running.
+// free gives back the worker of a job, if it has one.
+func (r *Runner) free(e *entry) {
+	if !e.idle {
+		<-r.workers
+	}
+	r.poke()
+}
+
+// next takes the oldest job of the project that has the fewest running, and a worker for it. It is nil when no worker is free,
+// and when no project with a job that waits may have another running.
 func (r *Runner) next() *entry {
+	select {
+	case r.workers <- struct{}{}:
+	default:
+		return nil
+	}
+	e := r.oldest()
+	if e == nil {
+		<-r.workers
+	}
+	return e
+}
+
+func (r *Runner) oldest() *entry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	best := -1
 	for i, e := range r.order {
+		if r.running[e.job.Project] >= r.cfg.Share {
+			continue
+		}
 		if best < 0 || r.running[e.job.Project] < r.running[r.order[best].job.Project] {
 			best = i
 		}
