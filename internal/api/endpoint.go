@@ -108,7 +108,7 @@ func mount[I, O any](a *API, e endpoint[I, O]) {
 			out, err := e.do(a, rq, permit, in)
 			spent := int64(0)
 			if e.costs() && !(e.Later && err == nil) {
-				spent = e.credits(out, err)
+				spent = e.credits(rq, in, out, err)
 				if e.Same != nil && err == nil {
 					a.expected.learn(rq.question, spent)
 				}
@@ -250,15 +250,31 @@ func (e *endpoint[I, O]) do(a *API, rq *request, permit gate.Permit, in I) (O, e
 func (e *endpoint[I, O]) costs() bool { return e.Cost > 0 || e.Reserve != nil }
 
 // credits is what a request came to. What fails by our fault is free; what fails by the caller's costs what was set aside,
-// or with Failed what was done until then.
-func (e *endpoint[I, O]) credits(out O, err error) int64 {
+// or with Failed what was done until then. Whoever goes away before the answer pays for what was begun.
+func (e *endpoint[I, O]) credits(rq *request, in I, out O, err error) int64 {
 	switch {
+	case err != nil && !e.Later && rq.left():
+		return e.begun(in) + query.Spent(err)
 	case err != nil && problem.From(err).Status() >= http.StatusInternalServerError:
 		return query.Spent(err)
 	case e.Price == nil || err != nil && !e.Failed:
 		return e.Cost + query.Spent(err)
 	}
 	return e.Price(out) + query.Spent(err)
+}
+
+// begun is what a request costs that was begun and has no answer: its Cost, or where that is reckoned a credit, if it may cost any.
+func (e *endpoint[I, O]) begun(in I) int64 {
+	if e.Reserve != nil {
+		return min(1, e.Reserve(in))
+	}
+	return e.Cost
+}
+
+// left reports whether the caller went away before the answer.
+func (rq *request) left() bool {
+	stopping := rq.a.cfg.Stopping
+	return context.Cause(rq.ctx()) == context.Canceled && (stopping == nil || stopping.Err() == nil) //nolint:errorlint // it is the value itself
 }
 
 // settle charges the credits that a request came to, before the answer begins.

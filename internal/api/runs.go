@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -75,7 +76,7 @@ type noted[I any] struct {
 func (n noted[I]) note() query.Note {
 	return query.Note{ID: n.id, Credits: func(answer *query.Answer, err error) int64 {
 		n.header.Set(queryIDHeader, n.id)
-		return answerCredits(answer, err)
+		return askedCredits(answer, err)
 	}}
 }
 
@@ -109,7 +110,9 @@ const queryIDHeader = "Weir-Query-Id"
 // ask answers a question, of which account is kept.
 func (a *API) ask(ctx context.Context, permit gate.Permit, in asked) (*query.Answer, error) {
 	in.header.Set(queryIDHeader, in.id)
-	return a.cfg.Runs.Ask(ctx, a.cfg.Query, permit, in.asked())
+	q := in.asked()
+	q.Credits = askedCredits
+	return a.cfg.Runs.Ask(ctx, a.cfg.Query, permit, q)
 }
 
 // asked is the question as it is run.
@@ -126,6 +129,14 @@ func answerCredits(answer *query.Answer, err error) int64 {
 		return query.Spent(err)
 	}
 	return questionCost + query.Spent(err)
+}
+
+// askedCredits is what a question came to of somebody who waits for the answer: going away meanwhile makes it no cheaper.
+func askedCredits(answer *query.Answer, err error) int64 {
+	if errors.Is(err, context.Canceled) {
+		return questionCost + query.Spent(err)
+	}
+	return answerCredits(answer, err)
 }
 
 // questionCost is what is set aside for a question.

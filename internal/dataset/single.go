@@ -53,7 +53,7 @@ func (s *Service) Place(ctx context.Context, permit gate.Permit, at At, one Sing
 		return Dataset{}, f.problem()
 	}
 	batch := Batch{Replace: true, Records: []Record{r}}
-	if _, err := s.put(ctx, d.Space(), d.UID, batch); err != nil {
+	if _, err := s.putWhole(ctx, d.Space(), d.UID, batch); err != nil {
 		return Dataset{}, err
 	}
 	s.cfg.Live.publish(&d, batch.Records)

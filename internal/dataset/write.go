@@ -105,7 +105,7 @@ func (s *Service) Write(ctx context.Context, permit gate.Permit, at At, items []
 	if len(batch.Records) == 0 {
 		return Receipt{}, firstOf(receipt.Rejected)
 	}
-	written, err := s.put(ctx, d.Space(), d.UID, batch)
+	written, err := s.putWhole(ctx, d.Space(), d.UID, batch)
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -118,6 +118,16 @@ func (s *Service) Write(ctx context.Context, permit gate.Permit, at At, items []
 	receipt.Written, receipt.Replaced = len(batch.Records)-len(written.Ignored), written.Replaced
 	s.cfg.Live.publish(&d, without(batch.Records, written.Ignored))
 	return receipt, nil
+}
+
+// writeTime is how long a write may take that nobody waits for any more.
+const writeTime = time.Minute
+
+// putWhole is put, also when whoever asked goes away meanwhile: what is written is told, and paid.
+func (s *Service) putWhole(ctx context.Context, space event.Space, uid string, b Batch) (Written, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
+	defer cancel()
+	return s.put(ctx, space, uid, b)
 }
 
 // put writes a batch where the disk has room for it.
