@@ -210,27 +210,28 @@ func (f Workflows) Deliveries(ctx context.Context, q workflow.Filter) ([]workflo
 }
 
 // Due implements workflow.Outbox.
-func (f Workflows) Due(ctx context.Context, now time.Time, perTarget, limit int, except []string) (due []workflow.Delivery, next time.Time, err error) {
-	args := []any{now.UnixMicro(), perTarget, limit}
+func (f Workflows) Due(ctx context.Context, now time.Time, perLane, limit int, except []workflow.Lane) (due []workflow.Delivery, next time.Time, err error) {
+	args := []any{now.UnixMicro(), perLane, limit}
 	not := ""
 	if len(except) > 0 {
 		places := make([]string, len(except))
-		for i, target := range except {
-			args = append(args, target)
-			places[i] = fmt.Sprintf("$%d", len(args))
+		for i, lane := range except {
+			args = append(args, lane.Project, lane.Target)
+			places[i] = fmt.Sprintf("($%d, $%d)", len(args)-1, len(args))
 		}
-		not = ` AND d.target NOT IN (` + strings.Join(places, ", ") + `)`
+		not = ` AND (d.project_id, d.target) NOT IN (VALUES ` + strings.Join(places, ", ") + `)`
 	}
 	err = f.s.read.QueryRowContext(ctx, `SELECT min(next_at) FROM workflow_deliveries WHERE state = 'pending' AND next_at > $1`, now.UnixMicro()).Scan((*moment)(&next))
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("store: read when a delivery is due: %w", err)
 	}
 	due, err = list(ctx, f.s.read, scanDelivery, `WITH due AS (
-			SELECT d.id AS due_id, ROW_NUMBER() OVER (PARTITION BY d.target ORDER BY d.next_at, d.id) AS place
+			SELECT d.id AS due_id, d.project_id AS of_project, d.next_at AS due_at, ROW_NUMBER() OVER (PARTITION BY d.project_id, d.target ORDER BY d.next_at, d.id) AS place
 			FROM workflow_deliveries d JOIN workflows w ON w.project_id = d.project_id AND w.environment = d.environment AND w.id = d.workflow_id
-			WHERE d.state = 'pending' AND d.next_at <= $1 AND w.enabled = 1`+not+`)
-		SELECT `+deliveryColumns+` FROM due JOIN workflow_deliveries ON id = due_id
-		WHERE place <= $2 ORDER BY place, next_at, id LIMIT $3`, args...)
+			WHERE d.state = 'pending' AND d.next_at <= $1 AND w.enabled = 1`+not+`),
+		turns AS (SELECT due_id, ROW_NUMBER() OVER (PARTITION BY of_project ORDER BY place, due_at, due_id) AS turn FROM due WHERE place <= $2)
+		SELECT `+deliveryColumns+` FROM turns JOIN workflow_deliveries ON id = due_id
+		ORDER BY turn, next_at, id LIMIT $3`, args...)
 	return due, next, err
 }
 

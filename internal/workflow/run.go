@@ -14,11 +14,11 @@ import (
 
 // How much is sent at the same time.
 const (
-	perTarget  = 4
+	perTarget  = 4 // of a project
 	perProject = 32
 	atOnce     = 128
 	dueAtOnce  = 4 * atOnce
-	mostNamed  = 500 // targets that are left out by name
+	mostNamed  = 500 // lanes that are left out by name
 )
 
 // How soon the outbox is looked at again when it cannot be read, or nothing more can be begun, and how often at the least; and
@@ -30,7 +30,7 @@ const (
 	holdOff   = time.Minute // after the store could not be told what came of an attempt
 )
 
-// lane is what is known of a target while something is under way to it, or it has failed last.
+// lane is what is known of a lane while something is under way to it, or it has failed last.
 type lane struct {
 	flying int
 	fails  int       // attempts in a row that got no answer of success
@@ -140,27 +140,27 @@ func (s *Service) dispatch(ctx context.Context, flights *sync.WaitGroup) (wait t
 	return wait, nil
 }
 
-// busy names the targets that nothing more may be sent to just now, when the first of those has rested that are left alone, and
+// busy names the lanes that nothing more may be sent to just now, when the first of those has rested that are left alone, and
 // whether anything may be sent. Whatever ends makes the outbox be looked at.
-func (s *Service) busy(now time.Time) (targets []string, rested time.Time, room bool) {
+func (s *Service) busy(now time.Time) (lanes []Lane, rested time.Time, room bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for target, l := range s.lanes {
+	for at, l := range s.lanes {
 		if l.until.After(now) && (rested.IsZero() || l.until.Before(rested)) {
 			rested = l.until
 		}
-		if (l.flying >= perTarget || l.until.After(now)) && len(targets) < mostNamed {
-			targets = append(targets, target)
+		if (l.flying >= perTarget || l.until.After(now)) && len(lanes) < mostNamed {
+			lanes = append(lanes, at)
 		}
 	}
-	return targets, rested, len(s.flying) < atOnce
+	return lanes, rested, len(s.flying) < atOnce
 }
 
 // takeOff takes a place for an attempt, if there is one.
 func (s *Service) takeOff(d *Delivery, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.lanes[d.Target]
+	l := s.lanes[d.Lane()]
 	if l == nil {
 		l = &lane{}
 	}
@@ -172,7 +172,7 @@ func (s *Service) takeOff(d *Delivery, now time.Time) bool {
 		return false
 	}
 	l.flying++
-	s.lanes[d.Target], s.flying[d.ID] = l, true
+	s.lanes[d.Lane()], s.flying[d.ID] = l, true
 	s.perProj[d.Project]++
 	s.figures.Attempts++
 	return true
@@ -187,7 +187,7 @@ type landing struct {
 // land gives the place back.
 func (s *Service) land(d *Delivery, how landing) {
 	s.mu.Lock()
-	l, now := s.lanes[d.Target], s.cfg.Now()
+	l, now := s.lanes[d.Lane()], s.cfg.Now()
 	l.flying--
 	delete(s.flying, d.ID)
 	if s.perProj[d.Project]--; s.perProj[d.Project] == 0 {
@@ -202,7 +202,7 @@ func (s *Service) land(d *Delivery, how landing) {
 			l.until = until
 		}
 	}
-	maps.DeleteFunc(s.lanes, func(_ string, l *lane) bool {
+	maps.DeleteFunc(s.lanes, func(_ Lane, l *lane) bool {
 		return l.flying == 0 && (l.fails == 0 || now.Sub(l.until) > forget)
 	})
 	s.mu.Unlock()

@@ -144,19 +144,28 @@ type Store interface {
 	EachWorkflow(ctx context.Context, do func(Workflow) error) error
 }
 
+// Lane is what a project sends to one target. What becomes of it is no other project's affair, also where many send to the same.
+type Lane struct {
+	Project string
+	Target  string
+}
+
+// Lane is the one that a delivery takes.
+func (d *Delivery) Lane() Lane { return Lane{d.Project, d.Target} }
+
 // Outbox keeps deliveries.
 //
 // AddDelivery adds one, unless there is one of its id, which it gives then; it tells ErrFull when as many of the workflow are
 // pending as may be, and ErrNone when there is no such workflow. Due gives deliveries of enabled workflows that are pending
-// and whose time has come, of no target more than perTarget and of none that is named, and when the next one's time comes; zero: there
-// is none. Settle stores what came of an attempt,
+// and whose time has come, of no lane more than perLane and of none that is named, those of the projects in turn, and when the next
+// one's time comes; zero: there is none. Settle stores what came of an attempt,
 // or of a replay, unless the delivery is gone or has other Tries or State than from says, which it reports. TrimDeliveries
 // removes some of what ended before a time or is more than most of a workflow, and tells how many. DropUser removes all that is
 // about a person, and tells how many.
 type Outbox interface {
 	AddDelivery(ctx context.Context, d Delivery, most int) (there Delivery, added bool, err error)
 	Deliveries(ctx context.Context, f Filter) ([]Delivery, error)
-	Due(ctx context.Context, now time.Time, perTarget, limit int, except []string) (due []Delivery, next time.Time, err error)
+	Due(ctx context.Context, now time.Time, perLane, limit int, except []Lane) (due []Delivery, next time.Time, err error)
 	Settle(ctx context.Context, from, to *Delivery) (bool, error)
 	TrimDeliveries(ctx context.Context, before time.Time, most int) (int, error)
 	DropUser(ctx context.Context, project, environment, user string) (int, error)
@@ -204,9 +213,9 @@ type Service struct {
 	wake chan struct{} // there may be something to send
 
 	mu      sync.Mutex
-	lanes   map[string]*lane // by target: those with something under way, or that failed last
-	flying  map[string]bool  // deliveries under way
-	perProj map[string]int   // how many of a project are
+	lanes   map[Lane]*lane  // those with something under way, or that failed last
+	flying  map[string]bool // deliveries under way
+	perProj map[string]int  // how many of a project are
 	figures Stats
 	down    error // why nothing can be sent just now; nil: it can
 }
@@ -216,7 +225,7 @@ func New(cfg Config) *Service {
 	if cfg.Stands == nil {
 		cfg.Stands = func(string, string) bool { return true }
 	}
-	return &Service{cfg: cfg, wake: make(chan struct{}, 1), lanes: map[string]*lane{}, flying: map[string]bool{}, perProj: map[string]int{}}
+	return &Service{cfg: cfg, wake: make(chan struct{}, 1), lanes: map[Lane]*lane{}, flying: map[string]bool{}, perProj: map[string]int{}}
 }
 
 // Event is what a workflow records.

@@ -155,6 +155,7 @@ func Run(t *testing.T, open Open) {
 		"changes of a workflow are not lost": workflowChangesAreNotLost,
 		"deliveries are kept whole":          deliveriesAreKeptWhole,
 		"deliveries come due":                deliveriesComeDue,
+		"deliveries come due in turn":        deliveriesComeDueInTurn,
 		"ended deliveries are trimmed":       endedDeliveriesAreTrimmed,
 	} {
 		t.Run(name, func(t *testing.T) {

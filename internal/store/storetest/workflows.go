@@ -204,6 +204,30 @@ func deliveriesAreKeptWhole(t *testing.T, open Open) {
 	}
 }
 
+// Promise: a project that has much to send, to one target or to many, leaves others their turn: also to the same target, and also
+// where nothing of its own is to be sent there just now.
+func deliveriesComeDueInTurn(t *testing.T, open Open) {
+	s := plain(t, open)
+	for n := range 6 {
+		w := plainWorkflow("greedy", "e", fmt.Sprint("w", n))
+		w.Target = fmt.Sprintf("h%d:443", n)
+		makeWorkflow(t, s, w)
+		for i := range 3 {
+			addDelivery(t, s, sent(&w, i))
+		}
+	}
+	late := plainWorkflow("late", "e", "w")
+	late.Target = "h0:443"
+	makeWorkflow(t, s, late)
+	addDelivery(t, s, sent(&late, 50))
+	for name, except := range map[string][]workflow.Lane{"all": nil, "but for what rests": {{Project: "greedy", Target: "h0:443"}}} {
+		due, _, err := s.Outbox.Due(t.Context(), start().Add(24*time.Hour), 1, 2, except)
+		if err != nil || len(due) != 2 || due[0].Project != "greedy" || due[1].Project != "late" {
+			t.Errorf("%s: %+v, %v", name, due, err)
+		}
+	}
+}
+
 // Promise: due is what is pending, whose time has come, whose workflow is enabled and whose target is not left out, and of no
 // target more than asked for; what is settled is as it says, and only when nobody else has settled it.
 func deliveriesComeDue(t *testing.T, open Open) {
@@ -216,9 +240,9 @@ func deliveriesComeDue(t *testing.T, open Open) {
 			addDelivery(t, s, sent(w, n))
 		}
 	}
-	due := func(after time.Duration, perTarget, limit int, except ...string) (ids []string) {
+	due := func(after time.Duration, perLane, limit int, except ...workflow.Lane) (ids []string) {
 		t.Helper()
-		list, next, err := s.Outbox.Due(t.Context(), start().Add(after), perTarget, limit, except)
+		list, next, err := s.Outbox.Due(t.Context(), start().Add(after), perLane, limit, except)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -234,8 +258,9 @@ func deliveriesComeDue(t *testing.T, open Open) {
 		{due(-time.Second, 9, 99), nil},
 		{due(time.Minute, 9, 99), []string{"p/e/one/000", "p/e/two/000", "p/e/one/001", "p/e/two/001"}},
 		{due(time.Hour, 1, 99), []string{"p/e/one/000", "p/e/two/000"}},
-		{due(time.Hour, 9, 3, "h:443"), []string{"p/e/two/000", "p/e/two/001", "p/e/two/002"}},
-		{due(time.Hour, 9, 99, "h:443", "two:443"), nil},
+		{due(time.Hour, 9, 3, workflow.Lane{Project: "p", Target: "h:443"}), []string{"p/e/two/000", "p/e/two/001", "p/e/two/002"}},
+		{due(time.Hour, 9, 99, workflow.Lane{Project: "p", Target: "h:443"}, workflow.Lane{Project: "p", Target: "two:443"}), nil},
+		{due(time.Hour, 1, 99, workflow.Lane{Project: "q", Target: "h:443"}), []string{"p/e/one/000", "p/e/two/000"}},
 	} {
 		if !slices.Equal(c.got, c.want) {
 			t.Errorf("due are %v, want %v", c.got, c.want)
