@@ -178,7 +178,11 @@ func TestTargetsThatMisbehave(t *testing.T) {
 	t.Parallel()
 	const patience = 500 * time.Millisecond
 	const ok = "HTTP/1.1 200 OK\r\n"
-	drop := func(conn net.Conn) { _, _ = bufio.NewReader(conn).ReadString('\n') }
+	drop := func(conn net.Conn) { // the whole request
+		if r, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+			_, _ = io.Copy(io.Discard, r.Body)
+		}
+	}
 	for name, c := range map[string]struct {
 		speak func(net.Conn)
 		fault outbound.Fault
@@ -259,5 +263,18 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 	}
 	if followed.Load() != 0 {
 		t.Errorf("%d redirects were followed", followed.Load())
+	}
+}
+
+// Promise: a name that led to an allowed network, where every port may be used, is judged by its port once it leads to a public address.
+func TestAPortIsJudgedWhereTheNameLeads(t *testing.T) {
+	t.Parallel()
+	resolver, _ := answering(map[string][]string{"shift.example": {"127.0.0.1", "93.184.216.34"}})
+	c := outbound.New(outbound.Config{Resolver: resolver, Allow: loopback(), Now: morning, Time: 3 * time.Second})
+	if _, err := c.Check(t.Context(), "https://shift.example:22/"); err != nil {
+		t.Fatal(err)
+	}
+	if got := post(c, "https://shift.example:22/"); got.Fault != outbound.Refused {
+		t.Errorf("%+v", got)
 	}
 }

@@ -69,11 +69,14 @@ func (c *Client) allowed(addr netip.Addr) bool {
 
 func (c *Client) public(addr netip.Addr) bool { return Public(addr) || c.allowed(addr) }
 
+// portOf reports whether a port of a public address may be connected to: those below 1024 are other services'.
+func portOf(port int) bool { return port >= 1024 || port == 443 || port == 80 }
+
 // guard looks at the address of each connection after its name has been resolved, and before anything is sent.
-func guard(may func(netip.Addr) bool) func(network, address string, _ syscall.RawConn) error {
+func guard(may func(netip.AddrPort) bool) func(network, address string, _ syscall.RawConn) error {
 	return func(network, address string, _ syscall.RawConn) error {
 		at, err := netip.ParseAddrPort(address)
-		if err != nil || !strings.HasPrefix(network, "tcp") || !may(at.Addr()) {
+		if err != nil || !strings.HasPrefix(network, "tcp") || !may(at) {
 			return errRefused
 		}
 		return nil
@@ -105,7 +108,7 @@ func (c *Client) Check(ctx context.Context, address string) (target string, err 
 		case c.allowed(addr):
 		case u.Scheme == "http":
 			return "", errors.New("must begin with https://: in cleartext, only what the setting webhook-allow has is sent to")
-		case port < 1024 && port != 443 && port != 80:
+		case !portOf(port):
 			return "", errors.New("has a port that is that of another service: 443, or one from 1024, can be used")
 		}
 	}

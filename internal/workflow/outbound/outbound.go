@@ -73,12 +73,15 @@ func New(cfg Config) *Client {
 		cfg.Time = standard
 	}
 	c := &Client{cfg: cfg}
-	c.secure, c.plain = c.over(c.public), c.over(c.allowed)
+	c.secure = c.over(func(at netip.AddrPort) bool {
+		return c.allowed(at.Addr()) || Public(at.Addr()) && portOf(int(at.Port()))
+	})
+	c.plain = c.over(func(at netip.AddrPort) bool { return c.allowed(at.Addr()) })
 	return c
 }
 
 // over is a client that connects to no other addresses than may be. Nothing is kept between requests, so that each is judged.
-func (c *Client) over(may func(netip.Addr) bool) *http.Client {
+func (c *Client) over(may func(netip.AddrPort) bool) *http.Client {
 	dialer := &net.Dialer{Resolver: c.cfg.Resolver, KeepAlive: -1, Control: guard(may)}
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
