@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"path"
+	"sync"
 	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
@@ -35,6 +36,7 @@ type recordStream struct {
 	weight int64
 	most   int64 // records until it ends; 0: it does not
 	sent   int64
+	done   func() // gives back the memory for the snapshot; it may be called more than once
 	close  func()
 	settle func(records int64) error
 }
@@ -80,7 +82,6 @@ func (a *API) followRecords(ctx context.Context, permit gate.Permit, in followRe
 	stop := context.AfterFunc(a.cfg.Stopping, cancel)
 	s := &recordStream{
 		weight: dataset.Credits(in.found.Class), first: !in.NoSnapshot,
-		close:  func() { stop(); cancel() },
 		settle: func(credits int64) error { return a.cfg.Gate.Settle(context.Background(), permit, credits) },
 	}
 	key, project := permit.Accounts()
@@ -88,7 +89,18 @@ func (a *API) followRecords(ctx context.Context, permit gate.Permit, in followRe
 		s.most = streamRecords
 	}
 	at, _ := in.where()
-	var err error
+	held := int64(0)
+	if !in.NoSnapshot {
+		held = (&dataset.Ask{Datasets: []string{in.Dataset}, Keys: commas(in.Symbols), From: in.AsOf}).Bytes()
+	}
+	done, err := a.holdAnswer(held)
+	if err != nil {
+		stop()
+		cancel()
+		return nil, err
+	}
+	s.done = sync.OnceFunc(done)
+	s.close = func() { stop(); cancel(); s.done() }
 	if s.Followed, err = a.cfg.Datasets.Follow(ctx, permit, at, dataset.Following{Keys: commas(in.Symbols), Snapshot: !in.NoSnapshot, From: in.AsOf}); err != nil {
 		s.close()
 		return nil, err
@@ -120,6 +132,7 @@ func writeRecordStream(rq *request, s *recordStream) error {
 	if s.first {
 		text = s.frame(s.Snapshot)
 	}
+	s.Snapshot = nil
 	for {
 		_ = control.SetWriteDeadline(rq.a.cfg.Now().Add(heartbeat))
 		if rq.ctx().Err() != nil { // asked after the deadline is set, so that it cannot come after that of breakOff
@@ -131,6 +144,8 @@ func writeRecordStream(rq *request, s *recordStream) error {
 		if err := control.Flush(); err != nil {
 			return nil
 		}
+		text = nil
+		s.done()
 		select {
 		case <-beat.C:
 			text = []byte(": alive\n\n")

@@ -168,21 +168,28 @@ func TestHeadOfAStream(t *testing.T) {
 	}
 }
 
-// Promise: there are only so many streams at a time; one too many is told when to come again, and another project still
-// finds room.
+// Promise: there are only so many streams at a time, of a key and of a project; one too many is told when to come again, and another
+// key, and another project, still finds room.
 func TestTooManyStreams(t *testing.T) {
 	t.Parallel()
 	w := open(t)
 	p := w.project(t)
 	live := new(event.Live)
 	s := w.variant(t, func(cfg *api.Config) { cfg.Live = live }, nil)
-	permit := p.permit(access.ReadEvents)
 	follow := func(permit gate.Permit) error { _, err := live.Follow(t.Context(), permit); return err }
 	n := 0
-	for ; follow(permit) == nil; n++ {
-		if n > 10_000 {
-			t.Fatal("there is no limit")
+	fill := func(permit gate.Permit) (got int) {
+		for follow(permit) == nil {
+			if n, got = n+1, got+1; n > 10_000 {
+				t.Fatal("there is no limit")
+			}
 		}
+		return got
+	}
+	if first, second := fill(p.permit(access.ReadEvents)), fill(p.permit(access.ReadEvents)); first != 64 || second != first {
+		t.Errorf("a key has %d streams, and another %d", first, second)
+	}
+	for fill(p.permit(access.ReadEvents)) > 0 {
 	}
 	answer, body := s.call(t, "GET", "/v1/events/stream", nil, "X-API-Key", p.key("secret live events:read").text)
 	if codeOf(body) != problem.Unavailable || answer.Header.Get("Retry-After") != "10" || live.Followers() != n {

@@ -13,6 +13,7 @@ import (
 // The bounds of following records as they come. A project may have as many followers as it leaves places free.
 const (
 	maxFollowers = 256
+	maxOfKey     = 64 // of one key, and what it derives
 	followBuffer = 64 // batches a follower may lag behind
 	followAgain  = 10 * time.Second
 )
@@ -25,22 +26,29 @@ type Live struct {
 
 type follower struct {
 	project string
+	key     string // whose limits the holder is charged to
 	uid     string
 	keys    []string // empty: all
 	batches chan []Record
 }
 
 // follow gives the records of a dataset as they are written, until ctx is done. The channel is closed then, and also when
-// the follower lags too far behind.
-func (l *Live) follow(ctx context.Context, d *Dataset, keys []string) (<-chan []Record, error) {
-	f := &follower{project: d.Project, uid: d.UID, keys: keys, batches: make(chan []Record, followBuffer)}
+// the follower lags too far behind. by is the key whose limits the follower is charged to.
+func (l *Live) follow(ctx context.Context, d *Dataset, by string, keys []string) (<-chan []Record, error) {
+	f := &follower{project: d.Project, key: by, uid: d.UID, keys: keys, batches: make(chan []Record, followBuffer)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	has := 0
+	has, ofKey := 0, 0
 	for other := range l.followers {
 		if other.project == d.Project {
 			has++
+			if other.key == by {
+				ofKey++
+			}
 		}
+	}
+	if ofKey >= maxOfKey {
+		return nil, problem.New(problem.Unavailable, "The key has %d streams of records, as many as it may.", ofKey).After(followAgain)
 	}
 	if free := maxFollowers - len(l.followers); has >= free {
 		return nil, problem.New(problem.Unavailable, "There are too many streams of records; this project has %d of them.", has).After(followAgain)
@@ -126,7 +134,8 @@ func (s *Service) Follow(ctx context.Context, permit gate.Permit, at At, want Fo
 		return Followed{}, err
 	}
 	f := Followed{Dataset: d}
-	if f.Batches, err = s.cfg.Live.follow(ctx, &d, want.Keys); err != nil || !want.Snapshot {
+	by, _ := permit.Accounts()
+	if f.Batches, err = s.cfg.Live.follow(ctx, &d, by.ID, want.Keys); err != nil || !want.Snapshot {
 		return f, err
 	}
 	f.Snapshot, _, err = s.cfg.Records.ReadRecords(ctx, d.Space(), d.UID, selection)

@@ -13,6 +13,7 @@ import (
 // all when it is alone, and less the more projects follow, so that one always leaves room for the others.
 const (
 	maxFollowers = 256  // at once
+	maxOfKey     = 64   // of one key, and what it derives
 	followBuffer = 1024 // events a follower may lag behind; more than the largest batch has
 	followAgain  = 10 * time.Second
 )
@@ -25,18 +26,24 @@ type Live struct {
 
 type follower struct {
 	space  Space
+	key    string // whose limits the holder is charged to
 	events chan Event
 }
 
 // Follow gives the track events of the permit's environment as they become durable, until ctx is done. The channel is
 // closed then, and also when the follower lags too far behind: what it missed is in the warehouse.
 //
-// Problems: unavailable when there are too many followers, or the project has its share.
+// Problems: unavailable when there are too many followers, or the project or the key has its share.
 func (l *Live) Follow(ctx context.Context, permit gate.Permit) (<-chan Event, error) {
-	f := &follower{space: Space{permit.Project(), permit.Environment()}, events: make(chan Event, followBuffer)}
+	key, _ := permit.Accounts()
+	f := &follower{space: Space{permit.Project(), permit.Environment()}, key: key.ID, events: make(chan Event, followBuffer)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if has, free := l.of(f.space.Project), maxFollowers-len(l.followers); has >= free {
+	has, ofKey := l.of(f)
+	if ofKey >= maxOfKey {
+		return nil, problem.New(problem.Unavailable, "The key has %d event streams, as many as it may.", ofKey).After(followAgain)
+	}
+	if free := maxFollowers - len(l.followers); has >= free {
 		return nil, problem.New(problem.Unavailable, "There are too many event streams; this project has %d of them.", has).After(followAgain)
 	}
 	if l.followers == nil {
@@ -58,15 +65,18 @@ func (l *Live) Followers() int {
 	return len(l.followers)
 }
 
-// of counts the followers of a project. The caller holds the lock.
-func (l *Live) of(project string) int {
-	n := 0
-	for f := range l.followers {
-		if f.space.Project == project {
-			n++
+// of counts the followers of a follower's project, and of its key. The caller holds the lock.
+func (l *Live) of(f *follower) (project, key int) {
+	for other := range l.followers {
+		if other.space.Project != f.space.Project {
+			continue
+		}
+		project++
+		if other.key == f.key {
+			key++
 		}
 	}
-	return n
+	return project, key
 }
 
 // publish never waits for a follower.
