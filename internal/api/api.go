@@ -114,6 +114,7 @@ type API struct {
 	bodies      bodies
 	packers     packers
 	answers     *semaphore.Weighted // the memory for answers with records
+	downloads   downloads
 	meter       *meter
 	replays     *token.Replays // assertions and proofs that were used
 	problemBase string

@@ -45,7 +45,7 @@ func linkOrKey(rq *request) (gate.Credential, error) {
 }
 
 // writeExportFile sends a file, or the part of it that is wanted.
-func writeExportFile(rq *request, f *export.File) error {
+func writeExportFile(rq *request, f *download) error {
 	defer func() { _ = f.Close() }() // it was only read
 	header := rq.reply.Header()
 	if err := checkRange(rq, f); err != nil {
@@ -92,7 +92,7 @@ func (s *slowly) Write(p []byte) (n int, err error) {
 
 // checkRange lets one range through that can be had, and passes over what is none or several, as RFC 9110 section 14.2
 // permits. It refuses one that lies behind the end.
-func checkRange(rq *request, f *export.File) error {
+func checkRange(rq *request, f *download) error {
 	text := textproto.TrimString(rq.r.Header.Get("Range"))
 	if text == "" {
 		return nil

@@ -222,12 +222,12 @@ func mountExportFiles(a *API) {
 			Problems: []problem.Code{problem.NotFound, problem.ExportRunning, problem.ExportGone, problem.DatasetNotAllowed},
 		},
 	})
-	mount(a, endpoint[fetchExport, *export.File]{
+	mount(a, endpoint[fetchExport, *download]{
 		Method: "GET", Path: "/v1/exports/{id}/file", Action: access.FetchExports, Read: lookingForExport[fetchExport](a), Wants: wantsFile[fetchExport],
 		Credential: linkOrKey, Write: writeExportFile, Long: true,
-		Reserve: func(in fetchExport) int64 { return in.found.Owed }, Price: func(f *export.File) int64 { return f.Paid },
-		Do: func(_ context.Context, permit gate.Permit, in fetchExport) (*export.File, error) {
-			return a.cfg.Exports.Open(permit, &in.found)
+		Reserve: func(in fetchExport) int64 { return in.found.Owed }, Price: func(f *download) int64 { return f.Paid },
+		Do: func(_ context.Context, permit gate.Permit, in fetchExport) (*download, error) {
+			return a.fetch(permit, &in.found)
 		},
 		Doc: doc{
 			ID: "fetchExport", Tag: exportsTag, Summary: "Fetch the file of an export", Parts: true, Out: reflect.TypeFor[nothing](),
