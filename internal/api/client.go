@@ -22,10 +22,7 @@ type clientMembers struct {
 }
 
 // saidClient is what stands there.
-type saidClient struct {
-	id, kind              string
-	secret, assertion, of access.Text
-}
+type saidClient struct{ id, secret, assertion, kind, of string }
 
 // oauthClient is how RFC 6749 section 2.3.1 names them.
 var oauthClient = clientMembers{id: "client_id", secret: "client_secret", assertion: "client_assertion"}
@@ -59,14 +56,14 @@ func readClient(rq *request, members clientMembers) (gate.Credential, error) {
 	switch {
 	case err != nil:
 		return c, err
-	case key != "" && !(said.secret.Empty() && said.assertion.Empty()) || !said.secret.Empty() && !said.assertion.Empty():
+	case key != "" && said.secret+said.assertion != "" || said.secret != "" && said.assertion != "":
 		return c, problem.New(problem.TwoCredentials, "The request carries two credentials, in its head or its body. Send one.")
-	case !said.assertion.Empty():
+	case said.assertion != "":
 		return rq.asserted(c, said)
-	case !said.secret.Empty():
-		c.Via, key = access.InBody, said.secret.Reveal()
+	case said.secret != "":
+		c.Via, key = access.InBody, said.secret
 	}
-	c.Of = said.of
+	c.Of = access.SecretText(said.of)
 	for _, name := range [...]string{id, said.id} {
 		if parsed, err := access.ParseKey(key); err == nil && name != "" && parsed.Lookup.ID() != name {
 			return c, problem.New(problem.MalformedKey, "The client's id is not that of the secret that was sent with it.")
@@ -110,7 +107,7 @@ func (m clientMembers) in(rq *request) (said saidClient, err error) {
 			text, _ := object[name].(string)
 			return text
 		}
-		return saidClient{id: member(m.id), secret: access.SecretText(member(m.secret)), of: access.SecretText(member(m.of))}, nil
+		return saidClient{id: member(m.id), secret: member(m.secret), of: member(m.of)}, nil
 	}
 	form, _ := url.ParseQuery(string(raw)) // what can be read of it; whoever reads the body says the rest
 	for _, name := range [...]string{m.id, m.secret, m.assertion} {
@@ -118,9 +115,9 @@ func (m clientMembers) in(rq *request) (said saidClient, err error) {
 			return said, problem.New(problem.InvalidRequest, "The body names the client, or what it proves itself with, more than once.")
 		}
 	}
-	said = saidClient{id: form.Get(m.id), secret: access.SecretText(form.Get(m.secret))}
+	said = saidClient{id: form.Get(m.id), secret: form.Get(m.secret)}
 	if m.assertion != "" {
-		said.assertion, said.kind = access.SecretText(form.Get(m.assertion)), form.Get(m.assertion+"_type")
+		said.assertion, said.kind = form.Get(m.assertion), form.Get(m.assertion+"_type")
 	}
 	return said, nil
 }

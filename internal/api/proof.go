@@ -62,7 +62,7 @@ func (rq *request) asserted(c gate.Credential, said saidClient) (gate.Credential
 	if said.kind != token.AssertionType {
 		return c, problem.New(problem.InvalidClient, "client_assertion_type must be %s.", token.AssertionType)
 	}
-	assertion, err := token.ReadAssertion(said.assertion.Reveal())
+	assertion, err := token.ReadAssertion(said.assertion)
 	if err != nil {
 		return c, err
 	}

@@ -42,7 +42,7 @@ func TestRequestsShowNoSecrets(t *testing.T) {
 	}
 	text := access.SecretText(secret)
 	for _, value := range []any{
-		in, &in, change, &change, renew, &renew, accepts, &accepts, exchange, &exchange, tokenOf{text: text}, saidClient{secret: text, assertion: text, of: text},
+		in, &in, change, &change, renew, &renew, accepts, &accepts, exchange, &exchange, tokenOf{text: text},
 	} {
 		var log strings.Builder
 		slog.New(slog.NewTextHandler(&log, nil)).Info("request", "value", value)

@@ -116,6 +116,11 @@ func (p *passwords) fits(ctx context.Context, kept, password access.Text) (bool,
 	return same && somebody && len(password.Reveal()) <= MaxPassword, nil
 }
 
+// sameKept reports whether two texts that are kept of passwords are the same one.
+func sameKept(a, b access.Text) bool {
+	return subtle.ConstantTimeCompare([]byte(a.Reveal()), []byte(b.Reveal())) == 1
+}
+
 type hash struct {
 	memory, time uint32
 	salt, sum    []byte

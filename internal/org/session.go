@@ -274,7 +274,7 @@ func (m *Members) ChangePassword(ctx context.Context, permit gate.Permit, proof 
 	}
 	id := m.cfg.Keys.MemberOf(permit.Key().ID)
 	_, err = m.cfg.People.ChangeMember(ctx, permit.Organization(), id, func(one *Member, _ int) (*audit.Entry, error) {
-		if one.Password.Reveal() != proof.password.Reveal() {
+		if !sameKept(one.Password, proof.password) {
 			return nil, ErrNoMember // somebody was faster
 		}
 		one.Password, one.UpdatedAt = kept, micros(m.cfg.Now())
