@@ -168,3 +168,43 @@ func linkTarget(document, link string) string {
 	}
 	return path.Join(path.Dir(document), link)
 }
+
+var (
+	jsonSent = regexp.MustCompile(`(-d|--data|--data-binary)\s+'[\[{]`)
+	jsonSaid = regexp.MustCompile(`Content-Type: (application/|text/)`)
+)
+
+// Promise: a curl command in a document that sends JSON says so. Left alone, curl calls it a form, and the answer is 415.
+func TestCommandsInDocumentsSayWhatTheySend(t *testing.T) {
+	hold(t, commandsWithoutType, map[string]string{
+		"docs/a.md": "curl x -d '{}' FAULT\ncurl x -H 'Content-Type: application/json' -d '{}'\n" +
+			"curl x \\\n  -H 'Content-Type: application/json' \\\n  -d '[1]'\ncurl x -d grant_type=a\nsay -d '{}'\n" +
+			"$ curl FAULT x \\\n  -d '[1]'\n",
+	})
+}
+
+func commandsWithoutType(t *tree) (faults []fault) {
+	for name, text := range t.texts {
+		if path.Ext(name) != ".md" {
+			continue
+		}
+		command, begun := "", 0
+		for i, line := range strings.Split(text, "\n") {
+			if command == "" && !strings.HasPrefix(strings.TrimLeft(line, "$ "), "curl ") {
+				continue
+			}
+			if command == "" {
+				begun = i + 1
+			}
+			command += line + "\n"
+			if strings.HasSuffix(line, `\`) {
+				continue
+			}
+			if jsonSent.MatchString(command) && !jsonSaid.MatchString(command) {
+				faults = append(faults, fault{name, begun, "the command sends JSON without saying so: add -H 'Content-Type: application/json'"})
+			}
+			command = ""
+		}
+	}
+	return faults
+}
