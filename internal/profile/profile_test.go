@@ -30,6 +30,9 @@ func TestSearch(t *testing.T) {
 		{Search{Trait: "x", Value: strings.Repeat("x", 2000)}, "", "", "", "trait"},
 		{Search{Trait: "a..b", Value: "1"}, "", "", "", "trait"},
 		{Search{Value: "1"}, "", "", "", "trait"},
+		{Search{Trait: "x"}, "", "", "", "value"},
+		{Search{Trait: "x", Op: ">"}, "", "", "", "value"},
+		{Search{Trait: "x", Value: `""`}, "'VARCHAR'", `""`, `"/x"`, ""},
 	} {
 		where, named, err := c.search.condition(columns)
 		if c.field != "" {

@@ -26,6 +26,9 @@ func (s Search) condition(columns []string) (where string, named map[string]json
 	if len(s.Trait) > view.MaxText || len(s.Value) > view.MaxText {
 		return "", nil, problem.Invalid("trait", "and its value must be at most %d bytes long", view.MaxText)
 	}
+	if s.Value == "" { // left out, most often: nobody's trait is compared with nothing
+		return "", nil, problem.Invalid("value", `is required with trait; the empty text is written ""`)
+	}
 	path, err := view.Condition{Property: s.Trait}.Path()
 	if err != nil {
 		return "", nil, problem.Invalid("trait", "%s", err)
