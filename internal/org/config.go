@@ -86,10 +86,8 @@ func (c Config) Patched(patch map[string]any) (Config, error) {
 	if depthOf(patch) > maxDepth {
 		return Config{}, problem.Invalid("body", "is nested more than %d deep", maxDepth)
 	}
-	for name := range patch {
-		if name != "public" && name != "private" {
-			return Config{}, problem.Invalid(clipName(name), "is no part of the config that can be changed")
-		}
+	if err := knownParts(patch); err != nil {
+		return Config{}, err
 	}
 	text, err := json.Marshal(c)
 	if err != nil {
@@ -112,6 +110,31 @@ func (c Config) Patched(patch map[string]any) (Config, error) {
 	after.fill()
 	after.Version = c.Version
 	return after, after.check()
+}
+
+// knownParts refuses a patch with a member that is no part of a config, by the way to it. What is of another type than it must
+// be is found later.
+func knownParts(patch map[string]any) error {
+	public, _ := patch["public"].(map[string]any)
+	sampling, _ := public["sampling"].(map[string]any)
+	private, _ := patch["private"].(map[string]any)
+	for _, part := range []struct {
+		way     string
+		members map[string]any
+		known   []string
+	}{
+		{"", patch, []string{"public", "private"}},
+		{"public.", public, []string{"allowed_origins", "sampling", "features"}},
+		{"public.sampling.", sampling, []string{"rate", "events"}},
+		{"private.", private, []string{"contact", "time_zone", "settings"}},
+	} {
+		for _, name := range slices.Sorted(maps.Keys(part.members)) {
+			if !slices.Contains(part.known, name) {
+				return problem.Invalid(part.way+clipName(name), "is no part of the config that can be changed")
+			}
+		}
+	}
+	return nil
 }
 
 // fill puts empty lists and objects where there are none.
@@ -148,20 +171,21 @@ func (c *Config) check() error {
 	if err := checkNames("public.sampling.events", slices.Sorted(maps.Keys(p.Sampling.Events))); err != nil {
 		return err
 	}
-	for _, rate := range p.Sampling.Events {
-		if !fraction(rate) {
-			return problem.Invalid("public.sampling.events", "must have rates from 0 to 1")
+	for _, name := range slices.Sorted(maps.Keys(p.Sampling.Events)) {
+		if !fraction(p.Sampling.Events[name]) {
+			return problem.Invalid("public.sampling.events."+clipName(name), "must be from 0 to 1")
 		}
 	}
 	if err := checkNames("public.features", slices.Sorted(maps.Keys(p.Features))); err != nil {
 		return err
 	}
-	for _, value := range p.Features {
+	for _, name := range slices.Sorted(maps.Keys(p.Features)) {
+		value := p.Features[name]
 		text, isText := value.(string)
 		_, isNumber := value.(float64)
 		_, isBool := value.(bool)
 		if !isText && !isNumber && !isBool || len(text) > maxText {
-			return problem.Invalid("public.features", "must have booleans, numbers, or texts of at most %d bytes", maxText)
+			return problem.Invalid("public.features."+clipName(name), "must be a boolean, a number, or a text of at most %d bytes", maxText)
 		}
 	}
 	if !utf8.ValidString(c.Private.Contact) || len(c.Private.Contact) > MaxEmail {

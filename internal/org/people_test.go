@@ -208,6 +208,30 @@ func TestMergeIsTheRFCs(t *testing.T) {
 	})
 }
 
+// Promise: a patch of a config that is not taken is refused by the whole way to the member at fault.
+func TestConfigFaultsNameTheirPlace(t *testing.T) {
+	t.Parallel()
+	for text, field := range map[string]string{
+		`{"x":1}`:                                     "x",
+		`{"public":{"x":1}}`:                          "public.x",
+		`{"public":{"sampling":{"rates":1}}}`:         "public.sampling.rates",
+		`{"private":{"public":null}}`:                 "private.public",
+		`{"public":{"sampling":{"events":{"a":-1}}}}`: "public.sampling.events.a",
+		`{"public":{"features":{"a":1,"b":[]}}}`:      "public.features.b",
+		`{"public":{"features":5}}`:                   "public.features",
+		`{"public":5}`:                                "public",
+	} {
+		var patch map[string]any
+		if err := json.Unmarshal([]byte(text), &patch); err != nil {
+			t.Fatal(err)
+		}
+		_, err := NewConfig().Patched(patch)
+		if p := problem.From(err); p.Code != problem.InvalidField || len(p.Fields) != 1 || p.Fields[0].Name != field {
+			t.Errorf("%s: %v, want it to name %s", text, err, field)
+		}
+	}
+}
+
 // Promise: whatever patch is put over a config, the outcome is a config that the same bounds hold for, or a problem that names a
 // field.
 func FuzzPatchedConfig(f *testing.F) {

@@ -390,7 +390,7 @@ func (r *Registry) DeleteEnvironment(ctx context.Context, permit gate.Permit, na
 		case len(w.Environments) == 1:
 			return nil, problem.New(problem.Conflict, "This is the project's only environment.")
 		case bound > 0 && !confirmed:
-			return nil, problem.New(problem.Conflict, "%d keys are restricted to this environment. Change them first, or send confirm=true.", bound).At("query.confirm", "must be true to do this")
+			return nil, problem.New(problem.Conflict, "Keys are restricted to this environment: %d. Change them first, or send confirm=true.", bound).At("query.confirm", "must be true to do this")
 		}
 		before := namesOf(w.Environments)
 		w.Environments = slices.Delete(slices.Clone(w.Environments), at, at+1)
