@@ -107,6 +107,25 @@ func TestSchemas(t *testing.T) {
 	}
 }
 
+// Promise: what is wrong with a schema is told at its own place, in words about the schema and not about the program.
+func TestSchemaFaultsNameTheirPlace(t *testing.T) {
+	t.Parallel()
+	for bad, field := range map[string]string{
+		`5`: "schema",
+		`{"type":"object","properties":{"a":{}},"additionalProperties":false}`:    "schema.additionalProperties",
+		`{"type":"object","properties":{"a":{}},"required":"a"}`:                  "schema.required",
+		`{"type":"object","properties":{"a":{"pattern":"x"}}}`:                    "schema.properties.a.pattern",
+		`{"type":"object","properties":{"a":{"type":"string","nullable":"yes"}}}`: "schema.properties.a.nullable",
+		`{"type":"object","properties":{"a":"string"}}`:                           "schema.properties.a",
+	} {
+		_, err := ReadSchema([]byte(bad))
+		p := problem.From(err)
+		if p.Code != problem.InvalidField || len(p.Fields) != 1 || p.Fields[0].Name != field || strings.Contains(p.Detail, "Go ") {
+			t.Errorf("%s: %v, want it to name %s", bad, err, field)
+		}
+	}
+}
+
 // rowsOf reads all rows of a file: each as its line with its fields, or with what is wrong with it.
 func rowsOf(s source, err error) []string {
 	if err != nil {

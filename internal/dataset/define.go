@@ -192,7 +192,9 @@ const (
 // Problems: invalid_field, conflict when there is one of that name.
 func (s *Service) Create(ctx context.Context, permit gate.Permit, workspace string, w Wanted) (Dataset, error) {
 	var f faults
-	if !ValidID(w.ID) {
+	if w.ID == "" {
+		f.add("datasetId", "is required")
+	} else if !ValidID(w.ID) {
 		f.add("datasetId", "must match %s, and be neither events nor persons", IDPattern)
 	}
 	fresh := Dataset{Class: access.Core}

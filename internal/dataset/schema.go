@@ -106,7 +106,8 @@ func ReadSchema(text jsontext.Value) (Schema, error) {
 		Text       string         `json:"description"`
 	}
 	if err := json.Unmarshal(text, &raw, json.RejectUnknownMembers(true)); err != nil {
-		return Schema{}, problem.Invalid("schema", "must be a JSON Schema of type, properties and required: %s", short(err))
+		under, what := misfit(err, "type, properties and required")
+		return Schema{}, problem.Invalid("schema"+under, "%s", what)
 	}
 	var f faults
 	if raw.Type != "object" {
@@ -146,15 +147,15 @@ func (f *faults) properties(text jsontext.Value, s *Schema) {
 			f.add(at, "%s", fault)
 		}
 		p := Property{Name: m.name}
-		if fault := p.read(m.value); fault != "" {
-			f.add(at, "%s", fault)
+		if under, fault := p.read(m.value); fault != "" {
+			f.add(at+under, "%s", fault)
 		}
 		s.Properties = append(s.Properties, p)
 	}
 }
 
-// read reads a property; what is wrong with it is the answer.
-func (p *Property) read(text jsontext.Value) string {
+// read reads a property. What is wrong with it is the answer, and under which of its members.
+func (p *Property) read(text jsontext.Value) (under, fault string) {
 	var raw struct {
 		Type        jsontext.Value `json:"type"`
 		Format      string         `json:"format"`
@@ -164,7 +165,7 @@ func (p *Property) read(text jsontext.Value) string {
 		Description string         `json:"description"`
 	}
 	if err := json.Unmarshal(text, &raw, json.RejectUnknownMembers(true)); err != nil {
-		return "must be an object of type, format and nullable: " + short(err)
+		return misfit(err, "type, format and nullable")
 	}
 	var names []string
 	switch byte(raw.Type.Kind()) {
@@ -173,7 +174,7 @@ func (p *Property) read(text jsontext.Value) string {
 		_ = json.Unmarshal(raw.Type, &names[0]) // it is a string
 	case '[':
 		if json.Unmarshal(raw.Type, &names) != nil {
-			return "its type must be a type or a list of a type and null"
+			return "", "its type must be a type or a list of a type and null"
 		}
 	case 0:
 		names = []string{string(Any)}
@@ -183,13 +184,29 @@ func (p *Property) read(text jsontext.Value) string {
 		p.Null, names = true, slices.Delete(names, i, i+1)
 	}
 	if len(names) != 1 || !slices.Contains(Types(), Type(names[0])) {
-		return fmt.Sprintf("its type must be one of %v", Types())
+		return "", fmt.Sprintf("its type must be one of %v", Types())
 	}
 	p.Type = Type(names[0])
 	if p.Type == String && (raw.Format == "date" || raw.Format == "date-time") {
 		p.Type = Date
 	}
-	return ""
+	return "", ""
+}
+
+// misfit says what of a part of a schema cannot be read, and under which of its members, of which these are known.
+func misfit(err error, known string) (under, fault string) {
+	semantic, ok := errors.AsType[*json.SemanticError](err)
+	if !ok {
+		return "", "must be an object of " + known + ": " + short(err)
+	}
+	under = shown(strings.ReplaceAll(string(semantic.JSONPointer), "/", "."))
+	switch {
+	case errors.Is(err, json.ErrUnknownName):
+		return under, "is not one of " + known + ", and would not be held to"
+	case under == "":
+		return "", "must be an object of " + known
+	}
+	return under, "is of another type than it must be"
 }
 
 // nameFault says what is wrong with a property's name; empty: nothing.
