@@ -191,8 +191,10 @@ func parseRange(text string, now time.Time, ahead bool) (from, until time.Time, 
 		return today, today.Add(day), true
 	case "yesterday":
 		return today.Add(-day), today, true
-	case "ytd", "this-year":
+	case "ytd":
 		return year, today.Add(day), true
+	case "this-year":
+		return year, year.AddDate(1, 0, 0), true
 	case "last-year":
 		return year.AddDate(-1, 0, 0), year, true
 	case "this-week":
@@ -219,6 +221,13 @@ func parseRange(text string, now time.Time, ahead bool) (from, until time.Time, 
 		return year.AddDate(1, 0, 0), year.AddDate(2, 0, 0), true
 	}
 	return parseSpan(text, now, today, ahead)
+}
+
+// addMonths is the same day of another month, or its last one where it has no such day.
+func addMonths(date time.Time, n int) time.Time {
+	first := time.Date(date.Year(), date.Month()+time.Month(n), 1, 0, 0, 0, 0, time.UTC)
+	last := first.AddDate(0, 1, -1).Day()
+	return first.AddDate(0, 0, min(date.Day(), last)-1)
 }
 
 // parseSpan reads a number and a unit.
@@ -248,11 +257,11 @@ func parseSpan(text string, now, today time.Time, ahead bool) (from, until time.
 	case "w":
 		far = today.AddDate(0, 0, 7*n)
 	case "m":
-		far = today.AddDate(0, n, 0)
+		far = addMonths(today, n)
 	case "q":
-		far = today.AddDate(0, 3*n, 0)
+		far = addMonths(today, 3*n)
 	case "y":
-		far = today.AddDate(n, 0, 0)
+		far = addMonths(today, 12*n)
 	default:
 		return from, until, false
 	}

@@ -66,7 +66,7 @@ func TestRecordsFitTheirSchema(t *testing.T) {
 		`{"symbol":"a\u0000"}`:        "symbol: has a NUL character, which a value of the index may not",
 		`{"symbol":"A","symbol":"B"}`: ": is not one JSON object: duplicate object member name \"symbol\"",
 		`{"symbol":"A","x":"` + strings.Repeat("y", MaxRecord-10) + `"}`: ": the record has more than 65536 bytes",
-		`[]`: ": is not one JSON object: must be one JSON object",
+		`[]`: ": is not one JSON object",
 	} {
 		cells, fault := cellsOf([]byte(text))
 		r, fields := quotes().verdict(Item{cells, fault}, now, now)
@@ -165,8 +165,8 @@ func TestFilesOfText(t *testing.T) {
 		"a,_system\n":                              "line 1: is the header, and its field 2, \"_system\": names that begin with _system are the system's",
 		"":                                         "The file is empty.",
 		" \n":                                      "The file is empty.",
-		"{\"a\":1}\n\n{\"a\":\n{\"b\":\"x\"}\n5":   "1: a=1|3: ! is not one JSON object: unexpected EOF within \"/a\" after offset 5|4: b=\"x\"|5: ! is not one JSON object: must be one JSON object",
-		"[\n{\"a\":1},\n 7,\n{\"a\":\n2}]":         "2: a=1|3: ! is not one JSON object: must be one JSON object|4: a=2",
+		"{\"a\":1}\n\n{\"a\":\n{\"b\":\"x\"}\n5":   "1: a=1|3: ! is not one JSON object: unexpected EOF within \"/a\" after offset 5|4: b=\"x\"|5: ! is not one JSON object",
+		"[\n{\"a\":1},\n 7,\n{\"a\":\n2}]":         "2: a=1|3: ! is not one JSON object|4: a=2",
 		"[{\"a\":1},\n{\"a\" 2},{\"a\":3}]":        "1: a=1|2: ! is not JSON, and what comes after it cannot be read: invalid character '2' after object name (expecting ':') within \"/1/a\" after offset 15",
 	} {
 		got := strings.Join(rowsOf(newSource(strings.NewReader(text), detect([]byte(text), ""))), "|")
@@ -241,7 +241,7 @@ func TestRanges(t *testing.T) {
 		"5d": "2026-11-23 00:00 2026-11-29 00:00", "d": "2026-11-27 00:00 2026-11-29 00:00", "2m": "2026-09-28 00:00 2026-11-29 00:00", "1y": "2025-11-28 00:00 2026-11-29 00:00",
 		"3H": "2026-11-28 10:14 2026-11-28 13:14", "today": "2026-11-28 00:00 2026-11-29 00:00", "this-week": "2026-11-23 00:00 2026-11-30 00:00",
 		"last-week": "2026-11-16 00:00 2026-11-23 00:00", "this-quarter": "2026-10-01 00:00 2027-01-01 00:00", "last-month": "2026-10-01 00:00 2026-11-01 00:00",
-		"ytd": "2026-01-01 00:00 2026-11-29 00:00", "last-year": "2025-01-01 00:00 2026-01-01 00:00", "max": "0001-01-01 00:00 0001-01-01 00:00",
+		"ytd": "2026-01-01 00:00 2026-11-29 00:00", "this-year": "2026-01-01 00:00 2027-01-01 00:00", "last-year": "2025-01-01 00:00 2026-01-01 00:00", "max": "0001-01-01 00:00 0001-01-01 00:00",
 		"": "", "0d": "", "-1d": "", "5x": "", "99999999999d": "", "5000y": "", "5 d": "", "d5": "",
 	} {
 		from, until, ok := parseRange(text, now(), false)
@@ -254,6 +254,26 @@ func TestRanges(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%q is %q, want %q", text, got, want)
+		}
+	}
+}
+
+// Promise: some months before a day that the other month does not have is that month's last day, and not a day of the next.
+func TestRangesOfMonthsEndInThem(t *testing.T) {
+	t.Parallel()
+	for date, months := range map[string]map[int]string{
+		"2026-03-31": {-1: "2026-02-28", -4: "2025-11-30", 1: "2026-04-30", -25: "2024-02-29"},
+		"2024-02-29": {-12: "2023-02-28", -48: "2020-02-29", 12: "2025-02-28"},
+		"2026-11-28": {-1: "2026-10-28", -12: "2025-11-28", 2: "2027-01-28"},
+	} {
+		from, err := time.Parse(time.DateOnly, date)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n, want := range months {
+			if got := addMonths(from, n).Format(time.DateOnly); got != want {
+				t.Errorf("%s and %d months is %s, want %s", date, n, got, want)
+			}
 		}
 	}
 }

@@ -339,6 +339,9 @@ func cellsOf(text []byte) ([]cell, string) {
 		return nil, fmt.Sprintf("the record has more than %d bytes", MaxRecord)
 	}
 	members, err := membersOf(text)
+	if errors.Is(err, errNoObject) {
+		return nil, err.Error()
+	}
 	if err != nil {
 		return nil, "is not one JSON object: " + short(err)
 	}

@@ -301,8 +301,10 @@ type member struct {
 // membersOf takes an object apart. The values are parts of text.
 func membersOf(text []byte) ([]member, error) {
 	d := jsontext.NewDecoder(bytes.NewReader(text))
-	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
-		return nil, errors.Join(err, errNoObject)
+	if t, err := d.ReadToken(); err != nil {
+		return nil, err
+	} else if t.Kind() != '{' {
+		return nil, errNoObject
 	}
 	var all []member
 	for {
@@ -326,7 +328,7 @@ func membersOf(text []byte) ([]member, error) {
 	return all, nil
 }
 
-var errNoObject = errors.New("must be one JSON object")
+var errNoObject = errors.New("is not one JSON object")
 
 // short is an error's text, short enough to be shown.
 func short(err error) string {
