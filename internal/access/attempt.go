@@ -204,6 +204,7 @@ const (
 	EventNotAllowed
 	DatasetNotAllowed
 	DatasetNotRead
+	DatasetNotDeleted
 	UserTokenOther
 
 	endOfReasons
@@ -250,6 +251,7 @@ var reasonNames = [endOfReasons]string{
 	EventNotAllowed:       "event_not_allowed",
 	DatasetNotAllowed:     "dataset_not_allowed",
 	DatasetNotRead:        "dataset_not_read",
+	DatasetNotDeleted:     "dataset_not_deleted",
 	UserTokenOther:        "user_token_other",
 }
 

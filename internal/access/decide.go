@@ -74,6 +74,7 @@ var (
 		{name: "event is one the key may send", of: ByEvent, judge: eventIsAllowed, above: true},
 		{name: "dataset is one the key may use", of: ByDataset, judge: datasetAllowed, above: true},
 		{name: "dataset that is taken out is one the key reads", judge: datasetRead, above: true},
+		{name: "dataset that loses records is one the key deletes from", judge: datasetDeleted, above: true},
 		{name: "user is the token's own", judge: userIsOneself},
 	}
 )

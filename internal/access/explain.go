@@ -241,13 +241,17 @@ func mendNetworks(reason Reason, k *Key, a *Attempt) ([]Remedy, bool) {
 func mendScope(reason Reason, k *Key, a *Attempt) ([]Remedy, bool) {
 	need := a.Action.needs(k.usable())
 	if reason == ScopeOverCeiling {
-		kind := k.Kind
-		if k.derived() {
-			kind = Secret
-		}
-		return one("project", "ceilings."+kind.String()+".scopes", "add", need.String()), true
+		return one("project", "ceilings."+k.ceilingName()+".scopes", "add", need.String()), true
 	}
 	return one("key", "scopes", "add", (need &^ k.usable()).String()), k.Kind != Public || ClientScopes.Has(need)
+}
+
+// ceilingName is that of the ceiling that a key is under.
+func (k *Key) ceilingName() string {
+	if k.derived() {
+		return Secret.String()
+	}
+	return k.Kind.String()
 }
 
 func mendTarget(reason Reason, k *Key, t *Target) ([]Remedy, bool) {
@@ -267,8 +271,21 @@ func mendTarget(reason Reason, k *Key, t *Target) ([]Remedy, bool) {
 		return one("key", "events", "add", t.Event), t.Event != ""
 	case reason == DatasetNotAllowed:
 		return one("key", "datasets."+t.Dataset, "add", t.Right.String()), t.Dataset != "" && t.Right != 0
+	case reason == DatasetNotDeleted:
+		return mendDeletion(k), k.Kind != Public
 	}
 	return nil, false
+}
+
+// mendDeletion lets a key delete records, and the project let its keys do so.
+func mendDeletion(k *Key) (list []Remedy) {
+	if most := k.ceiling().Scopes; most != 0 && !most.Has(DatasetsDelete) {
+		list = one("project", "ceilings."+k.ceilingName()+".scopes", "add", DatasetsDelete.String())
+	}
+	if !k.usable().Has(DatasetsDelete) {
+		list = append(list, one("key", "scopes", "add", DatasetsDelete.String())...)
+	}
+	return list
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }

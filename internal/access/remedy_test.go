@@ -120,6 +120,8 @@ func noRemedy(k *access.Key, a *access.Attempt, s access.Step) bool {
 		return !a.Address.IsValid() || a.Grants != nil // with networks the key may grant less than it asked to
 	case access.DomainNotAllowed:
 		return a.Origin.Host == ""
+	case access.DatasetNotDeleted:
+		return k.Kind == access.Public
 	case access.ScopeMissing:
 		return k.Kind == access.Public && !access.ClientScopes.Has(a.Action.Scope())
 	case access.EnvironmentNotAllowed:

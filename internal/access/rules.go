@@ -400,3 +400,12 @@ func datasetRead(k *Key, a *Attempt, t *Target) Reason {
 	}
 	return Allowed
 }
+
+// What writes to a dataset may take away the records there are, and then needs the right to that too.
+func datasetDeleted(k *Key, _ *Attempt, t *Target) Reason {
+	most := k.ceiling().Scopes
+	if t.Dataset != "" && t.Right&DeleteRecords != 0 && (!k.usable().Has(DatasetsDelete) || most != 0 && !most.Has(DatasetsDelete)) {
+		return DatasetNotDeleted
+	}
+	return Allowed
+}

@@ -115,6 +115,35 @@ func TestALoadedFileIsReadBack(t *testing.T) {
 	}
 }
 
+// Promise: what takes all records away needs the scope for that, under whatever verb it comes; the refusal names it, and explain
+// says what would help.
+func TestWritingDoesNotDelete(t *testing.T) {
+	t.Parallel()
+	s := newTables(t, open(t))
+	s.define("QUOTES", "core")
+	s.ask(s.all, "POST", "/v1/record/CORE/QUOTES", `[{"symbol":"A","date":"2026-01-01"}]`, 200)
+	writer := s.make(keyring.New{Kind: access.Secret, Mode: access.Live, Scopes: access.DatasetsRead | access.DatasetsWrite}).text
+	for _, c := range [][3]string{
+		{"PATCH", "/v1/datasets/CORE/QUOTES?existing=delete", `{"title":"x"}`},
+		{"POST", "/v1/datasets/CORE/QUOTES?existing=delete", `{"title":"x"}`},
+		{"POST", "/v1/data/CORE/QUOTES?overwrite=true", "symbol\nB\n"},
+		{"POST", "/stable/data/CORE/QUOTES?overwrite=true", "symbol\nB\n"},
+	} {
+		if text := s.ask(writer, c[0], c[1], c[2], 403); !strings.Contains(text, "datasets:delete") {
+			t.Errorf("%s %s: %s", c[0], c[1], text)
+		}
+	}
+	if text := s.ask(writer, "GET", "/v1/data/CORE/QUOTES?range=max", "", 200); !strings.Contains(text, `"A"`) {
+		t.Errorf("what is left: %s", text)
+	}
+	why := s.ask(s.all, "GET", "/v1/denials?reason=dataset_not_deleted&limit=1", "", 200)
+	_, id, _ := strings.Cut(why, `"dec_`)
+	id, _, _ = strings.Cut(id, `"`)
+	if text := s.ask(s.all, "POST", "/v1/access/explain", `{"decision_id":"dec_`+id+`"}`, 200); !strings.Contains(text, `"remedies":[{"of":"key","field":"scopes","do":"add","value":"datasets:delete"}]`) {
+		t.Errorf("%s is explained: %s", why, text)
+	}
+}
+
 // Promise: a key that is restricted to some datasets, or to a class, does only what it was given, whether the others are there
 // or not; and sees no others in a list.
 func TestRestrictionsToDatasets(t *testing.T) {

@@ -38,6 +38,10 @@ func Problem(reason access.Reason, key *access.Key, attempt *access.Attempt, tar
 		return datasetNotAllowed(of(target))
 	case access.DatasetNotRead:
 		return problem.New(problem.DatasetNotAllowed, "Who has a dataset taken out must be able to read it: the key needs datasets:read, and no view.").At("dataset", "not allowed for this key")
+	case access.DatasetNotDeleted:
+		p := problem.New(problem.MissingScope, "This deletes the records there are: it needs the scope %s as well, from the key and from the project.", access.DatasetsDelete)
+		p.Scope = access.DatasetsDelete.String()
+		return p
 	case access.ViewNotApplied:
 		return problem.New(problem.ViewNotApplied, "The key may see some rows and columns only, and this cannot be narrowed to them.")
 	case access.ViewUnbound:

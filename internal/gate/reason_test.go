@@ -55,6 +55,7 @@ func codes() map[access.Reason]told {
 		access.ViewUnbound:           {problem.ViewUnbound, 403},
 		access.DatasetNotAllowed:     {problem.DatasetNotAllowed, 403},
 		access.DatasetNotRead:        {problem.DatasetNotAllowed, 403},
+		access.DatasetNotDeleted:     {problem.MissingScope, 403},
 	}
 }
 
