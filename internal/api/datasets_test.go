@@ -429,5 +429,8 @@ func TestAFileReplacesAllOrNothing(t *testing.T) {
 			t.Fatalf("after %q there is %s, want %s", c.file, got, c.want)
 		}
 	}
+	if jobs := s.ask(s.all, "GET", "/v1/jobs/CORE/ingest", "", 200); strings.Contains(jobs, "is written") || strings.Count(jobs, "Nothing was changed.") != 2 {
+		t.Errorf("the jobs say %s", jobs)
+	}
 	s.ask(s.all, "POST", "/v1/record/CORE/QUOTES", `[{"symbol":"OLD","date":"2026-01-01"}]`, 200) // it takes records again
 }

@@ -321,6 +321,11 @@ func TestADatasetMadeByAStatement(t *testing.T) {
 		t.Errorf("of another: %s", got)
 	}
 
+	// Whoever reads it runs it, and a no is recorded like any other.
+	if text := s.ask(s.keyOf(`"scopes":["datasets:read"]`), "GET", "/v1/data/CORE/SALES", "", 403); !strings.Contains(text, "sql:run") || !strings.Contains(text, `"decision_id":"dec_`) {
+		t.Errorf("without the right to ask: %s", text)
+	}
+
 	// Whoever asks runs it.
 	asks := func(body, sql string, status int, want string) {
 		t.Helper()

@@ -203,8 +203,8 @@ func (l *loading) all(ctx context.Context, rows source) error {
 			return errors.Join(problem.New(problem.InvalidRequest, "Line %d of the file %s.", r.line, r.fault), l.flush(ctx, n+1))
 		}
 		if l.spec.MaxErrors > 0 && l.place.Rejected >= l.spec.MaxErrors {
-			return errors.Join(problem.New(problem.InvalidRequest, "%d records are refused, as many as may be (maximumValidationErrors). What was good up to line %d is written.",
-				l.place.Rejected, r.line), l.flush(ctx, n+1))
+			return errors.Join(problem.New(problem.InvalidRequest, "%d records are refused, as many as may be (maximumValidationErrors). %s",
+				l.place.Rejected, l.left(r.line)), l.flush(ctx, n+1))
 		}
 		if len(l.chunk) >= chunkRecords || l.bytes >= chunkBytes || n-l.place.Rows >= 10*chunkRecords {
 			if err := l.flush(ctx, n+1); err != nil {
@@ -212,6 +212,14 @@ func (l *loading) all(ctx context.Context, rows source) error {
 			}
 		}
 	}
+}
+
+// left says what a file that is given up at a line leaves behind.
+func (l *loading) left(line int64) string {
+	if l.spec.To != "" {
+		return "Nothing was changed."
+	}
+	return fmt.Sprintf("What was good up to line %d is written.", line)
 }
 
 // dataset is the dataset that is loaded into.

@@ -55,7 +55,7 @@ func (g *Gate) admit(ctx context.Context, caller Caller, attempt *access.Attempt
 			return p, d, g.limit(&caller, attempt, charged)
 		}
 	}
-	return Permit{caller: caller, data: d.Data, refused: d.Refused, at: attempt.At, charge: charge, charged: charged}, d, nil
+	return Permit{caller: caller, data: d.Data, refused: d.Refused, at: attempt.At, charge: charge, charged: charged, gate: g}, d, nil
 }
 
 // Cost is what a request is to be charged: requests against the rate and the daily quota, and the credits that are set

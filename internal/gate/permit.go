@@ -17,6 +17,7 @@ type Permit struct {
 	at      time.Time
 	charge  Charge
 	charged Charged
+	gate    *Gate
 }
 
 // Organization is the id of the organization the permit is for.
@@ -98,16 +99,22 @@ func (p Permit) AsksDataset(name string, class access.Class) bool {
 	return p.data.Environment != "" && access.Decide(p.caller.entry.Key, &attempt).Allowed()
 }
 
-// Asking is what would be decided of a statement of SQL over the permit's environment: nil for a yes, else what the sender is
-// told.
+// Asking is what is decided of a statement of SQL over the permit's environment: nil for a yes, else what the sender is told.
 func (p Permit) Asking() error {
+	return p.also(access.Attempt{Action: access.RunSQL, Targets: []access.Target{{Environment: p.data.Environment}}})
+}
+
+// also is what is decided of something else that the same request turns out to do: nil for a yes, else what the sender is told.
+// A no is recorded as every other is.
+func (p Permit) also(attempt access.Attempt) error {
 	p.must()
-	attempt := access.Attempt{Action: access.RunSQL, At: p.at, Circumstances: p.caller.credential.Circumstances}
-	attempt.Targets = []access.Target{{Environment: p.data.Environment}}
-	if d := access.Decide(p.caller.entry.Key, &attempt); !d.Allowed() {
-		return Problem(d.Reason, p.caller.entry.Key, &attempt, &attempt.Targets[0])
+	attempt.At, attempt.Circumstances = p.at, p.caller.credential.Circumstances
+	d := access.Decide(p.caller.entry.Key, &attempt)
+	if d.Allowed() {
+		return nil
 	}
-	return nil
+	caller := p.caller
+	return p.gate.deny(&caller, &attempt, d, access.Explain)
 }
 
 // named are targets with the default environment, as it was when the permit was given, named.
@@ -148,26 +155,14 @@ func (p Permit) Stands(now Entry) bool {
 	return known && access.Decide(key, &access.Attempt{Action: p.caller.action, At: p.at, Circumstances: p.caller.credential.Circumstances}).Allowed()
 }
 
-// Granting is what would be decided of the same request if it handed on g: nil for a yes, else what the sender is told. It
-// is for rights that are known for certain only once nobody else can change them.
+// Granting is what is decided of the same request if it hands on g: nil for a yes, else what the sender is told. It is for
+// rights that are known for certain only once nobody else can change them.
 func (p Permit) Granting(g *access.Grant) error {
-	p.must()
-	attempt := access.Attempt{Action: p.caller.action, At: p.at, Circumstances: p.caller.credential.Circumstances, Grants: g}
-	if d := access.Decide(p.caller.entry.Key, &attempt); !d.Allowed() {
-		return Problem(d.Reason, p.caller.entry.Key, &attempt, nil)
-	}
-	return nil
+	return p.also(access.Attempt{Action: p.caller.action, Grants: g})
 }
 
-// Sends is what would be decided of a request with the same credential that sends an event: nil for a yes, else what the
-// sender is told. It is for whoever has an event sent by others.
+// Sends is what is decided of a request with the same credential that sends an event: nil for a yes, else what the sender is
+// told. It is for whoever has an event sent by others.
 func (p Permit) Sends(target access.Target) error {
-	p.must()
-	attempt := access.Attempt{
-		Action: access.WriteEvents, At: p.at, Circumstances: p.caller.credential.Circumstances, Targets: []access.Target{target},
-	}
-	if d := access.Decide(p.caller.entry.Key, &attempt); !d.Allowed() {
-		return Problem(d.Reason, p.caller.entry.Key, &attempt, &target)
-	}
-	return nil
+	return p.also(access.Attempt{Action: access.WriteEvents, Targets: []access.Target{target}})
 }
