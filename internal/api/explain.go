@@ -193,6 +193,9 @@ func (h *hypothetical) targets() []access.Target {
 	return targets
 }
 
+// keysPath is what the addresses about one key begin with.
+const keysPath = "/v1/keys/"
+
 // meant is the action that a hypothetical names, by its name or by an address, and the key that the address is about.
 func (a *API) meant(rq *request, h *hypothetical) (access.Action, *access.Subject, error) {
 	if h.Action != "" {
@@ -219,7 +222,7 @@ func (a *API) meant(rq *request, h *hypothetical) (access.Action, *access.Subjec
 		if r.action == access.Anyone {
 			return 0, nil, problem.Invalid("path", "needs no key")
 		}
-		if id == "" {
+		if id == "" || !strings.HasPrefix(r.path, keysPath) { // what is no key is taken to be there, and the key's to touch
 			return r.action, nil, nil
 		}
 		key, _ := a.cfg.Keys.Peek(rq.caller.Project(), id)

@@ -143,3 +143,28 @@ func TestExplanationsAgreeWithDecisions(t *testing.T) {
 		}
 	}
 }
+
+// Promise: an address about one user, metric or the like is explained as the request is decided, and not as if the name in it
+// were that of a key that nobody may see.
+func TestAddressesOfOneThingAreExplained(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	p := w.project(t)
+	admin := p.key("secret live all")
+	for _, path := range []string{
+		"GET /v1/users/u_1", "PATCH /v1/users/u_1", "DELETE /v1/users/u_1", "POST /v1/users/u_1/token", "GET /v1/users/u_1/events",
+		"POST /v1/metrics/views/query", "POST /v1/workflows/greet/trigger", "GET /v1/exports/exp_1", "DELETE /v1/members/mem_1",
+	} {
+		method, path, _ := strings.Cut(path, " ")
+		if e := explained(t, w, admin.text, map[string]any{"key_id": admin.id, "method": method, "path": path}); !e.Allowed {
+			t.Errorf("%s %s: %s", method, path, e.Reason)
+		}
+	}
+	e := explained(t, w, admin.text, map[string]any{"key_id": p.key("secret live events:read").id, "method": "GET", "path": "/v1/users/u_1"})
+	if e.Reason != "scope_missing" || len(e.Remedies) != 1 || e.Remedies[0].Value != "users:read" {
+		t.Errorf("without the scope: %s, %+v", e.Reason, e.Remedies)
+	}
+	if e := explained(t, w, admin.text, map[string]any{"key_id": admin.id, "method": "GET", "path": "/v1/keys/nobody"}); e.Reason != "not_visible" {
+		t.Errorf("a key that is not there: %s", e.Reason)
+	}
+}
