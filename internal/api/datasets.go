@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -339,9 +340,20 @@ func mountDatasets(a *API) {
 	})
 }
 
+// sameName refuses a change that means to give another name: that is done at another address, and would be passed over here.
+func sameName(read func(*request) (changeDataset, error)) func(*request) (changeDataset, error) {
+	return func(rq *request) (changeDataset, error) {
+		in, err := read(rq)
+		if err == nil && in.wanted.ID != "" && !strings.EqualFold(in.wanted.ID, in.Dataset) {
+			err = problem.Invalid("datasetId", "cannot be changed here: PUT /v1/datasets/{workspace}/{dataset}/{newId} gives a new name")
+		}
+		return in, err
+	}
+}
+
 // mountChange adds a row that changes a dataset. IEX does so with POST.
 func mountChange(a *API, method, id string) {
-	read := wanting(bound[changeDataset](a), func(in *changeDataset) (*datasetBody, *dataset.Wanted) { return &in.Body, &in.wanted })
+	read := sameName(wanting(bound[changeDataset](a), func(in *changeDataset) (*datasetBody, *dataset.Wanted) { return &in.Body, &in.wanted }))
 	mount(a, endpoint[changeDataset, Dataset]{
 		Method: method, Path: "/v1/datasets/{workspace}/{dataset}", Action: access.WriteDatasets,
 		Read: versioned(looking(a, read), func(in *changeDataset) (string, *int64) { return in.IfMatch, &in.revision }), Wants: changeDataset.wants,

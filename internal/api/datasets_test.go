@@ -288,6 +288,10 @@ func TestSchemasChangeWithTheirRecords(t *testing.T) {
 	s := newTables(t, open(t))
 	s.define("QUOTES", "core")
 	s.ask(s.all, "POST", "/v1/record/CORE/QUOTES", `[{"symbol":"A","date":"2026-01-01","open":1.5,"note":"7"},{"symbol":"B","date":"2026-01-01","open":2,"note":"x"}]`, 200)
+	if text := s.ask(s.all, "PATCH", "/v1/datasets/CORE/QUOTES", `{"datasetId":"PRICES"}`, 422); !strings.Contains(text, `"field":"datasetId"`) {
+		t.Errorf("another name: %s", text)
+	}
+	s.ask(s.all, "PATCH", "/v1/datasets/CORE/QUOTES", `{"datasetId":"quotes"}`, 200)
 	change := func(existing, body string) string {
 		text := s.ask(s.all, "PATCH", "/v1/datasets/CORE/QUOTES?existing="+existing, body, 200)
 		var d struct{ Job string }

@@ -148,7 +148,7 @@ func (w *walk) tablesThere() string {
 		return "The table is " + w.there[0] + "."
 	}
 	last := len(w.there) - 1
-	return "The tables are " + strings.Join(w.there[:last], ", ") + " and " + w.there[last] + "."
+	return "The tables are " + strings.Join(w.there[:last], ", ") + " and " + w.there[last] + ", and datasets by their names."
 }
 
 // withNames checks the WITH clause of a node and puts its names in sight, one after the other: each query sees the names
