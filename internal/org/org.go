@@ -14,7 +14,6 @@ package org
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -24,6 +23,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/problem"
 )
 
 // Organization is the owner of projects.
@@ -113,28 +113,37 @@ func (plan Plan) project(organization string, now func() time.Time, newID func()
 	}, nil
 }
 
-// check answers an error that names everything that is wrong with the plan.
+// check answers a problem that names everything that is wrong with the plan.
 func (plan Plan) check() error {
-	var faults []error
+	var faults []problem.Field
+	add := func(field, format string, args ...any) {
+		faults = append(faults, problem.Field{Name: field, Detail: fmt.Sprintf(format, args...)})
+	}
 	if plan.Name == "" || !utf8.ValidString(plan.Name) || utf8.RuneCountInString(plan.Name) > MaxName || strings.ContainsFunc(plan.Name, unicode.IsControl) {
-		faults = append(faults, fmt.Errorf("org: a project's name is 1 to %d characters and none of them controls", MaxName))
+		add("name", "must be 1 to %d characters, none of them controls", MaxName)
 	}
 	if n := len(plan.Environments); n == 0 || n > MaxEnvironments {
-		faults = append(faults, fmt.Errorf("org: a project has 1 to %d environments", MaxEnvironments))
+		add("environments", "must be 1 to %d", MaxEnvironments)
 	}
 	seen, pattern := map[string]bool{}, regexp.MustCompile(EnvironmentPattern)
-	for _, env := range plan.Environments {
+	for i, env := range plan.Environments {
+		at := fmt.Sprintf("environments[%d].", i)
 		switch {
 		case !pattern.MatchString(env.Name):
-			faults = append(faults, fmt.Errorf("org: environment %.80q: a name matches %s", env.Name, EnvironmentPattern))
+			add(at+"name", "must match %s", EnvironmentPattern)
 		case seen[env.Name]:
-			faults = append(faults, fmt.Errorf("org: environment %q is there twice", env.Name))
+			add(at+"name", "is there twice")
 		case env.Mode != access.Live && env.Mode != access.Test:
-			faults = append(faults, fmt.Errorf("org: environment %q is neither live nor test", env.Name))
+			add(at+"mode", "must be live or test")
 		}
 		seen[env.Name] = true
 	}
-	return errors.Join(faults...)
+	if len(faults) == 0 {
+		return nil
+	}
+	p := problem.Invalid(faults[0].Name, "%s", faults[0].Detail)
+	p.Fields = faults
+	return p
 }
 
 func micros(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

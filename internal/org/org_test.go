@@ -10,6 +10,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/org"
+	"github.com/weir-analytics/weir/internal/problem"
 )
 
 // drawer is an org.Store in memory.
@@ -104,8 +105,8 @@ func TestAPlanIsChecked(t *testing.T) {
 		store := &drawer{}
 		_, err := org.AddProject(t.Context(), store, "org_1", c.plan, now, ids())
 		faults := 0
-		if joined, ok := err.(interface{ Unwrap() []error }); ok {
-			faults = len(joined.Unwrap())
+		if err != nil {
+			faults = len(problem.From(err).Fields)
 		}
 		if faults != c.faults || (err == nil) != (c.faults == 0) {
 			t.Errorf("%s: %d faults, want %d: %v", name, faults, c.faults, err)
@@ -116,6 +117,17 @@ func TestAPlanIsChecked(t *testing.T) {
 		if _, _, _, setup := org.Setup(t.Context(), store, c.plan, now, ids()); (setup == nil) != (err == nil) {
 			t.Errorf("%s: Setup says %v", name, setup)
 		}
+	}
+}
+
+// Promise: an environment that cannot be made with a project is told by its place and its field.
+func TestFaultsOfAPlanNameTheirPlace(t *testing.T) {
+	t.Parallel()
+	plan := org.Plan{Name: "x", Environments: []access.Environment{{Name: "a", Mode: access.Live}, {Name: "a", Mode: access.Test}, {Name: "b"}}}
+	_, err := org.AddProject(t.Context(), &drawer{}, "org_1", plan, now, func() string { return "x" })
+	p := problem.From(err)
+	if p.Code != problem.InvalidField || len(p.Fields) != 2 || p.Fields[0].Name != "environments[1].name" || p.Fields[1].Name != "environments[2].mode" {
+		t.Errorf("%v: %+v", err, p.Fields)
 	}
 }
 

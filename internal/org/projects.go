@@ -110,7 +110,7 @@ func (r *Registry) List(ctx context.Context, permit gate.Permit) ([]Project, err
 func (r *Registry) Create(ctx context.Context, permit gate.Permit, plan Plan) (Project, error) {
 	p, err := plan.project(permit.Organization(), r.cfg.Now, r.cfg.NewID)
 	if err != nil {
-		return Project{}, problem.Wrap(err, problem.InvalidField, "%s", err).At("body", "does not describe a project")
+		return Project{}, err
 	}
 	r.changing.Lock()
 	defer r.changing.Unlock()
