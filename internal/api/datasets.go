@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"net/http"
-	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -344,7 +343,7 @@ func mountDatasets(a *API) {
 func sameName(read func(*request) (changeDataset, error)) func(*request) (changeDataset, error) {
 	return func(rq *request) (changeDataset, error) {
 		in, err := read(rq)
-		if err == nil && in.wanted.ID != "" && !strings.EqualFold(in.wanted.ID, in.Dataset) {
+		if err == nil && in.wanted.ID != "" && in.wanted.ID != in.Dataset {
 			err = problem.Invalid("datasetId", "cannot be changed here: PUT /v1/datasets/{workspace}/{dataset}/{newId} gives a new name")
 		}
 		return in, err

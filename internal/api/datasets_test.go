@@ -291,7 +291,8 @@ func TestSchemasChangeWithTheirRecords(t *testing.T) {
 	if text := s.ask(s.all, "PATCH", "/v1/datasets/CORE/QUOTES", `{"datasetId":"PRICES"}`, 422); !strings.Contains(text, `"field":"datasetId"`) {
 		t.Errorf("another name: %s", text)
 	}
-	s.ask(s.all, "PATCH", "/v1/datasets/CORE/QUOTES", `{"datasetId":"quotes"}`, 200)
+	s.ask(s.all, "PATCH", "/v1/datasets/CORE/QUOTES", `{"datasetId":"quotes"}`, 422)
+	s.ask(s.all, "PATCH", "/v1/datasets/CORE/QUOTES", `{"datasetId":"QUOTES"}`, 200)
 	change := func(existing, body string) string {
 		text := s.ask(s.all, "PATCH", "/v1/datasets/CORE/QUOTES?existing="+existing, body, 200)
 		var d struct{ Job string }
