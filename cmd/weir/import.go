@@ -249,9 +249,9 @@ func (p *progress) show(done intake.Progress) {
 	_, _ = fmt.Fprintf(p.w.err, "\r[%s%s] %3.0f %%  %d rows, %d rejected, %.0f a second ", strings.Repeat("=", full), strings.Repeat(" ", width-full), min(share, 1)*100, done.Rows, done.Rejected, rate)
 }
 
-// pause waits, and says so.
-func (p *progress) pause(ctx context.Context, wait time.Duration) error {
-	_, _ = fmt.Fprintf(p.w.err, "\nThe server cannot take more now; the next try is in %v.\n", wait)
+// pause waits, and says why.
+func (p *progress) pause(ctx context.Context, why string, wait time.Duration) error {
+	_, _ = fmt.Fprintf(p.w.err, "\nThe server %s; the next try is in %v.\n", why, wait)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

@@ -34,6 +34,7 @@ type Row struct {
 	Number  int64 // of the line in a text file, of the row in another; from 1
 	Members map[string]jsontext.Value
 	Fault   string // why it cannot be read; Members is empty then
+	Text    string // as it stands in a text file, when it cannot be read; of a very long one nothing
 }
 
 // Source gives the rows of a file, one after the other, and io.EOF after the last. A row that cannot be read is a row
@@ -68,7 +69,7 @@ type Import struct {
 	Send    Send
 	Kept    *Kept
 	Told    func(Progress) // hears of each batch
-	Pause   func(context.Context, time.Duration) error
+	Pause   func(ctx context.Context, why string, wait time.Duration) error
 	Most    int64 // rows that may be rejected with none accepted before or between; zero: any number
 
 	batch int // items sent at once; zero: maxBatch
@@ -91,7 +92,7 @@ func (m *Import) Run(ctx context.Context) error {
 	for skipped := int64(0); ; {
 		row, err := m.Source.Next()
 		if err != nil && !isEnd(err) {
-			return err
+			return errors.Join(err, m.settle(ctx, batch)) // what came before the fault is good
 		}
 		end := err != nil
 		if !end && skipped < at.Rows {
@@ -135,7 +136,7 @@ func (m *Import) settle(ctx context.Context, batch []entry) error {
 		if e.row.Fault == "" {
 			send = append(send, e)
 		} else {
-			rejected = append(rejected, Rejected{Line: e.row.Number, Code: "unreadable", Detail: e.row.Fault, Row: e.row.Members})
+			rejected = append(rejected, Rejected{Line: e.row.Number, Code: "unreadable", Detail: e.row.Fault, Row: e.row.Members, Text: e.row.Text})
 		}
 	}
 	refused, err := m.deliver(ctx, send)
@@ -258,7 +259,13 @@ func (m *Import) insist(ctx context.Context, batch []entry) (Answer, error) {
 		if answer.RetryAfter > 0 {
 			wait = answer.RetryAfter
 		}
-		if err := m.Pause(ctx, wait); err != nil {
+		why := "cannot take more now"
+		if err != nil {
+			why = "gives no answer: " + err.Error()
+		} else if answer.Status >= http.StatusInternalServerError {
+			why = fmt.Sprintf("has answered %d", answer.Status)
+		}
+		if err := m.Pause(ctx, why, wait); err != nil {
 			return answer, err
 		}
 	}

@@ -19,6 +19,7 @@ type Rejected struct {
 	Code   string                    `json:"code"`
 	Detail string                    `json:"detail"`
 	Row    map[string]jsontext.Value `json:"row,omitempty"`
+	Text   string                    `json:"text,omitempty"` // the line, when it could not be read
 }
 
 // state is what is kept of an import.

@@ -3,15 +3,12 @@ package intake
 import (
 	"bufio"
 	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -57,8 +54,6 @@ func Open(file *os.File, format Format, texts bool) (Source, error) {
 	return nil, fmt.Errorf("%q is not ndjson, csv, tsv or parquet", format)
 }
 
-func newReader(in io.Reader) *bufio.Reader { return bufio.NewReaderSize(in, 64<<10) }
-
 func isEnd(err error) bool { return errors.Is(err, io.EOF) }
 
 // lines is a file with a JSON object on each line. Empty lines are passed over.
@@ -76,7 +71,9 @@ func (l *lines) Next() (Row, error) {
 		if err != nil && (!isEnd(err) || len(text) == 0 && !long) {
 			return Row{}, err
 		}
-		l.number++
+		if l.number++; l.number == 1 {
+			text = bytes.TrimPrefix(text, []byte("\ufeff"))
+		}
 		row := Row{Number: l.number}
 		text = bytes.TrimSpace(text)
 		switch {
@@ -84,12 +81,17 @@ func (l *lines) Next() (Row, error) {
 			row.Fault = fmt.Sprintf("the line has more than %d bytes", MaxLine)
 		case len(text) == 0:
 			continue
+		case text[0] == '[':
+			row.Fault = "the line is not a JSON object, but begins an array: 'jq -c .[]' makes lines of its elements"
 		case jsontext.Value(text).Kind() != '{':
 			row.Fault = "the line is not a JSON object"
 		default:
 			if err := json.Unmarshal(text, &row.Members); err != nil {
 				row.Members, row.Fault = nil, "the line is not a JSON object: "+err.Error()
 			}
+		}
+		if row.Fault != "" {
+			row.Text = shown(text)
 		}
 		return row, nil
 	}
@@ -108,118 +110,6 @@ func (l *lines) line() (text []byte, long bool, err error) {
 			return text, long, err
 		}
 	}
-}
-
-// maxRecord bounds a line of CSV with all that stands in its quotes, in bytes: of a quote that is not closed the rest of
-// the file is one cell.
-const maxRecord = 8 << 20
-
-// bounded is a reader that ends in a fault when more is read than there is left.
-type bounded struct {
-	in   io.Reader
-	left int
-}
-
-var errLong = fmt.Errorf("a line of CSV has more than %d bytes: is a quote not closed?", maxRecord)
-
-func (b *bounded) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, errLong
-	}
-	n, err := b.in.Read(p)
-	b.left -= n
-	return n, err
-}
-
-// cells is a file of CSV with the names of its columns on the first line.
-type cells struct {
-	file  *os.File
-	bound *bounded
-	in    *csv.Reader
-	names []string
-	texts bool
-	line  int // where the last record began
-}
-
-func openCSV(file *os.File, format Format, texts bool) (Source, error) {
-	bound := &bounded{bufio.NewReaderSize(file, 256<<10), maxRecord}
-	in := csv.NewReader(bound)
-	in.ReuseRecord, in.FieldsPerRecord = true, -1
-	if format == TSV {
-		in.Comma, in.LazyQuotes = '\t', true
-	}
-	first, err := in.Read()
-	if isEnd(err) {
-		return nil, errors.New("the file is empty: the first line must name the columns")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("the first line, which must name the columns: %w", err)
-	}
-	c := &cells{file: file, bound: bound, in: in, texts: texts}
-	seen := map[string]bool{}
-	for i, name := range first {
-		if i == 0 {
-			name = strings.TrimPrefix(name, "\ufeff")
-		}
-		if name == "" || seen[name] {
-			return nil, fmt.Errorf("column %d has no name, or that of another: %q", i+1, name)
-		}
-		seen[name] = true
-		c.names = append(c.names, name)
-	}
-	return c, nil
-}
-
-func (c *cells) Close() error { return c.file.Close() }
-
-func (c *cells) Next() (Row, error) {
-	c.bound.left = maxRecord
-	record, err := c.in.Read()
-	var bad *csv.ParseError
-	switch {
-	case errors.Is(err, errLong):
-		return Row{}, fmt.Errorf("after line %d: %w", c.line, errLong)
-	case errors.As(err, &bad):
-		return Row{Number: int64(bad.StartLine), Fault: bad.Err.Error()}, nil
-	case err != nil:
-		return Row{}, err
-	}
-	c.line, _ = c.in.FieldPos(0)
-	row := Row{Number: int64(c.line)}
-	if len(record) != len(c.names) {
-		row.Fault = fmt.Sprintf("the line has %d cells for %d columns", len(record), len(c.names))
-		return row, nil
-	}
-	row.Members = make(map[string]jsontext.Value, len(record))
-	for i, text := range record {
-		switch {
-		case text == "":
-		case len(text) > MaxLine || !utf8.ValidString(text):
-			row.Members, row.Fault = nil, fmt.Sprintf("%s is not UTF-8, or has more than %d bytes", c.names[i], MaxLine)
-			return row, nil
-		default:
-			row.Members[c.names[i]] = c.value(text)
-		}
-	}
-	return row, nil
-}
-
-// value is a cell as JSON. A number is one if it is written as JSON has it: 00123 is a text.
-func (c *cells) value(text string) jsontext.Value {
-	if v := jsontext.Value(text); !c.texts && (text == "true" || text == "false" || v.Kind() == '0' && v.IsValid() && plain(text)) {
-		return v
-	}
-	quoted, _ := jsontext.AppendQuote(nil, text) // it is UTF-8
-	return quoted
-}
-
-// plain reports whether a number is exact as a double, so that ids of many digits stay as they are.
-func plain(text string) bool {
-	if strings.TrimSpace(text) != text || len(text) > 17 {
-		return false
-	}
-	n, err := strconv.ParseFloat(text, 64)
-	return err == nil && n > -1<<53 && n < 1<<53
 }
 
 // columns is a Parquet file.
