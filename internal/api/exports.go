@@ -71,7 +71,7 @@ type ExportPage struct {
 
 // ExportLink is a link to the file of an export.
 type ExportLink struct {
-	URL       string    `json:"url" doc:"Whoever has it may fetch the file until then: it is as secret as the file." example:"/v1/exports/job_2W3FQ6DZL4XKYB5RA7TS/file?by=key_3fQ9xT0aLmZk&expires=1769864400&signature=…"`
+	URL       string    `json:"url" doc:"Whoever has it may fetch the file until then: it is as secret as the file." example:"https://weir.example.com/v1/exports/job_2W3FQ6DZL4XKYB5RA7TS/file?by=key_3fQ9xT0aLmZk&expires=1769864400&signature=…"`
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
@@ -108,6 +108,7 @@ type linkExport struct {
 		Lifetime int `json:"lifetime,omitempty" minimum:"60" maximum:"86400" doc:"Seconds for which the link is good; by default 3600. It ends with the file at the latest."`
 	} `optional:"true"`
 	found export.Export
+	base  string // the address of the server, as whoever asks knows it
 }
 
 type fetchExport struct {
@@ -145,6 +146,27 @@ func lookingForExport[I any, P interface {
 		*into, err = a.cfg.Exports.Find(rq.ctx(), rq.caller.project, id)
 		return in, err
 	}
+}
+
+// readLink reads what is asked of a link, and by which address.
+func readLink(a *API) func(*request) (linkExport, error) {
+	read := lookingForExport[linkExport](a)
+	return func(rq *request) (linkExport, error) {
+		in, err := read(rq)
+		in.base = rq.base()
+		return in, err
+	}
+}
+
+// base is the address of the server, as clients know it, or else the one that this request was sent to.
+func (rq *request) base() string {
+	switch {
+	case rq.a.cfg.PublicURL != "":
+		return rq.a.cfg.PublicURL
+	case rq.r.TLS != nil || rq.from.Proto == "https":
+		return "https://" + rq.r.Host
+	}
+	return "http://" + rq.r.Host
 }
 
 // wantsExport is about an export; one that is not there is the zero subject.
@@ -213,7 +235,7 @@ func mountExports(a *API) {
 // mountExportFiles adds the rows about the files.
 func mountExportFiles(a *API) {
 	mount(a, endpoint[linkExport, ExportLink]{
-		Method: "POST", Path: "/v1/exports/{id}/link", Action: access.LinkExports, Read: lookingForExport[linkExport](a), Wants: wantsFile[linkExport],
+		Method: "POST", Path: "/v1/exports/{id}/link", Action: access.LinkExports, Read: readLink(a), Wants: wantsFile[linkExport],
 		Do: a.linkExport,
 		Doc: doc{
 			ID: "linkExport", Tag: exportsTag, Summary: "Make a link to the file of an export",
@@ -305,7 +327,7 @@ func (a *API) linkExport(_ context.Context, permit gate.Permit, in linkExport) (
 		return ExportLink{}, err
 	}
 	values := url.Values{"by": {l.By}, "expires": {strconv.FormatInt(l.Expires.Unix(), 10)}, "signature": {l.Signature.Reveal()}}
-	return ExportLink{URL: a.cfg.PublicURL + "/v1/exports/" + url.PathEscape(in.ID) + "/file?" + values.Encode(), ExpiresAt: l.Expires}, nil
+	return ExportLink{URL: in.base + "/v1/exports/" + url.PathEscape(in.ID) + "/file?" + values.Encode(), ExpiresAt: l.Expires}, nil
 }
 
 func (a *API) exportView(e *export.Export) Export {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -294,7 +295,11 @@ func (p *project) link(key madeKey, id, body string) string {
 	if err := json.Unmarshal([]byte(text), &made); err != nil || answer.StatusCode != 200 {
 		p.t.Fatalf("%d %s", answer.StatusCode, text)
 	}
-	return made.URL
+	whole, err := url.Parse(made.URL)
+	if err != nil || whole.Scheme != "http" || whole.Host != p.w.site.address {
+		p.t.Errorf("%q is no address that can be opened", made.URL)
+	}
+	return whole.RequestURI()
 }
 
 // Promise: a link gives the one file it is for, in a browser too, until its time and no longer than its key has the same
