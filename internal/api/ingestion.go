@@ -167,14 +167,48 @@ func takesItems(a *API, e endpoint[event.Batch, event.Receipt]) endpoint[event.B
 	e.Wants = func(b event.Batch) access.Attempt {
 		return access.Attempt{Each: e.Action.ByItem(), Targets: b.Targets()}
 	}
-	// When no item is accepted, the answer is about the first one, be it unreadable or denied.
+	// When no item is accepted, the answer is about the first one, be it unreadable or denied, and lists the others.
 	e.Denied = func(b event.Batch, denial error) error {
-		if first := b.Items[0].Problem; first != nil {
-			return first
+		all := refusalsOf(b, denial)
+		if all == nil {
+			return denial // a limit, or the key: what is good can be sent again, which the answer must not hide
 		}
-		return denial
+		return withItems(all[0].Problem, all)
 	}
 	return e
+}
+
+// refusalsOf are the verdicts on a batch of which none was accepted, when that was for what the items say: each was wrong, or
+// denied; else nil.
+func refusalsOf(b event.Batch, err error) (list []event.Rejection) {
+	p, told := problem.From(err), false
+	denied := p.Code == problem.EventNotAllowed || p.Code == problem.EnvironmentNotAllowed || p.Code == problem.EnvironmentNotFound
+	for i := range b.Items {
+		r := event.Rejection{Index: i, Problem: b.Items[i].Problem}
+		switch {
+		case r.Problem != nil:
+		case !denied:
+			return nil
+		case told:
+			r.Problem = problem.New(p.Code, "The key may not send this, as it may not send what came before it in the batch.")
+		default: // what is said is about the first
+			r.Problem, told = p, true
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+// withItems is a problem that lists what is wrong with each of several items.
+func withItems(err error, all []event.Rejection) error {
+	if err == nil || len(all) < 2 {
+		return err
+	}
+	whole := *problem.From(err)
+	for _, r := range all {
+		whole.Items = append(whole.Items, problem.Item{Index: r.Index, Problem: r.Problem})
+	}
+	return &whole
 }
 
 // readBatch reads the items, and the library that sent them. Unknown query parameters are passed over: clients in the field
@@ -205,7 +239,10 @@ func readBatch(rq *request, read func(text []byte) (batch event.Batch, library s
 	batch.Sync = sync
 	rq.sdk = library
 	rq.line.items = len(batch.Items)
-	return batch, batch.FirstProblem()
+	if err := batch.FirstProblem(); err != nil {
+		return batch, withItems(err, refusalsOf(batch, err))
+	}
+	return batch, nil
 }
 
 // writeReceipt answers with the receipt. The usual one, of which nothing was rejected, is put together by hand: it is

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/signature"
 )
@@ -31,6 +32,7 @@ type Problem struct {
 	Excerpt    string          `json:"excerpt,omitzero" doc:"The line, or a part of it, and below it a caret under the character; for a font whose characters are as wide as one another."`
 	Ceiling    string          `json:"ceiling,omitzero" doc:"The ceiling that was passed, which is the setting that raises it." example:"query_rows"`
 	Limit      int64           `json:"limit,omitzero" doc:"The value of that ceiling: of query_time in milliseconds, of sizes in bytes." example:"100000"`
+	Rejected   []Rejection     `json:"rejected,omitempty" doc:"Of a batch of several items of which none was accepted: each, and why. All else here is about the first." nullable:"false"`
 }
 
 // add adds what only some problems tell.
@@ -40,6 +42,11 @@ func (body *Problem) add(p *problem.Error) {
 	}
 	if p.Ceiling != nil {
 		body.Ceiling, body.Limit = p.Ceiling.Name, p.Ceiling.Limit
+	}
+	for _, i := range p.Items {
+		body.Rejected = append(body.Rejected, Rejection{
+			Index: i.Index, Code: string(i.Problem.Code), Detail: access.HideKeysIn(i.Problem.Detail), Errors: i.Problem.Fields,
+		})
 	}
 }
 

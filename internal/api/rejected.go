@@ -170,26 +170,10 @@ func (a *API) record(ctx context.Context, permit gate.Permit, b event.Batch) (ev
 	return receipt, err
 }
 
-// keepRefused keeps the items of a batch of which none was accepted, when that was for what they say: each was wrong, or
-// denied. What was refused for another reason can be sent again as it is, and is not kept.
+// keepRefused keeps the items of a batch of which none was accepted, when that was for what they say. What was refused for
+// another reason can be sent again as it is, and is not kept.
 func (a *API) keepRefused(caller gate.Caller, b event.Batch, err error) {
-	p := problem.From(err)
-	denied := p.Code == problem.EventNotAllowed || p.Code == problem.EnvironmentNotAllowed || p.Code == problem.EnvironmentNotFound
-	list, told := []event.Rejection(nil), false
-	for i := range b.Items {
-		r := event.Rejection{Index: i, Problem: b.Items[i].Problem}
-		switch {
-		case r.Problem != nil:
-		case !denied:
-			return
-		case told:
-			r.Problem = problem.New(p.Code, "The key may not send this, as it may not send what came before it in the batch.")
-		default: // what is said is about the first
-			r.Problem, told = p, true
-		}
-		list = append(list, r)
-	}
-	if a.cfg.Rejected != nil {
+	if list := refusalsOf(b, err); list != nil && a.cfg.Rejected != nil {
 		a.cfg.Rejected.Take(caller, &b, list)
 	}
 }

@@ -34,6 +34,7 @@ type Error struct {
 	Violated   []string      // the policies that were violated, for rate_limited
 	Caret      *Caret        // where in a statement it is; nil: it is not known, or there is none
 	Ceiling    *Ceiling      // the ceiling that was passed; nil: none was
+	Items      []Item        // of a batch of several items of which none was accepted: what is wrong with each
 	cause      error
 }
 
@@ -48,6 +49,12 @@ type Caret struct {
 type Ceiling struct {
 	Name  string
 	Limit int64
+}
+
+// Item is what is wrong with one item of a batch.
+type Item struct {
+	Index   int
+	Problem *Error
 }
 
 // New returns a problem whose detail is made with fmt.Sprintf.
