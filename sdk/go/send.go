@@ -134,7 +134,7 @@ func (c *Client) report(status int, text []byte, items []item) {
 		} `json:"rejected"`
 	}
 	known := json.Unmarshal(text, &told) == nil
-	if status >= http.StatusMultipleChoices {
+	if status >= http.StatusMultipleChoices && len(told.Rejected) == 0 {
 		c.fail(status, told.Code, told.Detail, items)
 		return
 	}

@@ -241,8 +241,8 @@ var Weir = class {
       if (answer.status === 429 || answer.status >= 500) return this.wait(answer.headers.get("Retry-After"));
       const told = await answer.json().catch(() => ({}));
       this.waits = this.notBefore = 0;
-      if (!answer.ok) this.fail(answer.status, told.code ?? "", told.detail ?? "", items);
-      else for (const r of told.rejected ?? []) this.fail(answer.status, r.code, r.detail, [items[r.index]]);
+      if (!answer.ok && !told.rejected) this.fail(answer.status, told.code ?? "", told.detail ?? "", items);
+      for (const r of told.rejected ?? []) this.fail(answer.status, r.code, r.detail, [items[r.index]]);
       return true;
     } catch {
       return this.wait(null);

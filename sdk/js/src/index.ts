@@ -270,8 +270,8 @@ export class Weir {
       if (answer.status === 429 || answer.status >= 500) return this.wait(answer.headers.get('Retry-After'))
       const told = (await answer.json().catch(() => ({}))) as { code?: string; detail?: string; rejected?: { index: number; code: string; detail: string }[] }
       this.waits = this.notBefore = 0
-      if (!answer.ok) this.fail(answer.status, told.code ?? '', told.detail ?? '', items)
-      else for (const r of told.rejected ?? []) this.fail(answer.status, r.code, r.detail, [items[r.index]!])
+      if (!answer.ok && !told.rejected) this.fail(answer.status, told.code ?? '', told.detail ?? '', items)
+      for (const r of told.rejected ?? []) this.fail(answer.status, r.code, r.detail, [items[r.index]!])
       return true
     } catch {
       return this.wait(null)
