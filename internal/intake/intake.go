@@ -178,27 +178,12 @@ func (m *Import) deliver(ctx context.Context, batch []entry) ([]Rejected, error)
 	if err != nil {
 		return nil, err
 	}
-	var told struct {
-		Code     string `json:"code"`
-		Detail   string `json:"detail"`
-		Rejected []struct {
-			Index  int    `json:"index"`
-			Code   string `json:"code"`
-			Detail string `json:"detail"`
-		} `json:"rejected"`
-	}
+	var told verdict
 	if err := json.Unmarshal(answer.Body, &told); err != nil {
 		return nil, fmt.Errorf("the answer of status %d cannot be read: %w", answer.Status, err)
 	}
 	if answer.Status < http.StatusMultipleChoices {
-		var rejected []Rejected
-		for _, r := range told.Rejected {
-			if r.Index < 0 || r.Index >= len(batch) {
-				return nil, fmt.Errorf("the answer rejects item %d of %d", r.Index, len(batch))
-			}
-			rejected = append(rejected, batch[r.Index].rejected(r.Code, r.Detail))
-		}
-		return rejected, nil
+		return told.of(batch)
 	}
 	if !ofItems(answer.Status, told.Code) {
 		return nil, &Refusal{answer.Status, told.Code, told.Detail}
@@ -206,7 +191,10 @@ func (m *Import) deliver(ctx context.Context, batch []entry) ([]Rejected, error)
 	if len(batch) == 1 {
 		return []Rejected{batch[0].rejected(told.Code, told.Detail)}, nil
 	}
-	// None was accepted, and the answer is about the first: halves say more.
+	if len(told.Rejected) == len(batch) {
+		return told.of(batch)
+	}
+	// None was accepted, and the answer is about the first or about the whole: halves say more.
 	half := len(batch) / 2
 	first, err := m.deliver(ctx, batch[:half])
 	if err != nil {
@@ -214,6 +202,28 @@ func (m *Import) deliver(ctx context.Context, batch []entry) ([]Rejected, error)
 	}
 	second, err := m.deliver(ctx, batch[half:])
 	return append(first, second...), err
+}
+
+// verdict is what is read of an answer.
+type verdict struct {
+	Code     string `json:"code"`
+	Detail   string `json:"detail"`
+	Rejected []struct {
+		Index  int    `json:"index"`
+		Code   string `json:"code"`
+		Detail string `json:"detail"`
+	} `json:"rejected"`
+}
+
+// of are the rows of a batch that are rejected.
+func (v *verdict) of(batch []entry) (rejected []Rejected, err error) {
+	for _, r := range v.Rejected {
+		if r.Index < 0 || r.Index >= len(batch) {
+			return nil, fmt.Errorf("the answer rejects item %d of %d", r.Index, len(batch))
+		}
+		rejected = append(rejected, batch[r.Index].rejected(r.Code, r.Detail))
+	}
+	return rejected, nil
 }
 
 func (e entry) rejected(code, detail string) Rejected {
