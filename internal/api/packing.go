@@ -65,7 +65,10 @@ func (p *packers) packer(pool *sync.Pool) (packer, error) {
 // encodingFor chooses zstd or gzip by an Accept-Encoding, or none: the one with the higher quality, and of equal ones the
 // better. One that is not named counts as '*' says, and is not wanted without that (RFC 9110 section 12.5.3). An answer as
 // it is can always be had, also by those who say that they do not want it.
-func encodingFor(header []string) string {
+func encodingFor(header []string) string { return encodingOf(header, "zstd", "gzip") }
+
+// encodingOf chooses among some encodings, the better ones first.
+func encodingOf(header []string, encodings ...string) string {
 	quality := map[string]float64{}
 	for _, line := range header {
 		for element := range strings.SplitSeq(line, ",") {
@@ -82,7 +85,7 @@ func encodingFor(header []string) string {
 	if q, given := quality["identity"]; given {
 		most = q
 	}
-	for _, name := range [...]string{"zstd", "gzip"} {
+	for _, name := range encodings {
 		q, given := quality[name]
 		if !given {
 			q = quality["*"]
