@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/deprecated"
 	"pgregory.net/rapid"
 )
 
@@ -510,4 +512,51 @@ func (b *breaks) Next() (Row, error) {
 		err = errors.New("the disk is gone")
 	}
 	return row, err
+}
+
+// Promise: times, days, decimals and ids of a Parquet file are what they are, in lists and groups too, in whatever unit they
+// were written.
+func TestParquetTypes(t *testing.T) {
+	at := time.Date(2026, 1, 31, 10, 0, 0, 123456000, time.UTC)
+	type inner struct {
+		At time.Time `parquet:"at,timestamp(microsecond)"`
+	}
+	type row struct {
+		Event      string           `parquet:"event"`
+		Timestamp  time.Time        `parquet:"timestamp,timestamp(microsecond)"`
+		Millis     int64            `parquet:"millis,timestamp"`
+		Nanos      *time.Time       `parquet:"nanos,optional,timestamp(nanosecond)"`
+		None       *time.Time       `parquet:"none,optional,timestamp(nanosecond)"`
+		Day        int32            `parquet:"day,date"`
+		Price      int64            `parquet:"price,decimal(2:10)"`
+		Large      [16]byte         `parquet:"large,decimal(2:38)"`
+		ID         [16]byte         `parquet:"id,uuid"`
+		Times      []time.Time      `parquet:"times,list"`
+		Map        map[string]int64 `parquet:"map"`
+		Group      inner            `parquet:"group"`
+		Old        deprecated.Int96 `parquet:"old"`
+		NaN        float64          `parquet:"nan"`
+		Properties string           `parquet:"properties"`
+	}
+	var file bytes.Buffer
+	if err := parquet.Write(&file, []row{{
+		Event: "a", Timestamp: at, Millis: at.UnixMilli(), Nanos: &at, Day: 20484, Price: -12345, Large: [16]byte{15: 5}, ID: [16]byte{0: 0xab, 15: 1},
+		Times: []time.Time{at}, Map: map[string]int64{"k": 1}, Group: inner{at}, Old: deprecated.Int96{1, 0, 2440588}, NaN: math.NaN(), Properties: `{"p":1}`,
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	rows := rowsIn(t, file.String(), Parquet)
+	if len(rows) != 1 || rows[0].Fault != "" {
+		t.Fatalf("%+v", rows)
+	}
+	item, err := (&Mapping{Kind: Track}).item(rows[0], "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `"properties":{"day":"2026-01-31","group":{"at":"2026-01-31T10:00:00.123456Z"},` +
+		`"id":"ab000000-0000-0000-0000-000000000001","large":0.05,"map":{"k":1},"millis":"2026-01-31T10:00:00.123Z","nan":"NaN","nanos":"2026-01-31T10:00:00.123456Z",` +
+		`"old":"1970-01-01T00:00:00.000000001Z","p":1,"price":-123.45,"times":["2026-01-31T10:00:00.123456Z"]},"timestamp":"2026-01-31T10:00:00.123456Z"}`
+	if got := string(item); !strings.HasSuffix(got, want) {
+		t.Errorf("got  %s\nwant … %s", got, want)
+	}
 }

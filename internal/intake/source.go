@@ -12,7 +12,6 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/parquet-go/parquet-go"
 )
 
 // Format is how a file is written.
@@ -110,61 +109,4 @@ func (l *lines) line() (text []byte, long bool, err error) {
 			return text, long, err
 		}
 	}
-}
-
-// columns is a Parquet file.
-type columns struct {
-	file   *os.File
-	rows   *parquet.GenericReader[any]
-	buffer [1]any
-	number int64
-}
-
-// notSound makes an error of a panic: the library has them for files that are damaged.
-func notSound(err *error) {
-	if fault := recover(); fault != nil {
-		*err = fmt.Errorf("the Parquet file is damaged: %v", fault)
-	}
-}
-
-func openParquet(file *os.File) (s Source, err error) {
-	defer notSound(&err)
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	opened, err := parquet.OpenFile(file, info.Size())
-	if err != nil {
-		return nil, fmt.Errorf("it is not a Parquet file: %w", err)
-	}
-	return &columns{file: file, rows: parquet.NewGenericReader[any](opened, opened.Schema())}, nil
-}
-
-func (c *columns) Close() error { return errors.Join(c.rows.Close(), c.file.Close()) }
-
-func (c *columns) Next() (row Row, err error) {
-	defer notSound(&err)
-	c.buffer[0] = nil
-	n, err := c.rows.Read(c.buffer[:])
-	if n == 0 {
-		if err == nil {
-			err = io.ErrNoProgress
-		}
-		return Row{}, err
-	}
-	c.number++
-	row = Row{Number: c.number}
-	text, err := json.Marshal(c.buffer[0])
-	if err == nil {
-		err = json.Unmarshal(text, &row.Members)
-	}
-	if err != nil {
-		row.Members, row.Fault = nil, err.Error()
-	}
-	for name, v := range row.Members {
-		if v.Kind() == 'n' {
-			delete(row.Members, name)
-		}
-	}
-	return row, nil
 }
