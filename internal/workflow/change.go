@@ -234,10 +234,26 @@ func (s *Service) check(ctx context.Context, permit gate.Permit, w *Workflow) er
 	if s.cfg.Vault == nil {
 		return problem.New(problem.Unavailable, "There is no master key, so the secrets of webhooks cannot be kept.")
 	}
-	if w.Target, err = s.cfg.Web.Check(ctx, w.URL); err != nil {
+	place, err := s.cfg.Web.Check(ctx, w.URL)
+	if err != nil {
 		return problem.Invalid("url", "%v", err)
 	}
+	w.Target = targetOf(w, place)
 	return nil
+}
+
+// targetOf is what the deliveries of a workflow are held back by when it fails: its address, as the project has it. Others may
+// send to the same host, which many do where it takes webhooks for all the world, and one bad address of it, which anybody can
+// name, is no reason to leave theirs alone. The rest of an address can be a secret, so that only its digest is kept.
+func targetOf(w *Workflow, place string) string {
+	sum := sha256.Sum256([]byte(w.Project + "\n" + w.URL))
+	return place + "#" + hex.EncodeToString(sum[:8])
+}
+
+// placeOf is the host and port of a target.
+func placeOf(target string) string {
+	place, _, _ := strings.Cut(target, "#")
+	return place
 }
 
 // isID reports whether a text can be the id of a workflow.
@@ -372,7 +388,7 @@ func view(w *Workflow) any {
 	if w == nil {
 		return nil
 	}
-	v := shown{Environment: w.Environment, Name: w.Name, Target: w.Target, Event: w.Event, Template: w.Template, Enabled: w.Enabled, Why: w.Why, Hint: w.Hint}
+	v := shown{Environment: w.Environment, Name: w.Name, Target: placeOf(w.Target), Event: w.Event, Template: w.Template, Enabled: w.Enabled, Why: w.Why, Hint: w.Hint}
 	if !w.FormerUntil.IsZero() {
 		v.FormerUntil = &w.FormerUntil
 	}

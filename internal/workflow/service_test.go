@@ -360,6 +360,39 @@ func TestATargetThatHangsBlocksNobody(t *testing.T) {
 	})
 }
 
+// Promise: an address that fails holds up no other one, though it be of the same host, which takes webhooks for many.
+func TestAnAddressThatFailsBlocksNobodyAtItsHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, time.Now)
+		defer func() { _ = b.store.Close() }()
+		b.web.answer = func(_ context.Context, url string, _ int) outbound.Answer {
+			switch url {
+			case "https://hub.example/moved":
+				return outbound.Answer{Status: 302, Fault: outbound.Redirected}
+			case "https://hub.example/full":
+				return outbound.Answer{Status: 429, Fault: outbound.Status, RetryAfter: time.Hour}
+			}
+			return outbound.Answer{Status: 200}
+		}
+		for _, id := range []string{"moved", "full", "well"} {
+			b.create(workflow.Wanted{ID: id, URL: "https://hub.example/" + id})
+		}
+		for range 10 {
+			b.trigger("moved")
+			b.trigger("full")
+		}
+		defer b.run()()
+		time.Sleep(time.Minute)
+		for n := range 20 {
+			b.trigger("well")
+			time.Sleep(10 * time.Millisecond)
+			if got := len(b.web.to("https://hub.example/well")); got != n+1 {
+				t.Fatalf("after %d triggers, %d were sent", n+1, got)
+			}
+		}
+	})
+}
+
 // Promise: a secret is shown when it is made and never again; after a rotation deliveries verify by both until the overlap is
 // over, and then by the new one alone; under a new master key they still do.
 func TestSecretsAreRotated(t *testing.T) {

@@ -53,7 +53,7 @@ type Workflow struct {
 	ID       string
 	Name     string
 	URL      string // where deliveries are sent
-	Target   string // its host and port
+	Target   string // its host and port, and a digest of the whole and of the project
 	Event    string // the name of the event that is recorded instead
 	Template string // JSON with placeholders; empty: the standard one
 	Enabled  bool
@@ -95,7 +95,7 @@ type Delivery struct {
 	ID       string // the webhook-id, or the event's id
 	Digest   string // of what was asked for
 	UserID   string // whom it is about; empty: nobody
-	Target   string // the server it goes to; empty: it was an event
+	Target   string // where it goes, as its workflow has it; empty: it was an event
 	Body     string // what is sent
 	State    State
 	Attempts int64 // all there were
