@@ -48,7 +48,7 @@ func (s *Service) Place(ctx context.Context, permit gate.Permit, at At, one Sing
 	if len(fields) > 0 {
 		var f faults
 		for _, field := range fields {
-			f.add("body.properties."+field.Name, "%s", field.Detail)
+			f.add("properties."+field.Name, "%s", field.Detail)
 		}
 		return Dataset{}, f.problem()
 	}
@@ -64,11 +64,11 @@ func (s *Service) Place(ctx context.Context, permit gate.Permit, at At, one Sing
 func (s *Service) single(ctx context.Context, d *Dataset, one Single, date time.Time) (Item, error) {
 	given, err := membersOf(one.Values)
 	if err != nil {
-		return Item{}, problem.Invalid("body.properties", "must be one JSON object")
+		return Item{}, problem.Invalid("properties", "must be one JSON object")
 	}
 	key, err := json.Marshal(one.Key)
 	if err != nil {
-		return Item{}, problem.Invalid("body.id", "must be text")
+		return Item{}, problem.Invalid("id", "must be text")
 	}
 	var members []member
 	if one.Merge {
