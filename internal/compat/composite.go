@@ -21,7 +21,8 @@ func compositeEvent(in object) (translated, error) {
 	t.set("device_id", firstOf(in["device_id"], in["deviceId"]))
 	t.set("session_id", firstOf(in["session_id"], in["sessionId"]))
 	t.set("timestamp", in["timestamp"])
-	t.set("event_id", firstOf(in["sys_uuid"], in["event_id"], in["uuid"]))
+	properties := members(in["properties"])
+	t.set("event_id", firstOf(in["sys_uuid"], properties["sys_uuid"], in["event_id"], in["uuid"]))
 	set := object{"$set": in["$set"], "$set_once": in["$set_once"]}
 	if textOf(name) != compositeIdentify {
 		t.set("event", name)
@@ -29,7 +30,6 @@ func compositeEvent(in object) (translated, error) {
 		return t, nil
 	}
 	t.kind = event.Identify
-	properties := members(in["properties"])
 	traits := firstOf(in["$set"], properties["$set"])
 	t.set("traits", with(traits, object{"$set_once": firstOf(in["$set_once"], properties["$set_once"])}))
 	return t, nil
