@@ -170,7 +170,7 @@ func cross(h http.Header, r *http.Request) {
 var (
 	varyOrigin      = []string{"Origin"}
 	withCredentials = []string{"true"}
-	exposed         = []string{"Age, Iexcloud-Messages-Used, Iexcloud-Premium-Messages-Used, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, WWW-Authenticate"}
+	exposed         = []string{"Age, Iexcloud-Messages-Used, Iexcloud-Premium-Messages-Used, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, WWW-Authenticate, Weir-Problem"}
 	noReferrer      = []string{"no-referrer"}
 )
 
