@@ -560,3 +560,21 @@ func TestParquetTypes(t *testing.T) {
 		t.Errorf("got  %s\nwant … %s", got, want)
 	}
 }
+
+// Promise: a row has the same id whenever the same is made of it, and another when something else is: an event of another name,
+// or what is known of a person. No two of these stand in the way of one another.
+func TestIDsAreOfWhatIsMadeOfARow(t *testing.T) {
+	made := map[string]string{}
+	for name, m := range map[string]*Mapping{
+		"track": {Kind: Track}, "identify": {Kind: Identify}, "set": {Kind: Track, Set: map[string]string{"event": "a"}}, "set to another": {Kind: Track, Set: map[string]string{"event": "b"}},
+		"mapped": {Kind: Track, From: map[string]string{"event": "a"}}, "both": {Kind: Track, From: map[string]string{"event": "a", "timestamp": "b"}},
+	} {
+		for _, row := range []int64{1, 2} {
+			id := m.rowID("f", row)
+			if id != m.rowID("f", row) || made[id] != "" || id == m.rowID("g", row) {
+				t.Errorf("%s, row %d: %s is also that of %s", name, row, id, made[id])
+			}
+			made[id] = name
+		}
+	}
+}

@@ -119,7 +119,7 @@ func (m *Mapping) item(row Row, file string) ([]byte, error) {
 	if err := m.gather(item, rest, row, used); err != nil {
 		return nil, err
 	}
-	for name, text := range map[string]string{"event_id": rowID(file, row.Number), "environment": m.Default} {
+	for name, text := range map[string]string{"event_id": m.rowID(file, row.Number), "environment": m.Default} {
 		if text == "" || item[name] != nil && item[name].Kind() != 'n' {
 			continue
 		}
@@ -191,8 +191,17 @@ func lookup(members map[string]jsontext.Value, path string) (value jsontext.Valu
 	return value, name
 }
 
-// rowID is the id of a row: the same whenever the same file is imported.
-func rowID(file string, number int64) string {
-	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte(file+"\x00"), uint64(number)))
-	return "import-" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16]))
+// rowID is the id of an item: the same whenever the same row of the same file becomes the same. A file from which other items
+// are made too, by other flags, is told again by them.
+func (m *Mapping) rowID(file string, number int64) string {
+	sum := sha256.New()
+	_, _ = fmt.Fprintf(sum, "%q %q", file, m.Kind)
+	for _, targets := range []map[string]string{m.From, m.Set} {
+		for _, target := range slices.Sorted(maps.Keys(targets)) {
+			_, _ = fmt.Fprintf(sum, " %q %q", target, targets[target])
+		}
+		_, _ = sum.Write([]byte(","))
+	}
+	_, _ = sum.Write(binary.BigEndian.AppendUint64(nil, uint64(number)))
+	return "import-" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum.Sum(nil)[:16]))
 }
