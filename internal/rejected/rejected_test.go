@@ -423,3 +423,36 @@ func TestTheListIsAsANaiveOne(t *testing.T) {
 		})
 	})
 }
+
+// Promise: members get their other names all at once, so that two can change places; and none is lost to another that gets its
+// name.
+func TestRenaming(t *testing.T) {
+	t.Parallel()
+	b, to := newBench(t, nil), &way{stored: map[string]event.Event{}}
+	for _, c := range []struct {
+		rename map[string]string
+		want   string
+	}{
+		{map[string]string{"session_id": "event", "event": "session_id"}, "S 7"},
+		{map[string]string{"session_id": "event"}, ""},
+		{map[string]string{"session_id": "event", "event": "old"}, "S "},
+		{map[string]string{"session_id": "event", "device_id": "event", "event": "old"}, ""},
+		{map[string]string{"none": "event", "session_id": "event", "event": "old"}, "S "},
+		{map[string]string{"event": "event"}, ""},
+	} {
+		b.take(t, mine(), `[{"event":7,"session_id":"S","device_id":"D","none":null}]`)
+		clear(to.stored)
+		out, err := b.replay(t, to, rejected.Wanted{Correction: rejected.Correction{Rename: c.rename}})
+		if err != nil || (c.want == "") != (len(out.Failed) > 0) {
+			t.Errorf("%v: %+v, %v", c.rename, out, err)
+		}
+		for _, e := range to.stored {
+			if got := e.Name + " " + e.SessionID; got != c.want {
+				t.Errorf("%v makes %q instead of %q", c.rename, got, c.want)
+			}
+		}
+		if _, err := b.replay(t, to, rejected.Wanted{Correction: rejected.Correction{Patch: []byte(`{"event":"done"}`)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

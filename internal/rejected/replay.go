@@ -3,6 +3,7 @@ package rejected
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -180,11 +181,8 @@ func (c Correction) corrected(e *Entry, environment string) ([]byte, error) {
 	if e.Item.Kind() != '{' || json.Unmarshal(e.Item, &item, jsontext.AllowDuplicateNames(true)) != nil {
 		return nil, problem.Invalid("item", "must be a JSON object")
 	}
-	for from, to := range c.Rename {
-		if value, there := item[from]; there {
-			delete(item, from)
-			item[to] = value
-		}
+	if err := c.renamed(item); err != nil {
+		return nil, err
 	}
 	if c.Patch != nil {
 		merged, err := merge(item, c.Patch)
@@ -206,6 +204,34 @@ func (c Correction) corrected(e *Entry, environment string) ([]byte, error) {
 		return nil, fmt.Errorf("rejected: write an item: %w", err)
 	}
 	return text, nil
+}
+
+// renamed gives members their other names, all at once. None takes the place of a member that has a value, which would be lost.
+//
+// Problems: invalid_field.
+func (c Correction) renamed(item map[string]jsontext.Value) error {
+	moved := make(map[string]jsontext.Value, len(c.Rename))
+	for _, from := range slices.Sorted(maps.Keys(c.Rename)) {
+		value, there := item[from]
+		if !there {
+			continue
+		}
+		to := c.Rename[from]
+		if given(moved[to]) && given(value) {
+			return problem.Invalid("rename", "gives two members of the item the name %.40q", to)
+		}
+		if moved[to] = value; !given(value) {
+			delete(moved, to)
+		}
+		delete(item, from)
+	}
+	for _, to := range slices.Sorted(maps.Keys(moved)) {
+		if given(item[to]) {
+			return problem.Invalid("rename", "gives a member the name %.40q, and the item has one of that name: rename that one too", to)
+		}
+		item[to] = moved[to]
+	}
+	return nil
 }
 
 func given(value jsontext.Value) bool { return value != nil && value.Kind() != 'n' }
