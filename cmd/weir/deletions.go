@@ -22,7 +22,7 @@ func (s *server) openDeletions(w world, questions *query.Service) *deletion.Serv
 				return int64(removed), err
 			}},
 			{Name: "exports", Forget: func(ctx context.Context, t deletion.Target) (int64, error) {
-				return s.exports.Forget(ctx, t.Project, t.Environment)
+				return s.exports.Forget(ctx, t.Project, t.Environment, t.IDs)
 			}},
 			{Name: "deliveries", Forget: s.forgetDeliveries},
 			{Name: "results", Forget: func(_ context.Context, t deletion.Target) (int64, error) {

@@ -99,6 +99,9 @@ func (r *running) live(marker string) {
 			"sql": "SELECT properties, '" + marker + "' FROM events WHERE person_id = 'user-" + marker + "'",
 		})
 	}
+	r.must(http.StatusAccepted, r.secret, "/v1/exports?wait=true", map[string]any{
+		"environment": "production", "of": "events", "where": []any{map[string]any{"column": "distinct_id", "op": "=", "value": user}},
+	})
 	if status, text := r.get(r.secret, "/v1/users/"+other+"?environment=production"); status != http.StatusOK || !bytes.Contains(text, []byte(marker+"@example.com")) {
 		r.t.Fatalf("%d %s", status, text)
 	}

@@ -467,11 +467,11 @@ func TestForgottenFiles(t *testing.T) {
 	key := p.taker("")
 	before, _ := p.take(key, `{"of":"events"}`)
 	for range 2 {
-		if _, err := w.exports.Forget(context.Background(), p.id, "production"); err != nil {
+		if _, err := w.exports.Forget(context.Background(), p.id, "production", nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := w.exports.Forget(context.Background(), p.id, "nowhere"); err != nil {
+	if _, err := w.exports.Forget(context.Background(), p.id, "nowhere", nil); err != nil {
 		t.Fatal(err)
 	}
 	if status, code := w.site.asks(t, key.text, "GET", "/v1/exports/"+before.ID+"/file", ""); status != 410 || code != problem.ExportGone {

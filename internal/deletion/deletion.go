@@ -132,6 +132,8 @@ type Control interface {
 	Deletions(ctx context.Context, q Query) ([]Record, error)
 	// BlankStatements takes the text from the queries that name one of the ids.
 	BlankStatements(ctx context.Context, project, environment string, ids []string) (int64, error)
+	// BlankJobs takes from the jobs that have ended whatever names one of the ids, such as the conditions of exports.
+	BlankJobs(ctx context.Context, project, environment string, ids []string) (int64, error)
 	// Compact leaves no byte of what was deleted.
 	Compact(ctx context.Context) error
 }

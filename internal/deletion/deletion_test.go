@@ -266,7 +266,7 @@ func TestCrashesAnywhere(t *testing.T) {
 			t.Fatalf("crash %d: left are %+v", at, p)
 		}
 		removed := fmt.Sprint(shown.Signed.Receipt.Removed)
-		if !strings.HasPrefix(removed, "[{elsewhere ") || !strings.Contains(removed, " {statements 0} {events 5} {events_changed 0} {persons 1} {journal ") {
+		if !strings.HasPrefix(removed, "[{elsewhere ") || !strings.Contains(removed, " {statements 0} {jobs 0} {events 5} {events_changed 0} {persons 1} {journal ") {
 			t.Fatalf("crash %d: %s", at, removed)
 		}
 		if names := y.named("anon"); len(names) > 0 || strings.Contains(string(shown.Receipt), "anon") {

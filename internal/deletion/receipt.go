@@ -25,7 +25,7 @@ type Receipt struct {
 
 // Removed is how much was removed from a part.
 type Removed struct {
-	Part  string `json:"part" doc:"events, events_changed, persons, journal, statements, or the name of another part." example:"events"`
+	Part  string `json:"part" doc:"events, events_changed, persons, journal, statements, jobs, or the name of another part." example:"events"`
 	Count int64  `json:"count"`
 }
 

@@ -52,7 +52,7 @@ func (d *deleting) steps() []func(context.Context) error {
 		for _, p := range d.s.cfg.Parts {
 			steps = append(steps, func(ctx context.Context) error { return d.part(ctx, p) })
 		}
-		steps = append(steps, d.statements)
+		steps = append(steps, d.control)
 	}
 	parts()
 	steps = append(steps, d.warehouse, d.journal)
@@ -269,17 +269,18 @@ func (d *deleting) part(ctx context.Context, p Forgetter) error {
 	return nil
 }
 
-// statements takes them out of the history of queries.
-func (d *deleting) statements(ctx context.Context) error {
+// control takes them out of the history of queries, and out of jobs.
+func (d *deleting) control(ctx context.Context) error {
 	if len(d.ids) == 0 {
 		return nil
 	}
 	n, err := d.s.cfg.Control.BlankStatements(ctx, d.space.Project, d.space.Environment, d.ids)
-	if err != nil {
-		return err
-	}
 	d.removed("statements", n)
-	return nil
+	if err == nil {
+		n, err = d.s.cfg.Control.BlankJobs(ctx, d.space.Project, d.space.Environment, d.ids)
+		d.removed("jobs", n)
+	}
+	return err
 }
 
 // compact leaves no bytes in the control data. After it nobody is named anywhere.

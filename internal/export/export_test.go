@@ -344,7 +344,7 @@ func TestForgetWhileWriting(t *testing.T) {
 				h.table.mu.Lock()
 				h.table.rows = h.table.rows[1:] // e0 is deleted, which has been written by now
 				h.table.mu.Unlock()
-				if n, err := s.Forget(context.Background(), h.permit.Project(), "production"); err != nil || n != 1 {
+				if n, err := s.Forget(context.Background(), h.permit.Project(), "production", nil); err != nil || n != 1 {
 					t.Errorf("%d files deleted, %v", n, err)
 				}
 			})
@@ -363,7 +363,7 @@ func TestForgetWhileWriting(t *testing.T) {
 		t.Errorf("%+v", whole.Gone)
 	}
 	for _, bad := range [][2]string{{"..", "production"}, {"prj_1", "../x"}, {"a/b", "c"}} {
-		if _, err := s.Forget(t.Context(), bad[0], bad[1]); err == nil {
+		if _, err := s.Forget(t.Context(), bad[0], bad[1], nil); err == nil {
 			t.Errorf("%v is no space", bad)
 		}
 	}

@@ -21,6 +21,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
 
+	"github.com/weir-analytics/weir/internal/job"
+	"github.com/weir-analytics/weir/internal/mention"
 	"github.com/weir-analytics/weir/internal/problem"
 )
 
@@ -336,12 +338,20 @@ func (s *Service) gone(of space, id string) (g Gone, err error) {
 }
 
 // Forget deletes the files of a space's exports, and notes that on them. What is being written is written anew from what
-// there is when Forget returns; deleted counts the files that were whole. It is for whoever has deleted data of the space, and may be called again.
-func (s *Service) Forget(ctx context.Context, project, environment string) (deleted int64, err error) {
+// there is when Forget returns; deleted counts the files that were whole. An export that is not over and whose conditions, or
+// the view of whoever asked, name one of some ids is cancelled. It is for whoever has deleted data of the space, and may be
+// called again.
+func (s *Service) Forget(ctx context.Context, project, environment string, ids []string) (deleted int64, err error) {
 	of := space{project, environment}
 	folder, err := s.folder(of)
 	if err != nil {
 		return 0, err
+	}
+	if who := mention.Of(ids); !who.None() {
+		_, err := s.cfg.Jobs.CancelIf(ctx, project, environment, func(j job.Job) bool { return j.Kind == Kind && who.InJSON(j.Spec) })
+		if err != nil {
+			return 0, fmt.Errorf("export: forget: %w", err)
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

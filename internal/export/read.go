@@ -82,6 +82,9 @@ func (s *Service) view(j job.Job) (Export, error) {
 	if e.Gone, err = s.gone(of, j.ID); err != nil {
 		return Export{}, err
 	}
+	if len(sp.Seen) == 0 && e.Gone.Reason == "" { // it was taken away, since it named somebody who was deleted
+		e.Gone = Gone{GoneForgotten, j.EndedAt}
+	}
 	if len(j.Result) == 0 || j.State != job.Succeeded {
 		return e, nil
 	}

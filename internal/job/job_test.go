@@ -306,6 +306,51 @@ func TestJobsEnd(t *testing.T) {
 	r.Cancel(t.Context(), asking.ID)
 }
 
+// Promise: whoever must have jobs ended, even from within a job while no other can run, has them ended: those that run, and
+// those that wait for their turn; all others go on.
+func TestJobsThatAreMeantEnd(t *testing.T) {
+	h := newHouse(t)
+	begun := make(chan struct{}, 9)
+	h.kinds["wait"] = func(ctx context.Context, _ *job.Run) error {
+		begun <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	var r *job.Runner
+	ends, ended := make(chan struct{}), make(chan int64, 1)
+	h.kinds["end"] = func(ctx context.Context, run *job.Run) error {
+		begun <- struct{}{}
+		<-ends
+		n, err := r.CancelIf(ctx, run.Job().Project, "", func(j job.Job) bool { return j.About == "meant" })
+		ended <- n
+		return err
+	}
+	r, stop := h.open()
+	defer stop()
+	told := make(chan job.Job, 9)
+	ender, running := h.submit(r, job.Wanted{Kind: "end"}), h.submit(r, job.Wanted{Kind: "wait", About: "meant"})
+	<-begun
+	<-begun
+	waiting := h.submit(r, job.Wanted{Kind: "wait", About: "meant", Ended: func(j job.Job) { told <- j }})
+	other := h.submit(r, job.Wanted{Kind: "wait", About: "other"})
+	close(ends)
+	if n := <-ended; n != 2 {
+		t.Errorf("ended %d", n)
+	}
+	for id, want := range map[string]job.State{running.ID: job.Cancelled, waiting.ID: job.Cancelled, ender.ID: job.Succeeded} {
+		if j := h.ended(r, id); j.State != want {
+			t.Errorf("it is %+v", j)
+		}
+	}
+	if j := <-told; j.State != job.Cancelled {
+		t.Errorf("told %+v", j)
+	}
+	<-begun // the other has its turn
+	if n, err := r.CancelIf(t.Context(), h.permit.Project(), "", func(j job.Job) bool { return j.ID == other.ID }); n != 1 || err != nil {
+		t.Error(n, err)
+	}
+}
+
 // Promise: what ended long ago is forgotten, with its folder.
 func TestOldJobsAreForgotten(t *testing.T) {
 	h := newHouse(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -177,6 +178,44 @@ func (r *Runner) Cancel(ctx context.Context, id string) {
 	case <-e.over:
 	case <-ctx.Done():
 	}
+}
+
+// CancelIf ends the jobs of an environment that are meant and not over, whether they are begun or not, and gives how many. It
+// returns when they have stopped, or ctx is done. A job may call it, of other kinds than its own.
+func (r *Runner) CancelIf(ctx context.Context, project, environment string, meant func(Job) bool) (n int64, err error) {
+	var running, waiting []*entry
+	r.mu.Lock()
+	for _, e := range r.open {
+		if e.job.Project != project || e.job.Environment != environment || !meant(e.job) {
+			continue
+		}
+		e.called = true
+		at := slices.Index(r.order, e)
+		if at < 0 {
+			running = append(running, e)
+			if e.cancel != nil {
+				e.cancel(errCancelled)
+			}
+			continue
+		}
+		r.order = slices.Delete(r.order, at, at+1) // it would wait for a worker, and that perhaps for this
+		r.running[project]++
+		waiting = append(waiting, e)
+	}
+	r.mu.Unlock()
+	for _, e := range waiting {
+		ended, cancel := context.WithCancelCause(ctx)
+		r.finish(&Run{runner: r, entry: e, ctx: ended, cancel: cancel}, errCancelled, errCancelled)
+		cancel(nil)
+	}
+	for _, e := range running {
+		select {
+		case <-e.over:
+		case <-ctx.Done():
+			return int64(len(waiting)), ctx.Err()
+		}
+	}
+	return int64(len(waiting) + len(running)), nil
 }
 
 // Await returns when a job is over, or is left for the next start, or ctx is done.

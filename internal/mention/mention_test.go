@@ -91,11 +91,11 @@ func TestWithout(t *testing.T) {
 	ids := mention.Of([]string{"it's me"})
 	for from, want := range map[string]string{
 		`{"of":"events","where":[{"value":"it\u0027s me"}],"limit":1.50}`: `{"of":"events","limit":1.50}`,
-		`{"filter":"name = 'it''s me'"}`:                                   `{}`,
-		`{"it's me":1,"b":[ 2 ]}`:                                          `{"b":[ 2 ]}`,
-		`["it's me"]`:                                                      ``,
-		`{"a":"it's me"`:                                                   ``,
-		`{"a":"it's you"}`:                                                 `{"a":"it's you"}`,
+		`{"filter":"name = 'it''s me'"}`:                                  `{}`,
+		`{"it's me":1,"b":[ 2 ]}`:                                         `{"b":[ 2 ]}`,
+		`["it's me"]`:                                                     ``,
+		`{"a":"it's me"`:                                                  ``,
+		`{"a":"it's you"}`:                                                `{"a":"it's you"}`,
 	} {
 		rest, changed := ids.Without(jsontext.Value(from))
 		if string(rest) != want || changed != (from != want) {

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/go-json-experiment/json"
 
@@ -72,37 +71,6 @@ func scanDeletion(row scanner) (r deletion.Record, err error) {
 	}
 	r.CreatedAt, r.Receipt = fromMicros(created), orNil(receipt)
 	return r, json.Unmarshal([]byte(about), &r.Of)
-}
-
-// shortID is below how many bytes an id must stand between quotation marks in a statement to be taken for one.
-const shortID = 4
-
-// BlankStatements implements deletion.Control.
-func (s *Store) BlankStatements(ctx context.Context, project, environment string, ids []string) (changed int64, err error) {
-	err = s.transact(ctx, func(tx *sql.Tx) error {
-		for _, id := range ids {
-			quoted := strings.ReplaceAll(id, "'", "''") // as it stands in a statement
-			if len(id) < shortID {
-				quoted = "'" + quoted + "'"
-				id = quoted
-			}
-			done, err := tx.ExecContext(ctx, `UPDATE query_runs SET statement = '' WHERE project_id = $1 AND environment = $2 AND statement <> ''
-				AND (instr(statement, $3) > 0 OR instr(statement, $4) > 0)`, project, environment, id, quoted)
-			if err != nil {
-				return err
-			}
-			n, err := done.RowsAffected()
-			if err != nil {
-				return err
-			}
-			changed += n
-		}
-		return nil
-	})
-	if err != nil {
-		return 0, fmt.Errorf("store: forget statements: %w", s.fault(err))
-	}
-	return changed, nil
 }
 
 // compactTries is how often the log is emptied, each time as long as the engine waits for readers.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/deletion"
+	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/query"
 )
 
@@ -73,12 +74,12 @@ func deletionsAreKeptWhole(t *testing.T, open Open) {
 	}
 }
 
-// Promise: statements that name an id lose their text, in their own space only; a short id must stand between quotation marks.
+// Promise: statements that name an id, also in escapes, lose their text, in their own space only; a short id must stand between quotation marks.
 func statementsAreBlanked(t *testing.T, open Open) {
 	s := plain(t, open)
 	var runs []query.Run
 	texts := map[string]string{
-		"qry_1": "SELECT 'user-1'", "qry_2": "SELECT 'somebody else'", "qry_3": "SELECT 'o''brian-1'", "qry_4": "SELECT 7 FROM a LIMIT 7", "qry_5": "SELECT '7'",
+		"qry_0": `SELECT '{"id":"o\u0027brian-1"}'`, "qry_1": "SELECT 'user-1'", "qry_2": "SELECT 'somebody else'", "qry_3": "SELECT 'o''brian-1'", "qry_4": "SELECT 7 FROM a LIMIT 7", "qry_5": "SELECT '7'",
 	}
 	for id, text := range texts {
 		runs = append(runs, query.Run{ID: id, Project: "prj_1", Environment: "production", SQL: text, StartedAt: start(), Status: query.Succeeded, Live: true})
@@ -87,18 +88,48 @@ func statementsAreBlanked(t *testing.T, open Open) {
 	if err := s.Runs.KeepRuns(t.Context(), append(runs, away)); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []int64{3, 0} {
+	for _, want := range []int64{4, 0} {
 		if n, err := s.Deletions.BlankStatements(t.Context(), "prj_1", "production", []string{"user-1", "o'brian-1", "7"}); err != nil || n != want {
 			t.Fatal(n, err)
 		}
 	}
 	list, err := s.Runs.Runs(t.Context(), query.RunQuery{Project: "prj_1", Live: true, Limit: 10})
-	if err != nil || len(list) != 6 {
+	if err != nil || len(list) != 7 {
 		t.Fatal(list, err)
 	}
 	for _, r := range list {
-		if blank := slices.Contains([]string{"qry_1", "qry_3", "qry_5"}, r.ID); blank != (r.SQL == "") {
+		if blank := slices.Contains([]string{"qry_0", "qry_1", "qry_3", "qry_5"}, r.ID); blank != (r.SQL == "") {
 			t.Errorf("%s: %q", r.ID, r.SQL)
+		}
+	}
+}
+
+// Promise: of jobs that have ended goes whatever names an id, however it is written there, in their own space only, and
+// nothing else of them does; of what is not over nothing goes.
+func jobsAreBlanked(t *testing.T, open Open) {
+	s := plain(t, open)
+	var jobs []job.Job
+	for n, spec := range []string{
+		`{"of":"events","where":[{"value":"o\u0027brian-1"}],"seen":null}`, `{"of":"dataset","filter":"name = 'o''brian-1'"}`, `{"of":"events"}`,
+	} {
+		j := work(n)
+		j.Spec = []byte(spec)
+		jobs = append(jobs, j)
+	}
+	told, away, going := work(7), work(8), work(9)
+	told.Detail = "The record of \"o'brian-1\" does not fit."
+	away.Environment, away.Spec = "staging", jobs[0].Spec
+	going.State, going.EndedAt, going.Spec = job.Running, time.Time{}, jobs[0].Spec
+	keepJobs(t, s, append(jobs, told, away, going)...)
+	for _, want := range []int64{3, 0} {
+		if n, err := s.Deletions.BlankJobs(t.Context(), "prj_1", "production", []string{"o'brian-1"}); err != nil || n != want {
+			t.Fatal(n, err)
+		}
+	}
+	jobs[0].Spec, jobs[1].Spec, told.Detail = []byte(`{"of":"events","seen":null}`), []byte(`{"of":"dataset"}`), ""
+	for _, want := range append(jobs, told, away, going) {
+		if got, found, err := s.Jobs.FindJob(t.Context(), "prj_1", want.ID); err != nil || !found || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s, %v, %v\nwant %s", got.Spec, found, err, want.Spec)
 		}
 	}
 }

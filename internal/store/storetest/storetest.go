@@ -131,6 +131,7 @@ func Run(t *testing.T, open Open) {
 		"old runs are trimmed":               oldRunsAreTrimmed,
 		"deletions are kept whole":           deletionsAreKeptWhole,
 		"statements are blanked":             statementsAreBlanked,
+		"jobs are blanked":                   jobsAreBlanked,
 		"runs are kept through failures":     runsAreKeptThroughFailures,
 		"apps are kept whole":                appsAreKeptWhole,
 		"apps are told apart":                appsAreToldApart,

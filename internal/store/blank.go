@@ -1,0 +1,94 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/weir-analytics/weir/internal/mention"
+)
+
+// blankPage is how many rows are looked at in one go.
+const blankPage = 50
+
+// named is a text of a row in which somebody may be named.
+type named struct{ id, text string }
+
+func scanNamed(row scanner) (n named, err error) {
+	err = row.Scan(&n.id, &n.text)
+	return n, err
+}
+
+// BlankStatements implements deletion.Control.
+func (s *Store) BlankStatements(ctx context.Context, project, environment string, ids []string) (changed int64, err error) {
+	who, after := mention.Of(ids), ""
+	for !who.None() {
+		page, err := list(ctx, s.read, scanNamed, `SELECT id, statement FROM query_runs
+			WHERE project_id = $1 AND environment = $2 AND statement <> '' AND id > $3 ORDER BY id LIMIT $4`, project, environment, after, blankPage)
+		if err != nil || len(page) == 0 {
+			return changed, err
+		}
+		for _, n := range page {
+			if after = n.id; !who.InStatement(n.text) {
+				continue
+			}
+			if _, err := s.write.ExecContext(ctx, `UPDATE query_runs SET statement = '' WHERE id = $1`, n.id); err != nil {
+				return changed, fmt.Errorf("store: forget statements: %w", s.fault(err))
+			}
+			changed++
+		}
+	}
+	return changed, nil
+}
+
+// heldJob is what a job that has ended holds in which somebody may be named.
+type heldJob struct {
+	id                  string
+	spec, place, result string
+	detail              string
+}
+
+func scanHeldJob(row scanner) (j heldJob, err error) {
+	err = row.Scan(&j.id, &j.spec, &j.place, &j.result, &j.detail)
+	return j, err
+}
+
+// without is a job without what names somebody, and whether anything does.
+func (j heldJob) without(who mention.IDs) (blank heldJob, changed bool) {
+	blank = j
+	for _, text := range [...]*string{&blank.spec, &blank.place, &blank.result} {
+		rest, some := who.Without(jsontext.Value(*text))
+		*text, changed = string(rest), changed || some
+	}
+	if who.InText(j.detail) {
+		blank.detail, changed = "", true
+	}
+	return blank, changed
+}
+
+// BlankJobs implements deletion.Control.
+func (s *Store) BlankJobs(ctx context.Context, project, environment string, ids []string) (changed int64, err error) {
+	who, after := mention.Of(ids), ""
+	for !who.None() {
+		page, err := list(ctx, s.read, scanHeldJob, `SELECT id, spec, place, result, detail FROM jobs
+			WHERE project_id = $1 AND environment = $2 AND ended_at IS NOT NULL AND id > $3 ORDER BY id LIMIT $4`, project, environment, after, blankPage)
+		if err != nil || len(page) == 0 {
+			return changed, err
+		}
+		for i := range page {
+			after = page[i].id
+			blank, some := page[i].without(who)
+			if !some {
+				continue
+			}
+			_, err := s.write.ExecContext(ctx, `UPDATE jobs SET spec = $2, place = $3, result = $4, detail = $5 WHERE id = $1 AND ended_at IS NOT NULL`,
+				blank.id, blank.spec, blank.place, blank.result, blank.detail)
+			if err != nil {
+				return changed, fmt.Errorf("store: forget who is named in jobs: %w", s.fault(err))
+			}
+			changed++
+		}
+	}
+	return changed, nil
+}
