@@ -55,6 +55,12 @@ func (s *Service) withNamed(ctx context.Context, permit gate.Permit, scope view.
 	return s.with(ctx, permit, scope, names)
 }
 
+// mayNameDatasets reports whether a statement, whose scope was made, names datasets, or may.
+func (s *Service) mayNameDatasets(sql string) bool {
+	names, known := s.named.recall(sql)
+	return s.datasets != nil && (!known || len(names) > 0)
+}
+
 func canBeRead(sql string) bool { return checkSQL(sql) == nil }
 
 // sees is the key of the scope that a statement runs in.

@@ -32,6 +32,9 @@ type job struct {
 	sees   string // the key of the scope that the question ran in
 	cancel context.CancelCauseFunc
 
+	datasets  bool // the statement may be about datasets
+	forgotten bool // what it may have read was deleted: it gets no result
+
 	over   bool
 	err    error // why there is no result
 	result *kept // nil when there is none
@@ -82,7 +85,7 @@ func (r *Runs) Submit(s *Service, permit gate.Permit, q Job) (Run, error) {
 	run := newRun(permit, q.Asked, r.cfg.Now())
 	run.Background = true
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.cfg.Stopping))
-	j := &job{run: run, sql: q.SQL, sees: sees, cancel: cancel}
+	j := &job{run: run, sql: q.SQL, sees: sees, cancel: cancel, datasets: s.mayNameDatasets(q.SQL)}
 	if err := r.add(j); err != nil {
 		cancel(nil)
 		return Run{}, err
@@ -182,6 +185,10 @@ func (q Job) settled(answer *Answer, err error) (credits int64, unpaid error) {
 // finish keeps what became of a job. The credits are settled first: without them there is no result. What breaks on the
 // way is the job's fault alone.
 func (r *Runs) finish(j *job, q Job, answer *Answer, err error) {
+	if err == nil && r.forgotten(j) {
+		_ = answer.Close()
+		answer, err = nil, errForgotten()
+	}
 	credits, unpaid := q.settled(answer, err)
 	if unpaid != nil && err == nil {
 		_ = answer.Close()
@@ -214,8 +221,12 @@ func (r *Runs) conclude(j *job, answer *Answer, err error, credits int64) {
 func (r *Runs) settle(j *job, run Run, answer *Answer, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	j.run, j.over, j.err, j.result = run, true, err, nil
-	if err == nil {
+	j.run, j.over, j.err, j.result = r.told(run), true, err, nil
+	switch {
+	case err == nil && j.forgotten: // since it was looked at
+		j.err = errForgotten()
+		r.working.Go(func() { _ = answer.Close() })
+	case err == nil:
 		j.result = keepAnswer(answer)
 	}
 	j.until = r.cfg.Now().Add(r.cfg.ResultTime)

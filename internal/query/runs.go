@@ -133,7 +133,7 @@ func (r *Runs) begin(run Run, cancel context.CancelCauseFunc) {
 func (r *Runs) end(run Run) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.save(run)
+	r.save(r.told(run))
 	if c := r.current[run.ID]; c != nil {
 		close(c.over)
 		delete(r.current, run.ID)
