@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/weir-analytics/weir/internal/deletion"
+	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/query"
 )
 
@@ -42,6 +43,13 @@ func (s *server) forgetDeliveries(ctx context.Context, t deletion.Target) (all i
 		}
 	}
 	return all, nil
+}
+
+// forgetRecords removes what was made of records of a dataset that were deleted.
+func (s *server) forgetRecords(ctx context.Context, space event.Space, uid string) error {
+	s.runs.ForgetDatasets(space.Project, space.Environment)
+	_, err := s.exports.ForgetDataset(ctx, space.Project, space.Environment, uid)
+	return err
 }
 
 // retained lists the environments that keep events for some days only.

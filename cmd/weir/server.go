@@ -132,7 +132,7 @@ func (s *server) apiConfig(w world) api.Config {
 	datasets = dataset.New(dataset.Config{
 		Store: s.control.store, Records: s.warehouse, Jobs: s.jobs, Live: new(dataset.Live), Now: w.now, NewID: newSuffix,
 		Room:   room.Kept{Dir: s.cfg.Data, Reserve: 2 * s.cfg.DiskReserve}.For,
-		Forget: questions.Forget, Statements: query.Statements{Service: questions},
+		Forget: questions.Forget, Deleted: s.forgetRecords, Statements: query.Statements{Service: questions},
 	})
 	s.jobs.Handle(dataset.IngestKind, datasets.Ingest)
 	s.jobs.Handle(dataset.UpdateKind, datasets.Rebuild)

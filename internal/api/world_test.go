@@ -204,7 +204,12 @@ func (w *world) start(ctx context.Context) {
 	})
 	w.datasets = dataset.New(dataset.Config{Store: w.store, Records: w.warehouse, Jobs: w.jobs, Live: new(dataset.Live), Now: w.clock.Now, NewID: newSuffix,
 		Statements: lateStatements{w},
-		Forget:     func(project, environment string) { w.questions.Load().Forget(project, environment) }})
+		Forget:     func(project, environment string) { w.questions.Load().Forget(project, environment) },
+		Deleted: func(ctx context.Context, space event.Space, uid string) error {
+			w.runs.ForgetDatasets(space.Project, space.Environment)
+			_, err := w.exports.ForgetDataset(ctx, space.Project, space.Environment, uid)
+			return err
+		}})
 	w.jobs.Handle(dataset.IngestKind, w.datasets.Ingest)
 	w.jobs.Handle(dataset.UpdateKind, w.datasets.Rebuild)
 	w.exports = openExports(w)

@@ -38,6 +38,10 @@ type Config struct {
 
 	// Forget is told of an environment in which records were deleted or became others, when they have. Nil: nobody is.
 	Forget func(project, environment string)
+
+	// Deleted is told when records that were kept under a uid were deleted, and may be told again. With an error, something
+	// that was made of them may be left. Nil: nobody is.
+	Deleted func(ctx context.Context, space event.Space, uid string) error
 }
 
 // Service is the datasets of all projects. It may be used from many goroutines.
@@ -59,6 +63,16 @@ func (s *Service) forget(space event.Space) {
 	if s.cfg.Forget != nil {
 		s.cfg.Forget(space.Project, space.Environment)
 	}
+}
+
+// deleted tells that records are gone which were kept under a uid. What replaces a record by another tells forget alone: what
+// was taken out of a dataset before is still what it was then.
+func (s *Service) deleted(ctx context.Context, space event.Space, uid string) error {
+	s.forget(space)
+	if s.cfg.Deleted == nil {
+		return nil
+	}
+	return s.cfg.Deleted(context.WithoutCancel(ctx), space, uid)
 }
 
 // Core is the name of the workspace that is a key's default environment.
@@ -317,6 +331,9 @@ func (s *Service) Delete(ctx context.Context, permit gate.Permit, at At, revisio
 	}
 	if revision == 0 || revision == d.Revision {
 		if err := s.cfg.Records.DropRecords(ctx, d.Space(), d.UID); err != nil { // first: records without a dataset nobody would find again
+			return err
+		}
+		if err := s.deleted(ctx, d.Space(), d.UID); err != nil {
 			return err
 		}
 	}

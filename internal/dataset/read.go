@@ -147,8 +147,7 @@ func (s *Service) DeleteRecords(ctx context.Context, permit gate.Permit, at At, 
 	}
 	selection.Most, selection.Offset = 0, 0
 	n, err := s.cfg.Records.DeleteRecords(ctx, d.Space(), d.UID, selection)
-	s.forget(d.Space())
-	if err != nil {
+	if err := errors.Join(err, s.deleted(ctx, d.Space(), d.UID)); err != nil { // also when none were left: whoever repeats what failed has it done
 		return 0, fmt.Errorf("dataset: delete records: %w", err)
 	}
 	return n, nil

@@ -86,8 +86,7 @@ func (s *Service) Update(ctx context.Context, permit gate.Permit, at At, w Wante
 		return f.problem()
 	})
 	if err == nil && how == DeleteAll {
-		err = s.cfg.Records.DropRecords(ctx, d.Space(), old)
-		s.forget(d.Space())
+		err = s.drop(ctx, d.Space(), old)
 	}
 	return d, nil, err
 }
@@ -245,15 +244,22 @@ func (s *Service) become(ctx context.Context, j job.Job, spec *updateSpec) error
 // dropFormer drops the records that the dataset had before it became the other. A stop has the job begin again, and do that
 // again; what cannot be dropped for another reason takes room and does no harm: the dataset is the other.
 func (s *Service) dropFormer(ctx context.Context, j job.Job, spec *updateSpec) error {
-	defer s.forget(space(j))
 	if forGood(ctx) {
 		ctx = context.WithoutCancel(ctx)
 	}
-	err := s.cfg.Records.DropRecords(ctx, space(j), spec.From)
+	err := s.drop(ctx, space(j), spec.From)
 	if ctx.Err() != nil {
 		return err
 	}
 	return nil
+}
+
+// drop drops the records that no dataset has any more, when what was made of them is gone.
+func (s *Service) drop(ctx context.Context, space event.Space, uid string) error {
+	if err := s.deleted(ctx, space, uid); err != nil {
+		return err
+	}
+	return s.cfg.Records.DropRecords(ctx, space, uid)
 }
 
 func space(j job.Job) event.Space { return event.Space{Project: j.Project, Environment: j.Environment} }

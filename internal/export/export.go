@@ -77,12 +77,28 @@ type Service struct {
 	starting sync.RWMutex         // held while a job is submitted whose asker is not noted yet
 	mu       sync.Mutex           // guards the rest, and the names of files
 	askers   map[string]Asker     // of the exports that this run of the program was asked for and that are not over
-	forgot   map[space]int        // how often a space was forgotten
+	forgot   map[forgotten]int    // how often a space was forgotten, or a dataset in it
 	writing  map[string]*progress // what is being written, by job
 }
 
 // space is where the data of an export is.
 type space struct{ project, environment string }
+
+// forgotten is what was forgotten: all of a space, or the records that are kept there under a uid.
+type forgotten struct {
+	space
+
+	uid string
+}
+
+// age is how often something that an export has in it was forgotten. The caller holds the lock.
+func (s *Service) age(of space, uid string) int {
+	n := s.forgot[forgotten{of, ""}]
+	if uid != "" {
+		n += s.forgot[forgotten{of, uid}]
+	}
+	return n
+}
 
 // progress is the part of a file that is written.
 type progress struct {
@@ -102,7 +118,7 @@ func New(cfg Config) *Service {
 	if cfg.Sight == nil {
 		cfg.Sight = query.Sight(nil)
 	}
-	s := &Service{cfg: cfg, askers: map[string]Asker{}, forgot: map[space]int{}, writing: map[string]*progress{}}
+	s := &Service{cfg: cfg, askers: map[string]Asker{}, forgot: map[forgotten]int{}, writing: map[string]*progress{}}
 	if s.cfg.Free == nil {
 		s.cfg.Free = s.free
 	}

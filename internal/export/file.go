@@ -21,8 +21,6 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
 
-	"github.com/weir-analytics/weir/internal/job"
-	"github.com/weir-analytics/weir/internal/mention"
 	"github.com/weir-analytics/weir/internal/problem"
 )
 
@@ -71,6 +69,7 @@ type sink struct {
 	s      *Service
 	id     string
 	of     space
+	uid    string // of a dataset
 	file   *os.File
 	buffer *bufio.Writer
 	digest hash.Hash
@@ -80,7 +79,7 @@ type sink struct {
 }
 
 // create begins the file of an export, in the place of what there was of it.
-func (s *Service) create(of space, id string, packed Compression) (*sink, error) {
+func (s *Service) create(of space, id string, sp *spec) (*sink, error) {
 	path, err := s.path(of, id, partFile)
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(path), 0o700)
@@ -88,7 +87,7 @@ func (s *Service) create(of space, id string, packed Compression) (*sink, error)
 	if err != nil {
 		return nil, err
 	}
-	k := &sink{s: s, id: id, of: of, digest: sha256.New()}
+	k := &sink{s: s, id: id, of: of, uid: sp.UID, digest: sha256.New()}
 	s.mu.Lock()
 	s.writing[id] = &progress{project: of.project}
 	s.mu.Unlock()
@@ -102,7 +101,7 @@ func (s *Service) create(of space, id string, packed Compression) (*sink, error)
 		return nil, diskFault(err)
 	}
 	k.buffer = bufio.NewWriterSize(counted{k}, 64<<10)
-	switch packed {
+	switch sp.Compression {
 	case Gzip:
 		k.pack = gzip.NewWriter(k.buffer)
 	case Zstd:
@@ -236,13 +235,13 @@ func (k *sink) abandon() error {
 	return errors.Join(k.file.Close(), os.Remove(k.file.Name()))
 }
 
-// keep makes the file one that can be fetched, unless its space was forgotten since it was begun; ok says so. The caller
+// keep makes the file one that can be fetched, unless what is in it was forgotten since it was begun; ok says so. The caller
 // closes nothing more.
 func (k *sink) keep(forgot int) (ok bool, err error) {
 	k.s.mu.Lock()
 	defer k.s.mu.Unlock()
 	delete(k.s.writing, k.id)
-	if k.s.forgot[k.of] != forgot {
+	if k.s.age(k.of, k.uid) != forgot {
 		return false, errors.Join(k.file.Close(), os.Remove(k.file.Name()))
 	}
 	to := strings.TrimSuffix(k.file.Name(), partFile) + wholeFile
@@ -335,54 +334,6 @@ func (s *Service) gone(of space, id string) (g Gone, err error) {
 		return Gone{Reason: GoneDeleted}, fmt.Errorf("export: why a file is gone: %w", err)
 	}
 	return g, nil
-}
-
-// Forget deletes the files of a space's exports, and notes that on them. What is being written is written anew from what
-// there is when Forget returns; deleted counts the files that were whole. An export that is not over and whose conditions, or
-// the view of whoever asked, name one of some ids is cancelled. It is for whoever has deleted data of the space, and may be
-// called again.
-func (s *Service) Forget(ctx context.Context, project, environment string, ids []string) (deleted int64, err error) {
-	of := space{project, environment}
-	folder, err := s.folder(of)
-	if err != nil {
-		return 0, err
-	}
-	if who := mention.Of(ids); !who.None() {
-		_, err := s.cfg.Jobs.CancelIf(ctx, project, environment, func(j job.Job) bool { return j.Kind == Kind && who.InJSON(j.Spec) })
-		if err != nil {
-			return 0, fmt.Errorf("export: forget: %w", err)
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.forgot[of]++
-	entries, err := os.ReadDir(folder)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("export: forget: %w", err)
-	}
-	for _, entry := range entries {
-		if err := ctx.Err(); err != nil {
-			return deleted, err
-		}
-		id, whole := strings.CutSuffix(entry.Name(), wholeFile)
-		part, partly := strings.CutSuffix(entry.Name(), partFile)
-		switch {
-		case whole:
-			err = s.remove(of, id, GoneForgotten)
-			deleted++
-		case partly && s.writing[part] == nil: // left behind by a crash; its job begins it anew
-			err = os.Remove(filepath.Join(folder, entry.Name()))
-		case partly:
-			err = os.Truncate(filepath.Join(folder, entry.Name()), 0) // the writer does not know; it is dropped at its end
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return deleted, fmt.Errorf("export: forget: %w", err)
-		}
-	}
-	return deleted, syncFolder(folder)
 }
 
 // sweepEvery is how often it is looked for files whose time is over.

@@ -160,10 +160,10 @@ func (m *making) make(ctx context.Context) (result, error) {
 // once makes the file. It is not done when data of the space was deleted meanwhile.
 func (m *making) once(ctx context.Context) (r result, done bool, err error) {
 	m.s.mu.Lock()
-	forgot := m.s.forgot[m.of]
+	forgot := m.s.age(m.of, m.spec.UID)
 	m.s.mu.Unlock()
 	m.written = 0
-	k, err := m.s.create(m.of, m.job.ID, m.spec.Compression)
+	k, err := m.s.create(m.of, m.job.ID, &m.spec)
 	if err != nil {
 		return r, false, err
 	}
@@ -178,7 +178,7 @@ func (m *making) once(ctx context.Context) (r result, done bool, err error) {
 	}
 	r = result{Rows: m.written, Bytes: k.size, Digest: k.sum()}
 	m.s.mu.Lock()
-	stale := m.s.forgot[m.of] != forgot
+	stale := m.s.age(m.of, m.spec.UID) != forgot
 	m.s.mu.Unlock()
 	if stale {
 		return r, false, k.abandon()
