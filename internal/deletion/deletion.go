@@ -169,5 +169,6 @@ type Service struct{ cfg Config }
 func New(cfg Config) *Service {
 	s := &Service{cfg}
 	cfg.Jobs.Handle(Kind, s.Work)
+	cfg.Jobs.Tidy(Kind, dropIDs)
 	return s
 }

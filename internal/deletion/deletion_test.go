@@ -35,6 +35,7 @@ type parts struct {
 	crashAt int                // the call that the server crashes in; 0: none
 	crash   context.CancelFunc // of the server
 	failAt  int                // the call that fails, once; 0: none
+	broken  bool               // the other part panics
 }
 
 var errFault = errors.New("the disk has a fault")
@@ -138,6 +139,9 @@ func (p *parts) Await(ctx context.Context, _ event.Position, _ ...event.Space) e
 func (p *parts) Loaded() event.Position { return 7 }
 
 func (p *parts) forget(ctx context.Context, t deletion.Target) (n int64, err error) {
+	if p.broken {
+		panic("broken")
+	}
 	err = p.call(ctx, func() {
 		for _, id := range t.IDs {
 			n += p.held[id]
@@ -166,6 +170,8 @@ type yard struct {
 	ids     int
 	kept    []deletion.Kept
 	secret  []byte
+	stands  func(job.Job) error
+	control deletion.Control // nil: the store
 }
 
 func newYard(t *testing.T) *yard {
@@ -181,24 +187,32 @@ func (y *yard) derive(purpose string) ([]byte, error) {
 }
 
 // serve runs the server until it crashes or the function ends it.
-func (y *yard) serve() (end func()) {
+func (y *yard) serve() (end func()) { return y.open()() }
+
+// open puts the server together, and gives what runs it.
+func (y *yard) open() (serve func() (end func())) {
 	newID := func() string { y.ids++; return fmt.Sprint("id", y.ids) }
-	y.jobs = job.New(job.Config{Store: y.store, Dir: y.dir, Now: y.world.Clock.Now, NewID: newID, Log: slog.New(slog.DiscardHandler)})
+	y.jobs = job.New(job.Config{Store: y.store, Dir: y.dir, Stands: y.stands, Now: y.world.Clock.Now, NewID: newID, Log: slog.New(slog.DiscardHandler)})
+	if y.control == nil {
+		y.control = y.store
+	}
 	y.service = deletion.New(deletion.Config{
-		Warehouse: y.parts, Journal: y.parts, Loader: y.parts, Control: y.store, Jobs: y.jobs, Derive: y.derive, Now: y.world.Clock.Now,
+		Warehouse: y.parts, Journal: y.parts, Loader: y.parts, Control: y.control, Jobs: y.jobs, Derive: y.derive, Now: y.world.Clock.Now,
 		NewID: newID, NewAudit: newID, Log: slog.New(slog.DiscardHandler), Parts: []deletion.Forgetter{{Name: "elsewhere", Forget: y.parts.forget}},
 		Projects: func(context.Context) ([]deletion.Kept, error) { return y.kept, nil },
 	})
-	ctx, cancel := context.WithCancel(context.Background())
-	y.parts.crash = cancel
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		if err := y.jobs.Run(ctx); err != nil && ctx.Err() == nil {
-			y.Error(err)
-		}
-	}()
-	return func() { cancel(); <-over }
+	return func() (end func()) {
+		ctx, cancel := context.WithCancel(context.Background())
+		y.parts.crash = cancel
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			if err := y.jobs.Run(ctx); err != nil && ctx.Err() == nil {
+				y.Error(err)
+			}
+		}()
+		return func() { cancel(); <-over }
+	}
 }
 
 func (y *yard) permit(environment string) gate.Permit {

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/weir-analytics/weir/internal/audit"
 	"github.com/weir-analytics/weir/internal/deletion"
 	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/store"
@@ -14,6 +15,7 @@ import (
 type controlStore interface {
 	deletion.Control
 	job.Store
+	Entries(ctx context.Context, q audit.Query) ([]audit.Entry, error)
 }
 
 func openStore(t testing.TB) controlStore {

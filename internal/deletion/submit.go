@@ -25,10 +25,21 @@ type Wish struct {
 	Of     Of     // which events; Person, Days are empty
 }
 
-// spec is what a job must know. The ids of a person are not in it but in a file beside the job, which goes with it.
+// spec is what a job must know. The ids of a person are not in it but in a file beside the job, which goes when it is over.
 type spec struct {
-	Of    Of   `json:"of"`
-	Named bool `json:"named,omitzero"` // it is about a person, whose ids are in the file
+	Of    Of          `json:"of"`
+	Named bool        `json:"named,omitzero"` // it is about a person, whose ids are in the file
+	Entry audit.Entry `json:"entry"`          // of the audit, but for its subject
+}
+
+// entry is that of the audit; nil: the job was written down before it was in the spec.
+func (s *spec) entry(id string) *audit.Entry {
+	if s.Entry.ID == "" {
+		return nil
+	}
+	e := s.Entry
+	e.Subject, e.Before = id, nil
+	return &e
 }
 
 // idsFile is that file, in the job's folder.
@@ -90,7 +101,8 @@ func (s *Service) Submit(ctx context.Context, permit gate.Permit, w Wish) (Recor
 		}
 		files[idsFile] = path
 	}
-	text, err := json.Marshal(spec{of, w.Person != ""})
+	entry := audit.Of(permit, s.cfg.NewAudit(), "deletion.create", "", nil, of)
+	text, err := json.Marshal(spec{of, w.Person != "", entry})
 	if err != nil {
 		return Record{}, err
 	}
@@ -103,7 +115,7 @@ func (s *Service) Submit(ctx context.Context, permit gate.Permit, w Wish) (Recor
 	}
 	ctx = context.WithoutCancel(ctx) // it will be carried out, whether anybody waits or not
 	r := recordOf(&j, of)
-	entry := audit.Of(permit, s.cfg.NewAudit(), "deletion.create", r.ID, nil, of)
+	entry.Subject = r.ID
 	return r, s.cfg.Control.KeepDeletion(ctx, r, &entry)
 }
 
@@ -114,7 +126,10 @@ func (s *Service) noteIDs(id string) (path string, err error) {
 		return "", err
 	}
 	path = filepath.Join(dir, "ids-"+s.cfg.NewID())
-	return path, writeIDs(path, []string{id})
+	if err = writeIDs(path, []string{id}); err != nil {
+		return "", errors.Join(err, os.RemoveAll(path), os.RemoveAll(path+".new"))
+	}
+	return path, nil
 }
 
 // writeIDs writes ids durably, so that they are there whole or not at all.

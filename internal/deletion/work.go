@@ -66,11 +66,7 @@ func (s *Service) Work(ctx context.Context, run *job.Run) error {
 	if err != nil {
 		return err
 	}
-	err = d.all(ctx)
-	if err != nil && ctx.Err() == nil { // it will not be taken up again
-		err = errors.Join(err, d.dropIDs())
-	}
-	return err
+	return d.all(ctx)
 }
 
 func (s *Service) begin(ctx context.Context, run *job.Run) (*deleting, error) {
@@ -96,15 +92,15 @@ func (s *Service) begin(ctx context.Context, run *job.Run) (*deleting, error) {
 		return nil, fmt.Errorf("deletion: the ids: %w", err)
 	}
 	d.record = recordOf(&j, about.Of)
-	return d, s.cfg.Control.KeepDeletion(ctx, d.record, nil) // a crash may have come before it was kept
+	return d, s.cfg.Control.KeepDeletion(ctx, d.record, about.entry(d.record.ID)) // a crash may have come before it was kept
 }
 
 func (d *deleting) idsPath() string { return filepath.Join(d.run.Folder(), idsFile) }
 
-// dropIDs removes the last place in which somebody is named.
-func (d *deleting) dropIDs() error {
-	err := errors.Join(os.RemoveAll(d.idsPath()), os.RemoveAll(d.idsPath()+".new"))
-	if err != nil {
+// dropIDs removes from the folder of a job the last place in which somebody is named.
+func dropIDs(folder string) error {
+	path := filepath.Join(folder, idsFile)
+	if err := errors.Join(os.RemoveAll(path), os.RemoveAll(path+".new")); err != nil {
 		return fmt.Errorf("deletion: the ids: %w", err)
 	}
 	return nil
@@ -291,12 +287,12 @@ func (d *deleting) compact(ctx context.Context) error {
 	if err := d.s.cfg.Control.Compact(ctx); err != nil {
 		return err
 	}
-	return d.dropIDs()
+	return dropIDs(d.run.Folder())
 }
 
 // receipt writes it. One that is there by now stays.
 func (d *deleting) receipt(ctx context.Context) error {
-	if err := d.dropIDs(); err != nil {
+	if err := dropIDs(d.run.Folder()); err != nil {
 		return err
 	}
 	signed, err := d.s.sign(Receipt{

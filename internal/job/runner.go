@@ -50,7 +50,8 @@ const (
 
 // Runner runs jobs. Make one with New; Run starts it.
 type Runner struct {
-	cfg Config
+	cfg  Config
+	tidy map[string]func(folder string) error // by kind
 
 	mu      sync.Mutex
 	open    map[string]*entry // by id; those that are not over
@@ -89,7 +90,10 @@ func New(cfg Config) *Runner {
 	}
 	cfg.Kinds = maps.Clone(cfg.Kinds)
 	_ = os.RemoveAll(filepath.Join(cfg.Dir, tempFolder)) // before anybody puts something there; it is made anew when it is needed
-	return &Runner{cfg: cfg, open: map[string]*entry{}, running: map[string]int{}, wake: make(chan struct{}, 1), workers: make(chan struct{}, cfg.Workers)}
+	return &Runner{
+		cfg: cfg, tidy: map[string]func(string) error{}, open: map[string]*entry{}, running: map[string]int{}, wake: make(chan struct{}, 1),
+		workers: make(chan struct{}, cfg.Workers),
+	}
 }
 
 // Handle adds a kind of work. It is for whoever puts the parts together, before anything is submitted and before Run.
@@ -99,6 +103,11 @@ func (r *Runner) Handle(kind string, work Work) {
 	}
 	r.cfg.Kinds[kind] = work
 }
+
+// Tidy has something done with the folder of every job of a kind that is over, however it ended, also before it was begun or
+// in a panic. It is done before it is kept that the job is over: after a crash in between, the job is begun again. It is for
+// whoever puts the parts together, as Handle is.
+func (r *Runner) Tidy(kind string, do func(folder string) error) { r.tidy[kind] = do }
 
 // Wanted is a job to be.
 type Wanted struct {
@@ -384,6 +393,11 @@ func (r *Runner) finish(run *Run, err, cause error) {
 		}
 		j.State, j.Code, j.Detail = Failed, p.Code, p.Detail
 		r.cfg.Log.Warn("a job failed", "job", j.ID, "kind", j.Kind, "error", err)
+	}
+	if do := r.tidy[j.Kind]; do != nil {
+		if err := do(r.folder(j.ID)); err != nil {
+			r.cfg.Log.Error("the folder of a job that is over could not be tidied", "job", j.ID, "error", err)
+		}
 	}
 	if err := r.cfg.Store.SaveJob(context.WithoutCancel(run.ctx), j); err != nil {
 		r.cfg.Log.Error("what became of a job could not be kept; it is done again at the next start", "job", j.ID, "error", err)

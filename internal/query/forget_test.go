@@ -134,7 +134,9 @@ func TestForgottenResultsAreGone(t *testing.T) {
 					e.facts.Tables = []string{table}
 					services[table], charged[table] = query.New(query.Config{
 						Engine: slowly{e, let}, Now: fixedNow, TempDir: t.TempDir(),
-						Datasets: func(_ context.Context, _ gate.Permit, names []string) (list []view.Relation, err error) { return nil, nil },
+						Datasets: func(_ context.Context, _ gate.Permit, names []string) (list []view.Relation, err error) {
+							return nil, nil
+						},
 					}), &charges{}
 					if _, err := r.Submit(services[table], p, later("qry_"+table, charged[table])); err != nil {
 						t.Fatal(err)
