@@ -99,6 +99,13 @@ func (r *running) live(marker string) {
 			"sql": "SELECT properties, '" + marker + "' FROM events WHERE person_id = 'user-" + marker + "'",
 		})
 	}
+	if status, text, err := r.send(r.t.Context(), r.secret, "/v1/workflows", map[string]any{"id": "hook", "environment": "production", "url": "https://127.0.0.1:1/"}); err != nil ||
+		status != http.StatusCreated && status != http.StatusConflict {
+		r.t.Fatalf("%d %s (%v)", status, text, err)
+	}
+	r.must(http.StatusAccepted, r.secret, "/v1/workflows/hook/trigger?environment=production", map[string]any{
+		"variables": map[string]any{"link": "https://shop.example/?of=" + user},
+	})
 	r.must(http.StatusAccepted, r.secret, "/v1/exports?wait=true", map[string]any{
 		"environment": "production", "of": "events", "where": []any{map[string]any{"column": "distinct_id", "op": "=", "value": user}},
 	})
@@ -127,7 +134,7 @@ func (r *running) deleted(started []byte) (d api.Deletion) {
 // it is proven by a receipt that names nobody; everybody else is as before.
 func TestNothingIsLeftOfWhoWasDeleted(t *testing.T) {
 	in := install(t)
-	r := in.serve("--cache-memory", "1000")
+	r := in.serve("--cache-memory", "1000", "--webhook-allow", "127.0.0.0/8")
 	r.live(deletedMarker)
 	r.live(keptMarker)
 	if err := r.stop(); err != nil {
@@ -141,7 +148,7 @@ func TestNothingIsLeftOfWhoWasDeleted(t *testing.T) {
 			}
 		}
 	}
-	r = in.serve("--cache-memory", "1000")
+	r = in.serve("--cache-memory", "1000", "--webhook-allow", "127.0.0.0/8")
 	r.live(deletedMarker) // what is in the journal, and kept in memory and in files
 	wish := map[string]any{"environment": "production", "person": "second-" + deletedMarker}
 	preview := r.must(http.StatusOK, r.secret, "/v1/deletions?dry_run=true", wish)
@@ -156,7 +163,7 @@ func TestNothingIsLeftOfWhoWasDeleted(t *testing.T) {
 	for _, removed := range d.Receipt.Removed {
 		counts[removed.Part] = removed.Count
 	}
-	if counts["events"] != 105 || counts["persons"] != 1 || counts["recordings"] != 1 || counts["statements"] < 2 {
+	if counts["events"] != 105 || counts["persons"] != 1 || counts["recordings"] != 1 || counts["statements"] < 2 || counts["deliveries"] != 2 || counts["jobs"] < 2 {
 		t.Errorf("removed: %v", counts)
 	}
 	if status, text := r.get(r.secret, "/v1/users/user-"+deletedMarker+"?environment=production"); status != http.StatusNotFound {
@@ -190,7 +197,7 @@ func TestNothingIsLeftOfWhoWasDeleted(t *testing.T) {
 func TestKilledServerGoesOnDeleting(t *testing.T) {
 	in := install(t)
 	in.unlimit()
-	r := in.serve()
+	r := in.serve("--webhook-allow", "127.0.0.0/8")
 	r.live(deletedMarker)
 	r.live(keptMarker)
 	made := r.must(http.StatusCreated, r.secret, "/v1/keys", map[string]any{"kind": "secret", "scopes": []string{"events:write", "users:write"}, "label": "leaked"})
@@ -206,7 +213,7 @@ func TestKilledServerGoesOnDeleting(t *testing.T) {
 		wish["environment"] = "production"
 		begun = append(begun, r.must(http.StatusAccepted, r.secret, "/v1/deletions", wish))
 		r.kill()
-		r = in.serve()
+		r = in.serve("--webhook-allow", "127.0.0.0/8")
 	}
 	for _, text := range begun {
 		if d := r.deleted(text); d.Status != "succeeded" || d.Receipt == nil || !d.Receipt.Verified {

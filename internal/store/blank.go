@@ -3,10 +3,12 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-analytics/weir/internal/mention"
+	"github.com/weir-analytics/weir/internal/workflow"
 )
 
 // blankPage is how many rows are looked at in one go.
@@ -91,4 +93,32 @@ func (s *Store) BlankJobs(ctx context.Context, project, environment string, ids 
 		}
 	}
 	return changed, nil
+}
+
+// DropNaming implements workflow.Outbox.
+func (f Workflows) DropNaming(ctx context.Context, project, environment string, ids []string) (dropped int, err error) {
+	who, after := mention.Of(ids), workflow.Delivery{}
+	for !who.None() {
+		where := conditions{text: `project_id = $1 AND environment = $2`, args: []any{project, environment}}
+		if after.ID != "" {
+			where.after("workflow_id, created_at, id", ">", after.Workflow, after.CreatedAt.UnixMicro(), after.ID)
+		}
+		limit := where.limit(blankPage)
+		page, err := list(ctx, f.s.read, scanDelivery, `SELECT `+deliveryColumns+` FROM workflow_deliveries
+			WHERE `+where.text+` ORDER BY workflow_id, created_at, id LIMIT `+limit, where.args...)
+		if err != nil || len(page) == 0 {
+			return dropped, err
+		}
+		for i := range page {
+			d := &page[i]
+			if after = *d; !slices.Contains(ids, d.UserID) && !who.InJSON([]byte(d.Body)) && !who.InText(d.Excerpt) {
+				continue
+			}
+			n, err := f.s.remove(ctx, `DELETE FROM workflow_deliveries WHERE id = $1`, d.ID)
+			if dropped += n; err != nil {
+				return dropped, err
+			}
+		}
+	}
+	return dropped, nil
 }

@@ -259,8 +259,3 @@ func (f Workflows) TrimDeliveries(ctx context.Context, before time.Time, most in
 		SELECT id, ROW_NUMBER() OVER (PARTITION BY project_id, environment, workflow_id ORDER BY created_at DESC, id DESC) AS place
 		FROM workflow_deliveries WHERE ended_at IS NOT NULL) AS placed WHERE place > $1 LIMIT $2)`, most, trimChunk)
 }
-
-// DropUser implements workflow.Outbox.
-func (f Workflows) DropUser(ctx context.Context, project, environment, user string) (int, error) {
-	return f.s.remove(ctx, `DELETE FROM workflow_deliveries WHERE project_id = $1 AND environment = $2 AND user_id = $3 AND user_id <> ''`, project, environment, user)
-}

@@ -492,7 +492,7 @@ func TestEventsOfWorkflows(t *testing.T) {
 		if !errors.Is(err, failing) {
 			t.Errorf("what refuses an event is lost: %v", err)
 		}
-		if n, err := b.service.DropUser(t.Context(), "prj_1", "production", "u"); err != nil || n != 1 {
+		if n, err := b.service.Forget(t.Context(), "prj_1", "production", []string{"u"}); err != nil || n != 1 {
 			t.Errorf("of the person %d were removed, %v", n, err)
 		}
 	})

@@ -282,10 +282,8 @@ func stillPending() error {
 	return problem.New(problem.Conflict, "The delivery has not ended: it is still being sent.")
 }
 
-// DropUser removes all deliveries that are about a person, and tells how many.
-func (s *Service) DropUser(ctx context.Context, project, environment, user string) (int, error) {
-	if user == "" {
-		return 0, nil
-	}
-	return s.cfg.Outbox.DropUser(ctx, project, environment, user)
+// Forget removes all deliveries that are about one of a person's ids, or name one in what is sent or was answered, and tells how
+// many. Those that were still to be sent are not.
+func (s *Service) Forget(ctx context.Context, project, environment string, ids []string) (int, error) {
+	return s.cfg.Outbox.DropNaming(ctx, project, environment, ids)
 }

@@ -160,15 +160,15 @@ func (d *Delivery) Lane() Lane { return Lane{d.Project, d.Target} }
 // and whose time has come, of no lane more than perLane and of none that is named, those of the projects in turn, and when the next
 // one's time comes; zero: there is none. Settle stores what came of an attempt,
 // or of a replay, unless the delivery is gone or has other Tries or State than from says, which it reports. TrimDeliveries
-// removes some of what ended before a time or is more than most of a workflow, and tells how many. DropUser removes all that is
-// about a person, and tells how many.
+// removes some of what ended before a time or is more than most of a workflow, and tells how many. DropNaming removes all that is
+// about one of some ids, or names one in its body or in what its target answered, and tells how many.
 type Outbox interface {
 	AddDelivery(ctx context.Context, d Delivery, most int) (there Delivery, added bool, err error)
 	Deliveries(ctx context.Context, f Filter) ([]Delivery, error)
 	Due(ctx context.Context, now time.Time, perLane, limit int, except []Lane) (due []Delivery, next time.Time, err error)
 	Settle(ctx context.Context, from, to *Delivery) (bool, error)
 	TrimDeliveries(ctx context.Context, before time.Time, most int) (int, error)
-	DropUser(ctx context.Context, project, environment, user string) (int, error)
+	DropNaming(ctx context.Context, project, environment string, ids []string) (int, error)
 }
 
 // What a Store or an Outbox can say.

@@ -155,6 +155,7 @@ func Run(t *testing.T, open Open) {
 		"workflows are kept whole":           workflowsAreKeptWhole,
 		"changes of a workflow are not lost": workflowChangesAreNotLost,
 		"deliveries are kept whole":          deliveriesAreKeptWhole,
+		"deliveries that name are dropped":   deliveriesThatNameAreDropped,
 		"deliveries come due":                deliveriesComeDue,
 		"deliveries come due in turn":        deliveriesComeDueInTurn,
 		"ended deliveries are trimmed":       endedDeliveriesAreTrimmed,

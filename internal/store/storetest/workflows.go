@@ -171,7 +171,7 @@ func deliveriesAreKeptWhole(t *testing.T, open Open) {
 		if there, added, err := s.Outbox.AddDelivery(t.Context(), other, 0); err != nil || added || !reflect.DeepEqual(there, d) {
 			t.Fatalf("%.40q: again: %+v, %v, %v", text, there, added, err)
 		}
-		if n, err := s.Outbox.DropUser(t.Context(), d.Project, d.Environment, text); err != nil || (n == 1) != (text != "") {
+		if n, err := s.Outbox.DropNaming(t.Context(), d.Project, d.Environment, []string{text}); err != nil || (n == 1) != (text != "") {
 			t.Fatalf("%.40q: dropped %d, %v", text, n, err)
 		}
 	}
@@ -325,5 +325,43 @@ func endedDeliveriesAreTrimmed(t *testing.T, open Open) {
 	trim(0, 2)
 	if got := left(); !slices.Equal(got, []string{"9", "8", "7", "6", "5", "3", "1"}) {
 		t.Errorf("left are %v", got)
+	}
+}
+
+// Promise: deliveries that are about somebody, or name them in what is sent, however it is written there, or in what was
+// answered, are dropped, in their own space only, and no others; also when there are many.
+func deliveriesThatNameAreDropped(t *testing.T, open Open) {
+	s := plain(t, open)
+	w, away := makeWorkflow(t, s, plainWorkflow("prj_1", "e", "w")), makeWorkflow(t, s, plainWorkflow("prj_1", "other", "w"))
+	add := func(id string, w *workflow.Workflow, change func(*workflow.Delivery)) {
+		d := sent(w, len(id))
+		d.ID, d.UserID, d.Body, d.Excerpt = id, "somebody else", `{"to":"user_124"}`, ""
+		change(&d)
+		addDelivery(t, s, d)
+	}
+	for n := range 120 {
+		add(fmt.Sprintf("kept%03d", n), &w, func(*workflow.Delivery) {})
+	}
+	for id, change := range map[string]func(*workflow.Delivery){
+		"about": func(d *workflow.Delivery) { d.UserID = "o'brian-1" },
+		"sent":  func(d *workflow.Delivery) { d.Body = `{"a":[{"to":"o\u0027brian-1"}]}` },
+		"link":  func(d *workflow.Delivery) { d.Body = `{"a":"https://a.example/?of=o%27brian-1&x"}` },
+		"said":  func(d *workflow.Delivery) { d.Excerpt = "thank you, o'brian-1" },
+	} {
+		add(id, &w, change)
+		add(id+"-away", &away, change)
+	}
+	for _, want := range []int{4, 0} {
+		if n, err := s.Outbox.DropNaming(t.Context(), "prj_1", "e", []string{"", "o'brian-1"}); err != nil || n != want {
+			t.Fatal(n, err)
+		}
+	}
+	for _, c := range []struct {
+		at   workflow.At
+		want int
+	}{{workflow.At{Project: "prj_1", Environment: "e", ID: "w"}, 120}, {workflow.At{Project: "prj_1", Environment: "other", ID: "w"}, 4}} {
+		if list, err := s.Outbox.Deliveries(t.Context(), workflow.Filter{At: c.at, Limit: 500}); err != nil || len(list) != c.want {
+			t.Errorf("%+v: %d, %v", c.at, len(list), err)
+		}
 	}
 }
