@@ -54,6 +54,8 @@ type Warehouse interface {
 	// PersonIDs gives every id of whoever has an id, that id first; also the ids of those who had it and were taken out,
 	// unless they are somebody else's by now.
 	PersonIDs(ctx context.Context, space event.Space, id string) ([]string, error)
+	// Theirs gives those of a person's ids, of which the first is whoever is meant, that are not somebody else's by now.
+	Theirs(ctx context.Context, space event.Space, ids []string) ([]string, error)
 	// CountErasable counts what Erase would delete.
 	CountErasable(ctx context.Context, space event.Space, s Selection) (Counts, error)
 	// Erase deletes, and makes sure that no byte is left of it. When a person has got more ids by now, it gives these and
@@ -79,7 +81,7 @@ type Loader interface {
 // Target is what the other parts are told to forget.
 type Target struct {
 	Project, Environment string
-	IDs                  []string // of a person; none: everything that was made of the environment's events
+	IDs                  []string // of a person, and of nobody else; none: everything that was made of the environment's events
 }
 
 // Forgetter is a part that has something of what is deleted. It may be told twice, and gives how many things it removed.

@@ -28,6 +28,7 @@ type parts struct {
 	mu      sync.Mutex
 	events  map[string]int64 // by id
 	person  []string         // ids that are one person
+	taken   []string         // ids that are somebody else's by now
 	old     int64            // events that retention finds
 	held    map[string]int64 // by id, in another part
 	journal []string         // ids of records
@@ -77,6 +78,17 @@ func (p *parts) PersonIDs(ctx context.Context, _ event.Space, id string) (ids []
 		}
 	})
 	return ids, err
+}
+
+func (p *parts) Theirs(ctx context.Context, _ event.Space, ids []string) (theirs []string, err error) {
+	err = p.call(ctx, func() {
+		for _, id := range ids {
+			if !slices.Contains(p.taken, id) {
+				theirs = append(theirs, id)
+			}
+		}
+	})
+	return theirs, err
 }
 
 func (p *parts) count(s deletion.Selection) (c deletion.Counts) {
@@ -328,6 +340,25 @@ func TestFailedDeletionsAreAskedAgain(t *testing.T) {
 		if !failed && y.parts.calls < at {
 			return
 		}
+	}
+}
+
+// Promise: what other parts have under an id that was the person's, and is somebody else's by the time at which they are told, is
+// not deleted.
+func TestIDsOfOthersAreNotForgotten(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	y.parts.held["u"], y.parts.taken = 2, []string{"anon"}
+	defer y.serve()()
+	r, err := y.service.Submit(t.Context(), y.permit("production"), deletion.Wish{Person: "u"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shown := y.done(r.ID); shown.Status != job.Succeeded {
+		t.Fatalf("%+v", shown)
+	}
+	if y.parts.held["u"] != 0 || y.parts.held["anon"] != 1 {
+		t.Errorf("left are %v", y.parts.held)
 	}
 }
 

@@ -255,9 +255,22 @@ func (s *Service) scrub(ctx context.Context, space event.Space, run *job.Run, on
 	})
 }
 
+// theirs are the ids that are still the person's, or nobody's. What other parts have under an id that was theirs, and is
+// somebody else's by now, is not to be deleted.
+func (d *deleting) theirs(ctx context.Context) ([]string, error) {
+	if len(d.ids) == 0 {
+		return nil, nil
+	}
+	return d.s.cfg.Warehouse.Theirs(ctx, d.space, d.ids)
+}
+
 // part has another part forget.
 func (d *deleting) part(ctx context.Context, p Forgetter) error {
-	n, err := p.Forget(ctx, Target{d.space.Project, d.space.Environment, d.ids})
+	ids, err := d.theirs(ctx)
+	if err != nil {
+		return err
+	}
+	n, err := p.Forget(ctx, Target{d.space.Project, d.space.Environment, ids})
 	if err != nil {
 		return fmt.Errorf("deletion: %s: %w", p.Name, err)
 	}
@@ -267,13 +280,14 @@ func (d *deleting) part(ctx context.Context, p Forgetter) error {
 
 // control takes them out of the history of queries, and out of jobs.
 func (d *deleting) control(ctx context.Context) error {
-	if len(d.ids) == 0 {
-		return nil
+	ids, err := d.theirs(ctx)
+	if err != nil || len(ids) == 0 {
+		return err
 	}
-	n, err := d.s.cfg.Control.BlankStatements(ctx, d.space.Project, d.space.Environment, d.ids)
+	n, err := d.s.cfg.Control.BlankStatements(ctx, d.space.Project, d.space.Environment, ids)
 	d.removed("statements", n)
 	if err == nil {
-		n, err = d.s.cfg.Control.BlankJobs(ctx, d.space.Project, d.space.Environment, d.ids)
+		n, err = d.s.cfg.Control.BlankJobs(ctx, d.space.Project, d.space.Environment, ids)
 		d.removed("jobs", n)
 	}
 	return err

@@ -28,6 +28,7 @@ const (
 	pathErase     = "/erase"
 	pathErasable  = "/erasable"
 	pathPersonIDs = "/person-ids"
+	pathTheirs    = "/person-ids/theirs"
 )
 
 // eraseLimit is how long an erasure may take. It is as long as a load that waits for it.
@@ -52,6 +53,15 @@ var _ deletion.Warehouse = (*Warehouse)(nil)
 // PersonIDs implements deletion.Warehouse.
 func (w *Warehouse) PersonIDs(ctx context.Context, space event.Space, id string) ([]string, error) {
 	says, err := w.erasure(ctx, space, pathPersonIDs, erasing{ID: id})
+	return says.IDs, err
+}
+
+// Theirs implements deletion.Warehouse.
+func (w *Warehouse) Theirs(ctx context.Context, space event.Space, ids []string) ([]string, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	says, err := w.erasure(ctx, space, pathTheirs, erasing{Selection: deletion.Selection{IDs: ids}})
 	return says.IDs, err
 }
 
@@ -128,6 +138,10 @@ func (c *child) serveErasing(mux *http.ServeMux) {
 	}
 	handle(pathPersonIDs, looking(func(ctx context.Context, conn *native.Conn, e *erasing) (erased, error) {
 		ids, err := personIDs(ctx, conn, e.ID)
+		return erased{IDs: ids}, err
+	}))
+	handle(pathTheirs, looking(func(ctx context.Context, conn *native.Conn, e *erasing) (erased, error) {
+		ids, err := theirs(ctx, conn, e.Selection.IDs)
 		return erased{IDs: ids}, err
 	}))
 	handle(pathErasable, looking(func(ctx context.Context, conn *native.Conn, e *erasing) (erased, error) {
@@ -353,6 +367,18 @@ func eraseRows(ctx context.Context, conn *native.Conn, s *deletion.Selection) (s
 		}
 	}
 	return says, nil
+}
+
+// theirs are those of a person's ids that are not somebody else's by now.
+func theirs(ctx context.Context, conn *native.Conn, ids []string) ([]string, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	now, err := personIDs(ctx, conn, ids[0])
+	if err != nil {
+		return nil, err
+	}
+	return unclaimed(ctx, conn, ids, now)
 }
 
 // unclaimed are the ids that are the person's, or nobody's: what was theirs may be somebody else's by now.

@@ -176,6 +176,40 @@ func TestErasePerson(t *testing.T) {
 	}
 }
 
+// Promise: of the ids that were a person's, those are told that are theirs or nobody's, before they are erased and after it: not
+// what somebody else has claimed by now, but also what came back to them.
+func TestTheirIDs(t *testing.T) {
+	t.Parallel()
+	w := newTown(t)
+	ids := []string{"user", "anon", "device"}
+	told := func(want ...string) {
+		t.Helper()
+		instance, back, err := w.shelf.read(t.Context(), erasureSpace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer back()
+		conn, err := instance.db.Connect()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if got, err := theirs(t.Context(), conn, ids); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q, %v; want %q", got, err, want)
+		}
+	}
+	w.tell(identified("user", "anon"), identified("user", "device"), identified("other", "theirs"))
+	told("user", "anon", "device")
+	if says, err := w.erase(deletion.Selection{IDs: ids}); err != nil || says.Counts.Persons != 1 {
+		t.Fatal(says, err)
+	}
+	told("user", "anon", "device")
+	w.tell(identified("other", "anon"))
+	told("user", "device")
+	w.tell(identified("user", "device"))
+	told("user", "device")
+}
+
 // Promise: what a key sent in a time is undone: its events are gone, and persons are what the other events make of them,
 // also where it had joined two or had been the first to claim an id.
 func TestEraseOfKey(t *testing.T) {
