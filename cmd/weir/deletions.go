@@ -44,6 +44,23 @@ func (s *server) forgetRecords(ctx context.Context, space event.Space, uid strin
 	return err
 }
 
+// sweepRecords drops, once at the start, the records that no dataset has.
+func (s *server) sweepRecords(ctx context.Context) {
+	for _, p := range s.control.projects {
+		for _, env := range p.Environments {
+			dropped, err := s.datasets.Sweep(ctx, event.Space{Project: p.ID, Environment: env.Name})
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil:
+				s.log.Warn("records that no dataset has could not be dropped", "space", p.ID+"/"+env.Name, "error", err)
+			case dropped > 0:
+				s.log.Info("records that no dataset had were dropped", "space", p.ID+"/"+env.Name, "datasets", dropped)
+			}
+		}
+	}
+}
+
 // retained lists the environments that keep events for some days only.
 func (s *server) retained(ctx context.Context) (list []deletion.Kept, err error) {
 	all, err := s.control.registry.Retained(ctx, s.control.organization.ID)

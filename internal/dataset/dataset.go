@@ -181,6 +181,8 @@ type Records interface {
 	DeleteRecords(ctx context.Context, space event.Space, uid string, s Selection) (int64, error)
 	// DropRecords deletes everything that is kept under a uid. There need not be anything.
 	DropRecords(ctx context.Context, space event.Space, uid string) error
+	// RecordUIDs lists the uids under which something is kept, or was.
+	RecordUIDs(ctx context.Context, space event.Space) ([]string, error)
 	// CountRecords counts what is kept under each of some uids.
 	CountRecords(ctx context.Context, space event.Space, uids []string) (map[string]Count, error)
 }

@@ -20,6 +20,7 @@ import (
 type Jobs interface {
 	Submit(ctx context.Context, permit gate.Permit, w job.Wanted) (job.Job, error)
 	Find(ctx context.Context, project, id string) (job.Job, bool, error)
+	Open(ctx context.Context) ([]job.Job, error) // those that are not over, of all projects
 }
 
 // Config is what a Service is made of.
@@ -235,7 +236,7 @@ func (s *Service) Create(ctx context.Context, permit gate.Permit, workspace stri
 		}
 		project, environment, id := c.Project, c.Environment, c.ID
 		c.Dataset = fresh
-		c.Project, c.Environment, c.ID, c.UID = project, environment, id, "ds_"+s.cfg.NewID()
+		c.Project, c.Environment, c.ID, c.UID = project, environment, id, uidPrefix+s.cfg.NewID()
 		return nil
 	})
 	return d, err

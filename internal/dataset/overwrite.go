@@ -21,7 +21,7 @@ func (s *Service) overwrite(ctx context.Context, permit gate.Permit, at At, l Lo
 	if err != nil {
 		return job.Job{}, err
 	}
-	spec.UID, spec.To = d.UID, "ds_"+s.cfg.NewID()
+	spec.UID, spec.To = d.UID, uidPrefix+s.cfg.NewID()
 	j, err := s.submit(ctx, permit, &d, l, spec)
 	if err != nil {
 		return job.Job{}, err

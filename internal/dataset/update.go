@@ -79,7 +79,7 @@ func (s *Service) Update(ctx context.Context, permit gate.Permit, at At, w Wante
 		}
 		w.apply(&c.Dataset)
 		if how == DeleteAll {
-			old, c.UID = c.UID, "ds_"+s.cfg.NewID()
+			old, c.UID = c.UID, uidPrefix+s.cfg.NewID()
 		}
 		var f faults
 		c.check(&f)
@@ -106,7 +106,7 @@ func (s *Service) rebuild(ctx context.Context, permit gate.Permit, at At, become
 	if err != nil {
 		return Dataset{}, nil, err
 	}
-	spec, err := json.Marshal(updateSpec{becomes.ID, becomes.UID, "ds_" + s.cfg.NewID(), how, maxErrors, becomes.Definition})
+	spec, err := json.Marshal(updateSpec{becomes.ID, becomes.UID, uidPrefix + s.cfg.NewID(), how, maxErrors, becomes.Definition})
 	if err != nil {
 		return Dataset{}, nil, err
 	}
@@ -242,7 +242,7 @@ func (s *Service) become(ctx context.Context, j job.Job, spec *updateSpec) error
 }
 
 // dropFormer drops the records that the dataset had before it became the other. A stop has the job begin again, and do that
-// again; what cannot be dropped for another reason takes room and does no harm: the dataset is the other.
+// again; what cannot be dropped for another reason takes room and does no harm until Sweep drops it: the dataset is the other.
 func (s *Service) dropFormer(ctx context.Context, j job.Job, spec *updateSpec) error {
 	if forGood(ctx) {
 		ctx = context.WithoutCancel(ctx)

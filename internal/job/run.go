@@ -137,6 +137,15 @@ func (r *Runner) Find(ctx context.Context, project, id string) (Job, bool, error
 	return j, found, nil
 }
 
+// Open gives the jobs of all projects that are not over, as they were kept last.
+func (r *Runner) Open(ctx context.Context) ([]Job, error) {
+	list, err := r.cfg.Store.OpenJobs(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("job: what is not over: %w", err)
+	}
+	return list, nil
+}
+
 // MaxPage is how many jobs a list gives at the most.
 const MaxPage = 200
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -44,6 +45,9 @@ func (c *child) serveRecords(mux *http.ServeMux) {
 			return nil, err
 		}
 		return i.countRecords(ctx, a.UIDs)
+	}))
+	mux.HandleFunc("POST "+pathRecordUIDs, c.recordCall(false, func(ctx context.Context, i *instance, _ string, _ []byte) (any, error) {
+		return i.recordUIDs(ctx)
 	}))
 }
 
@@ -316,6 +320,20 @@ func (i *instance) deleteRecords(ctx context.Context, uid string, q *dataset.Sel
 			return nil
 		}, s.args...)
 	})
+	return says, err
+}
+
+func (i *instance) recordUIDs(ctx context.Context) (says counted, err error) {
+	conn, err := i.db.Connect()
+	if err != nil {
+		return says, err
+	}
+	defer conn.Close()
+	err = conn.Each(ctx, `SELECT table_name FROM duckdb_tables() WHERE schema_name = 'records' AND table_name <> $1 ORDER BY table_name`,
+		func(r *native.Result, row int) error {
+			says.UIDs = append(says.UIDs, strings.Clone(r.Text(0, row)))
+			return nil
+		}, incoming)
 	return says, err
 }
 

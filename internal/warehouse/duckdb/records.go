@@ -29,6 +29,7 @@ const (
 	pathDeleteRecords = "/records/delete"
 	pathDropRecords   = "/records/drop"
 	pathCountRecords  = "/records/count"
+	pathRecordUIDs    = "/records/uids"
 )
 
 // recordsLimit is how long a call about records may take.
@@ -47,6 +48,7 @@ type about struct {
 type counted struct {
 	Deleted int64                    `json:"deleted"`
 	Counts  map[string]dataset.Count `json:"counts"`
+	UIDs    []string                 `json:"uids"`
 	Ignored []int                    `json:"ignored"`
 	Changed int                      `json:"changed"`
 }
@@ -108,6 +110,13 @@ func (w *Warehouse) CountRecords(ctx context.Context, space event.Space, uids []
 	var says counted
 	err := w.recordsCall(ctx, space, pathCountRecords, about{UIDs: uids}, &says)
 	return says.Counts, err
+}
+
+// RecordUIDs implements dataset.Records.
+func (w *Warehouse) RecordUIDs(ctx context.Context, space event.Space) ([]string, error) {
+	var says counted
+	err := w.recordsCall(ctx, space, pathRecordUIDs, about{}, &says)
+	return says.UIDs, err
 }
 
 func (w *Warehouse) recordsCall(ctx context.Context, space event.Space, path string, a about, into *counted) error {

@@ -114,6 +114,11 @@ func TestRecordsAreSelected(t *testing.T) {
 	if _, err := w.WriteRecords(t.Context(), space, "ds_1", dataset.Batch{Records: list}); err != nil {
 		t.Fatal(err)
 	}
+	for of, want := range map[event.Space][]string{space: {"ds_1"}, {Project: "prj_1", Environment: "empty"}: nil} {
+		if uids, err := w.RecordUIDs(t.Context(), of); err != nil || !slices.Equal(uids, want) {
+			t.Errorf("%v: there are records of %q, %v", of, uids, err)
+		}
+	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
