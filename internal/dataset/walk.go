@@ -5,6 +5,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/query"
 )
@@ -15,6 +16,24 @@ type Walked struct {
 	Environment string
 	ID          string
 	UID         string // the records that are meant
+}
+
+// Class is the class that the dataset of some records has now, also under another name, and false when there is none.
+func (s *Service) Class(ctx context.Context, at Walked) (access.Class, bool, error) {
+	d, found, err := s.cfg.Store.FindDataset(ctx, at.Project, at.Environment, at.ID)
+	if err != nil || found && d.UID == at.UID {
+		return d.Class, found, err
+	}
+	list, err := s.cfg.Store.Datasets(ctx, at.Project, at.Environment)
+	if err != nil {
+		return 0, false, err
+	}
+	for i := range list {
+		if list[i].UID == at.UID {
+			return list[i].Class, true, nil
+		}
+	}
+	return 0, false, nil
 }
 
 // Filter reads a filter, as Ask has it, against what a dataset is.

@@ -47,6 +47,8 @@ type Rows interface {
 // Datasets goes through the records of datasets.
 type Datasets interface {
 	Walk(ctx context.Context, at dataset.Walked, filter string, each func(*dataset.Record) error) error
+	// Class is the class that they have now; false: there is no such dataset any more.
+	Class(ctx context.Context, at dataset.Walked) (access.Class, bool, error)
 }
 
 // Config is what a Service is made of. Zero values of the numbers mean their defaults.

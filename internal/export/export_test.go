@@ -128,6 +128,9 @@ func (none) Walk(context.Context, dataset.Walked, string, func(*dataset.Record) 
 	return errors.New("there are none")
 }
 
+// Class implements export.Datasets.
+func (none) Class(context.Context, dataset.Walked) (access.Class, bool, error) { return 0, false, nil }
+
 // house is exports with what they stand on.
 type house struct {
 	*testing.T

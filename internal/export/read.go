@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/dataset"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/problem"
@@ -22,7 +23,7 @@ type Export struct {
 	Ask
 
 	Job       job.Job
-	Class     access.Class // of the dataset
+	Class     access.Class // of the dataset, as Find found it; of one that is gone, as it was asked for
 	Rows      int64        // of the file; until there is one, those that are written
 	Bytes     int64        // of the file
 	Digest    string       // SHA-256 of the file, in hexadecimal; empty: there is none yet
@@ -31,6 +32,7 @@ type Export struct {
 	Gone      Gone      // why there is no file any more
 	Owed      int64     // credits that whoever fetches the file first pays
 	seen      *access.View
+	uid       string // of the dataset
 }
 
 // Expired is the status of an export whose file was there for its time.
@@ -72,7 +74,7 @@ func (s *Service) view(j job.Job) (Export, error) {
 	var sp spec
 	err := json.Unmarshal(j.Spec, &sp)
 	if err == nil {
-		e.Ask, e.Class = sp.Ask, sp.Class
+		e.Ask, e.Class, e.uid = sp.Ask, sp.Class, sp.UID
 		e.seen, err = readView(sp.Seen)
 	}
 	if err != nil {
@@ -111,7 +113,23 @@ func (s *Service) Find(ctx context.Context, project, id string) (Export, error) 
 	if err != nil || !found || j.Kind != Kind {
 		return Export{}, err
 	}
-	return s.view(j)
+	e, err := s.view(j)
+	if err != nil || e.Of != OfDataset {
+		return e, err
+	}
+	class, there, err := s.cfg.Datasets.Class(ctx, e.walked())
+	if err != nil {
+		return Export{}, fmt.Errorf("export: the class of a dataset: %w", err)
+	}
+	if there {
+		e.Class = class
+	}
+	return e, nil
+}
+
+// walked are the records that it has.
+func (e *Export) walked() dataset.Walked {
+	return dataset.Walked{Project: e.Job.Project, Environment: e.Job.Environment, ID: e.Dataset, UID: e.uid}
 }
 
 // List lists exports that the permit's holder may know of, the youngest first. next is where the next page begins; the zero

@@ -267,6 +267,9 @@ func (m *making) records(ctx context.Context, k *sink) error {
 	}
 	var row jsontext.Value
 	at := dataset.Walked{Project: m.of.project, Environment: m.of.environment, ID: m.spec.Dataset, UID: m.spec.UID}
+	if err := m.sameClass(ctx, at); err != nil {
+		return err
+	}
 	err = m.s.cfg.Datasets.Walk(ctx, at, m.spec.Filter, func(r *dataset.Record) (err error) {
 		if m.spec.Limit > 0 && m.written == m.spec.Limit {
 			return errEnough
@@ -280,7 +283,17 @@ func (m *making) records(ctx context.Context, k *sink) error {
 		return errors.Join(m.told(), ctx.Err())
 	})
 	if err == nil || errors.Is(err, errEnough) {
-		err = w.End(m.written)
+		err = errors.Join(w.End(m.written), m.sameClass(ctx, at))
+	}
+	return err
+}
+
+// sameClass is nil while the dataset has the class that it had when the export was asked for: who may have it, and what its
+// records cost, was decided by that.
+func (m *making) sameClass(ctx context.Context, at dataset.Walked) error {
+	class, there, err := m.s.cfg.Datasets.Class(ctx, at)
+	if err == nil && there && class != m.spec.Class {
+		err = problem.New(problem.Conflict, "The class of the dataset %s was changed since the export was asked for. Export again.", m.spec.Dataset)
 	}
 	return err
 }
