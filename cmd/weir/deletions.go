@@ -11,7 +11,7 @@ import (
 // openDeletions puts together what deletes: every part in which something of a person may be is in the list.
 func (s *server) openDeletions(w world, questions *query.Service) *deletion.Service {
 	return deletion.New(deletion.Config{
-		Warehouse: s.warehouse, Journal: s.journal.erasing, Loader: s.loader, Control: s.control.store, Jobs: s.jobs, Derive: s.control.derive,
+		Warehouse: s.warehouse, Journal: s.journal.erasing, Loader: s.loader, Control: s.control.store, Clock: s.control.store, Jobs: s.jobs, Derive: s.control.derive,
 		Now: w.now, NewID: newSuffix, NewAudit: newAuditID, Log: s.log, Projects: s.retained,
 		Parts: []deletion.Forgetter{
 			{Name: "recordings", Forget: func(ctx context.Context, t deletion.Target) (int64, error) {
@@ -60,6 +60,9 @@ func (s *server) sweepRecords(ctx context.Context) {
 		}
 	}
 }
+
+// evenClock reports whether the clock can be trusted with what has become old.
+func (s *server) evenClock(ctx context.Context) (bool, error) { return s.deletions.Even(ctx) }
 
 // retained lists the environments that keep events for some days only.
 func (s *server) retained(ctx context.Context) (list []deletion.Kept, err error) {

@@ -74,6 +74,7 @@ type records interface {
 	ledger.Store
 	audit.Store
 	deletion.Control
+	deletion.Clock
 }
 
 // asked are the questions with a name, and those that were asked.
@@ -128,13 +129,16 @@ type recordings struct {
 
 // openRecordings opens what recordings are kept in. They leave twice as much of the disk free as events do, so that it is not
 // recordings that keep events out.
-func openRecordings(cfg config, w world, control controlStore, log *slog.Logger) (recordings, error) {
+func openRecordings(
+	cfg config, w world, control controlStore, log *slog.Logger, even func(context.Context) (bool, error),
+) (recordings, error) {
 	opened, err := files.Open(files.Config{Dir: filepath.Join(cfg.Data, "recordings"), Reserve: 2 * cfg.DiskReserve})
 	if err != nil {
 		return recordings{}, err
 	}
 	service, err := recording.New(recording.Config{
 		Store: control.Recordings(), Files: opened, Now: w.now, Log: log, Bytes: cfg.RecordingBytes, Keep: time.Duration(cfg.RecordingDays) * 24 * time.Hour,
+		Even: even,
 	})
 	return recordings{service, opened}, err
 }

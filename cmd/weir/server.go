@@ -95,7 +95,7 @@ func openServer(ctx context.Context, cfg config, w world, log *slog.Logger) (ope
 	if err := s.checkPositions(ctx); err != nil {
 		return nil, err
 	}
-	if s.recorded, err = openRecordings(cfg, w, s.control.store, log); err != nil {
+	if s.recorded, err = openRecordings(cfg, w, s.control.store, log, s.evenClock); err != nil {
 		return nil, err
 	}
 	if s.rejected, err = openRejected(cfg, w, log); err != nil {

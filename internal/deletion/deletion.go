@@ -13,6 +13,7 @@ package deletion
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -149,6 +150,7 @@ type Config struct {
 	Parts     []Forgetter // told in their order
 	Jobs      *job.Runner
 	Projects  func(ctx context.Context) ([]Kept, error) // what environments keep; nil: everything, for ever
+	Clock     Clock                                     // nil: the clock is right
 	Derive    func(purpose string) ([]byte, error)      // secrets of the master key; an error: there is none
 	Now       func() time.Time
 	NewID     func() string
@@ -165,11 +167,14 @@ type Kept struct {
 }
 
 // Service deletes. Make one with New.
-type Service struct{ cfg Config }
+type Service struct {
+	cfg     Config
+	looking sync.Mutex // held while it is found out how the clock goes
+}
 
 // New makes the service, and has its kind of job done.
 func New(cfg Config) *Service {
-	s := &Service{cfg}
+	s := &Service{cfg: cfg}
 	cfg.Jobs.Handle(Kind, s.Work)
 	cfg.Jobs.Tidy(Kind, dropIDs)
 	return s

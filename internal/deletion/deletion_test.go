@@ -184,6 +184,7 @@ type yard struct {
 	secret  []byte
 	stands  func(job.Job) error
 	control deletion.Control // nil: the store
+	clock   deletion.Clock   // nil: it is right
 }
 
 func newYard(t *testing.T) *yard {
@@ -209,7 +210,7 @@ func (y *yard) open() (serve func() (end func())) {
 		y.control = y.store
 	}
 	y.service = deletion.New(deletion.Config{
-		Warehouse: y.parts, Journal: y.parts, Loader: y.parts, Control: y.control, Jobs: y.jobs, Derive: y.derive, Now: y.world.Clock.Now,
+		Warehouse: y.parts, Journal: y.parts, Loader: y.parts, Control: y.control, Clock: y.clock, Jobs: y.jobs, Derive: y.derive, Now: y.world.Clock.Now,
 		NewID: newID, NewAudit: newID, Log: slog.New(slog.DiscardHandler), Parts: []deletion.Forgetter{{Name: "elsewhere", Forget: y.parts.forget}},
 		Projects: func(context.Context) ([]deletion.Kept, error) { return y.kept, nil },
 	})

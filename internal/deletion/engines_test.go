@@ -14,6 +14,7 @@ import (
 // controlStore is the control data that the tests of this package use.
 type controlStore interface {
 	deletion.Control
+	deletion.Clock
 	job.Store
 	Entries(ctx context.Context, q audit.Query) ([]audit.Entry, error)
 }

@@ -37,9 +37,13 @@ func (s *Service) Run(ctx context.Context) {
 	}
 }
 
-// Sweep deletes, in every environment that keeps events for some days only, those that were received before. What one
-// environment fails with holds up no other.
+// Sweep deletes, in every environment that keeps events for some days only, those that were received before, if the clock can
+// be trusted. What one environment fails with holds up no other.
 func (s *Service) Sweep(ctx context.Context) (faults error) {
+	even, err := s.Even(ctx)
+	if err != nil || !even {
+		return err
+	}
 	all, err := s.cfg.Projects(ctx)
 	if err != nil {
 		return fmt.Errorf("deletion: what environments keep: %w", err)

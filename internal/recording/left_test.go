@@ -99,3 +99,27 @@ func TestAChunkKeepsItsRecording(t *testing.T) {
 		t.Errorf("when it is old: %+v, %v", removed, err)
 	}
 }
+
+// Promise: no recording is deleted for its age by a clock that cannot be trusted, or of which that is not known; by one that can,
+// those that are old are.
+func TestOldRecordingsStayWhileTheClockIsNotTrusted(t *testing.T) {
+	t.Parallel()
+	even, fault := false, error(nil)
+	b := newBench(t, func(c *recording.Config) {
+		c.Keep = time.Hour
+		c.Even = func(context.Context) (bool, error) { return even, fault }
+	})
+	b.add(t, "s", 0, "", "x")
+	b.world.Clock.Advance(2 * time.Hour)
+	if removed, err := b.service.Sweep(t.Context()); err != nil || removed.Sessions != 0 {
+		t.Errorf("removed %+v, %v", removed, err)
+	}
+	even, fault = true, errDisk
+	if removed, err := b.service.Sweep(t.Context()); !errors.Is(err, errDisk) || removed.Sessions != 0 {
+		t.Errorf("removed %+v, %v", removed, err)
+	}
+	fault = nil
+	if removed, err := b.service.Sweep(t.Context()); err != nil || removed.Sessions != 1 {
+		t.Errorf("removed %+v, %v", removed, err)
+	}
+}

@@ -139,6 +139,8 @@ type Config struct {
 	Log   *slog.Logger
 	Bytes int64         // that a project may have, as they are kept; 0: none
 	Keep  time.Duration // how long a recording is kept after its latest chunk; 0: for ever
+
+	Even func(ctx context.Context) (bool, error) // whether the clock can be trusted with what has become old; nil: always
 }
 
 // Service keeps recordings. Its methods may be called from many goroutines. Only one Service may have the same files.

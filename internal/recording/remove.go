@@ -135,6 +135,11 @@ func (s *Service) sweepOld(ctx context.Context, removed *Removed) (faults error)
 	if s.cfg.Keep == 0 {
 		return nil
 	}
+	if s.cfg.Even != nil {
+		if even, err := s.cfg.Even(ctx); err != nil || !even {
+			return err
+		}
+	}
 	for before := s.cfg.Now().Add(-s.cfg.Keep); ctx.Err() == nil; {
 		names, err := s.cfg.Store.Old(ctx, before, forgetStep)
 		if err != nil || len(names) == 0 {

@@ -44,7 +44,7 @@ func TestSQLiteConforms(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { closed(t, s) })
-		return storetest.Stores{Keys: s, Orgs: s, Ledger: s, Audit: s, Limits: s.Counters(), Tokens: s.Tokens(), Metrics: s, Runs: s, Apps: s.Apps(), Flow: s.Apps(), Recordings: s.Recordings(), Workflows: s.Workflows(), Outbox: s.Workflows(), People: s, Invitations: s, Sessions: s, Projects: s, Jobs: s, Datasets: s, Deletions: s}
+		return storetest.Stores{Keys: s, Orgs: s, Ledger: s, Audit: s, Limits: s.Counters(), Tokens: s.Tokens(), Metrics: s, Runs: s, Apps: s.Apps(), Flow: s.Apps(), Recordings: s.Recordings(), Workflows: s.Workflows(), Outbox: s.Workflows(), People: s, Invitations: s, Sessions: s, Projects: s, Jobs: s, Datasets: s, Deletions: s, Clock: s}
 	})
 }
 

@@ -133,3 +133,20 @@ func jobsAreBlanked(t *testing.T, open Open) {
 		}
 	}
 }
+
+// Promise: how the clock went comes back as it was kept last; at first it was never seen.
+func howTheClockWentIsKept(t *testing.T, open Open) {
+	s := plain(t, open)
+	if w, err := s.Clock.LastWent(t.Context()); err != nil || !w.Seen.IsZero() || !w.Since.IsZero() {
+		t.Fatal(w, err)
+	}
+	for n := range 3 {
+		want := deletion.Went{Since: start(), Seen: start().Add(time.Duration(n) * time.Hour)}
+		if err := s.Clock.KeepWent(t.Context(), want); err != nil {
+			t.Fatal(err)
+		}
+		if w, err := s.Clock.LastWent(t.Context()); err != nil || w != want {
+			t.Fatal(w, err)
+		}
+	}
+}

@@ -58,6 +58,7 @@ type Stores struct {
 	Workflows workflow.Store
 	Outbox    workflow.Outbox
 	Deletions deletion.Control
+	Clock     deletion.Clock
 }
 
 // Open opens a new and empty store. All its connections go through wrap. The store closes with the test.
@@ -132,6 +133,7 @@ func Run(t *testing.T, open Open) {
 		"deletions are kept whole":           deletionsAreKeptWhole,
 		"statements are blanked":             statementsAreBlanked,
 		"jobs are blanked":                   jobsAreBlanked,
+		"how the clock went is kept":         howTheClockWentIsKept,
 		"runs are kept through failures":     runsAreKeptThroughFailures,
 		"apps are kept whole":                appsAreKeptWhole,
 		"apps are told apart":                appsAreToldApart,
