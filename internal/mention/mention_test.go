@@ -59,8 +59,8 @@ func TestEveryFormIsFound(t *testing.T) {
 func TestShortIDsStandAlone(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		id, text                string
-		statement, text_, value bool
+		id, said               string
+		statement, text, value bool
 	}{
 		{"u", "SELECT user FROM events", false, false, false},
 		{"u", "WHERE distinct_id = 'u'", true, false, false},
@@ -74,9 +74,9 @@ func TestShortIDsStandAlone(t *testing.T) {
 		{"", "", false, false, false},
 	} {
 		ids := mention.Of([]string{c.id})
-		v, _ := json.Marshal([]string{c.text})
-		if ids.InStatement(c.text) != c.statement || ids.InText(c.text) != c.text_ || ids.InJSON(v) != c.value {
-			t.Errorf("%q in %q: %v %v %v", c.id, c.text, ids.InStatement(c.text), ids.InText(c.text), ids.InJSON(v))
+		v, _ := json.Marshal([]string{c.said})
+		if ids.InStatement(c.said) != c.statement || ids.InText(c.said) != c.text || ids.InJSON(v) != c.value {
+			t.Errorf("%q in %q: %v %v %v", c.id, c.said, ids.InStatement(c.said), ids.InText(c.said), ids.InJSON(v))
 		}
 	}
 	if !mention.Of([]string{"4711"}).InJSON(jsontext.Value(`{"a":4711}`)) || !mention.Of([]string{"bob"}).InJSON(jsontext.Value(`{"bob":1}`)) {

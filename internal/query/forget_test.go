@@ -60,15 +60,16 @@ func TestForgottenStatementsStayAway(t *testing.T) {
 			store := &slowShelf{newShelf(), make(chan struct{}), make(chan struct{})}
 			begun := store.begun
 			r, end := running(t, time.Now, store, nil)
-			p, e := permit(t), slowly{numbers(1), make(chan struct{})}
-			s := service(t, e)
+			p, let := permit(t), make(chan struct{})
+			slow := func() *query.Service { return service(t, slowly{numbers(1), let}) }
 			var settled charges
 			job := later("qry_later", &settled)
 			job.SQL = form
-			if _, err := r.Submit(s, p, job); err != nil {
+			if _, err := r.Submit(slow(), p, job); err != nil {
 				t.Fatal(err)
 			}
 			for id, sql := range map[string]string{"qry_now": form, "qry_other": "SELECT 'somebody'"} {
+				s := slow()
 				go func() {
 					if a, err := r.Ask(t.Context(), s, p, saying(id, sql)); err == nil {
 						_ = a.Close()
@@ -96,7 +97,7 @@ func TestForgottenStatementsStayAway(t *testing.T) {
 					store.mu.Unlock()
 				}
 			}
-			close(e.let)
+			close(let)
 			synctest.Wait()
 			end()
 			for _, id := range []string{"qry_later", "qry_now", "qry_other"} {
@@ -134,9 +135,7 @@ func TestForgottenResultsAreGone(t *testing.T) {
 					e.facts.Tables = []string{table}
 					services[table], charged[table] = query.New(query.Config{
 						Engine: slowly{e, let}, Now: fixedNow, TempDir: t.TempDir(),
-						Datasets: func(_ context.Context, _ gate.Permit, names []string) (list []view.Relation, err error) {
-							return nil, nil
-						},
+						Datasets: func(context.Context, gate.Permit, []string) ([]view.Relation, error) { return nil, nil },
 					}), &charges{}
 					if _, err := r.Submit(services[table], p, later("qry_"+table, charged[table])); err != nil {
 						t.Fatal(err)
