@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -264,8 +265,8 @@ func (l *takenBack) next() (text []byte, long bool, err error) {
 
 // takeBack takes the lines back that were given last.
 func (l *takenBack) takeBack(lines [][]byte) {
-	for i := len(lines) - 1; i >= 0; i-- {
-		l.given = append(l.given, lines[i])
+	for _, line := range slices.Backward(lines) {
+		l.given = append(l.given, line)
 	}
 	l.number -= int64(len(lines))
 }
