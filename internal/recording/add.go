@@ -48,7 +48,7 @@ func (s *Service) Add(ctx context.Context, permit gate.Permit, c Chunk) (Receipt
 	}
 	p := Piece{
 		Sequence: c.Sequence, Digest: c.digest(), DistinctID: c.DistinctID, Page: c.Page, Events: c.Events,
-		FirstAt: c.FirstAt, LastAt: c.LastAt, ReceivedAt: permit.At(),
+		FirstAt: c.FirstAt, LastAt: c.LastAt, ReceivedAt: permit.At(), KeyID: permit.KeyID(),
 	}
 	if seen.Digest != "" {
 		return s.again(c, &p, seen.Digest)

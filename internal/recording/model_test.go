@@ -16,11 +16,11 @@ import (
 	"github.com/weir-analytics/weir/internal/recording"
 )
 
-// sent is what the model knows of a chunk: what was said, and by whom.
-type sent struct{ person, what string }
+// sent is what the model knows of a chunk: what was said, by whom, and with which key.
+type sent struct{ person, what, key string }
 
 // Promise: whatever is sent, in whatever order and however often, a session is the map from sequences to the first chunk that
-// was taken for each, until it is deleted by its name or by a person; no other session notices.
+// was taken for each, until it is deleted by its name, by a person, or by the key that sent it; no other session notices.
 func TestSessionsAreMapsOfSequences(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
@@ -31,17 +31,19 @@ func TestSessionsAreMapsOfSequences(t *testing.T) {
 		permit := func(a access.Action) gate.Permit {
 			return w.Permit(access.Attempt{Action: a, Targets: []access.Target{{Environment: "production"}}})
 		}
-		write, read, remove := permit(access.WriteRecordings), permit(access.ReadRecordings), permit(access.DeleteRecordings)
+		writers := map[string]gate.Permit{"one": permit(access.WriteRecordings), "other": permit(access.WriteRecordings)}
+		read, remove := permit(access.ReadRecordings), permit(access.DeleteRecordings)
+		keys := rapid.SampledFrom([]string{"one", "other"})
 		sessions, people := rapid.SampledFrom([]string{"s", "S", "s.", "t"}), rapid.SampledFrom([]string{"", "ana", "bob"})
 		model := map[string]map[int64]sent{}
 		rt.Repeat(map[string]func(*rapid.T){
 			"add": func(rt *rapid.T) {
 				id, n := sessions.Draw(rt, "session"), rapid.Int64Range(0, 5).Draw(rt, "sequence")
-				said := sent{people.Draw(rt, "person"), rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "what")}
-				r, err := b.service.Add(t.Context(), write, chunk(t, id, n, said.person, said.what))
+				said := sent{people.Draw(rt, "person"), rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "what"), keys.Draw(rt, "key")}
+				r, err := b.service.Add(t.Context(), writers[said.key], chunk(t, id, n, said.person, said.what))
 				before, taken := model[id][n]
 				switch {
-				case taken && before != said:
+				case taken && (before.person != said.person || before.what != said.what):
 					if problem.Of(err) != problem.RecordingConflict {
 						rt.Fatalf("%v over %v: %v", said, before, err)
 					}
@@ -49,7 +51,7 @@ func TestSessionsAreMapsOfSequences(t *testing.T) {
 					rt.Fatalf("%+v, %v; there was %v", r, err, before)
 				case model[id] == nil:
 					model[id] = map[int64]sent{n: said}
-				default:
+				case !taken:
 					model[id][n] = said
 				}
 			},
@@ -70,6 +72,29 @@ func TestSessionsAreMapsOfSequences(t *testing.T) {
 				})
 				if err != nil || removed.Sessions != int64(before-len(model)) {
 					rt.Fatalf("forget %q: %+v, %v", person, removed, err)
+				}
+			},
+			"undo": func(rt *rapid.T) {
+				key := keys.Draw(rt, "key")
+				which := recording.Sent{KeyID: writers[key].KeyID()}
+				counted, err := b.service.CountSent(t.Context(), remove.Project(), "production", which)
+				if err != nil {
+					rt.Fatal(err)
+				}
+				removed, err := b.service.ForgetSent(t.Context(), remove.Project(), "production", which)
+				want := recording.Removed{Bytes: removed.Bytes}
+				for id, s := range model {
+					before := len(s)
+					maps.DeleteFunc(s, func(_ int64, c sent) bool { return c.key == key })
+					if gone := int64(before - len(s)); gone > 0 {
+						want.Sessions, want.Chunks = want.Sessions+1, want.Chunks+gone
+					}
+					if len(s) == 0 {
+						delete(model, id)
+					}
+				}
+				if err != nil || removed != want || counted != want.Sessions {
+					rt.Fatalf("undo %s: %+v, %v, counted %d; want %+v", key, removed, err, counted, want)
 				}
 			},
 			"sweep": func(rt *rapid.T) {

@@ -66,6 +66,13 @@ type Piece struct {
 	FirstAt    time.Time
 	LastAt     time.Time
 	ReceivedAt time.Time
+	KeyID      string // that sent it; empty: it came before that was kept
+}
+
+// Sent says which chunks are meant: those that a key sent, and that came From a time, and before Until. The zero Sent is all.
+type Sent struct {
+	KeyID       string
+	From, Until time.Time // zero: no bound
 }
 
 // Seen is what there is before a chunk is added.
@@ -79,6 +86,7 @@ type Seen struct {
 type Filter struct {
 	Project, Environment string
 	DistinctID           string    // that one of its chunks names; empty: any
+	Sent                 Sent      // as one of its chunks was; zero: any
 	From, To             time.Time // zero: no bound
 	After                Mark      // where the list goes on; the zero Mark is its beginning
 	Limit                int
@@ -100,14 +108,14 @@ type Limits struct {
 //
 // AddPiece adds a chunk and tells ErrPresent when there is one of its sequence, ErrFull when the project and ErrLong when
 // the session would have more than it may; then it changes nothing. Look tells of a session, and of its chunk of a sequence.
-// Pieces lists the chunks of a session by their sequence. Drop forgets a session whole, and tells ErrNone when there is
-// none. Old names some sessions whose latest chunk came before a time, the oldest first.
+// Pieces lists the chunks of a session by their sequence. Drop forgets the chunks of a session that were sent so, and the session
+// when none is left; it tells how many chunks, events and bytes these were, and ErrNone when there is none. Old names some sessions whose latest chunk came before a time, the oldest first.
 type Store interface {
 	AddPiece(ctx context.Context, name string, s Session, p Piece, most Limits) error
 	Look(ctx context.Context, name, project string, sequence int64) (Seen, error)
 	Sessions(ctx context.Context, f Filter) ([]Session, error)
 	Pieces(ctx context.Context, name string) ([]Piece, error)
-	Drop(ctx context.Context, name string) (Session, error)
+	Drop(ctx context.Context, name string, which Sent) (Session, error)
 	Old(ctx context.Context, before time.Time, limit int) ([]string, error)
 }
 

@@ -45,6 +45,20 @@ func (b *bench) permit(action access.Action, environment string) gate.Permit {
 	return b.world.Permit(access.Attempt{Action: action, Targets: []access.Target{{Environment: environment}}})
 }
 
+// sender makes a key. The function gives a permit of it to send, at the time it is then.
+func (b *bench) sender(t testing.TB) func() gate.Permit {
+	a := access.Attempt{Action: access.WriteRecordings, Targets: []access.Target{{Environment: "production"}}}
+	key := b.world.Mint(access.Key{Scopes: a.Action.Scope()})
+	return func() gate.Permit {
+		t.Helper()
+		permit, err := b.world.Ask(key, a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return permit
+	}
+}
+
 // chunk is one of two events that say what.
 func chunk(t testing.TB, session string, sequence int64, person, what string) recording.Chunk {
 	t.Helper()

@@ -48,7 +48,7 @@ func (s *Service) remove(ctx context.Context, name string, before time.Time) (Se
 			return Session{}, ErrNone
 		}
 	}
-	session, err := s.cfg.Store.Drop(ctx, name)
+	session, err := s.cfg.Store.Drop(ctx, name, Sent{})
 	if err != nil && !errors.Is(err, ErrNone) {
 		return Session{}, err
 	}
@@ -192,6 +192,11 @@ func (s *Service) sweepFiles(ctx context.Context) (faults error) {
 // sweepFolder deletes the files of a session that none of its chunks has.
 func (s *Service) sweepFolder(ctx context.Context, name string) error {
 	defer s.lock(name)()
+	return s.tidyFolder(ctx, name)
+}
+
+// tidyFolder is sweepFolder for whoever holds the session's lock.
+func (s *Service) tidyFolder(ctx context.Context, name string) error {
 	files, err := s.cfg.Files.List(ctx, folderOf(name))
 	if err != nil {
 		return err

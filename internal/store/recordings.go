@@ -51,9 +51,9 @@ func (r Recordings) AddPiece(ctx context.Context, name string, s recording.Sessi
 		if !grown {
 			return recording.ErrLong
 		}
-		added, err := one(tx.ExecContext(ctx, `INSERT INTO recording_chunks (name, sequence, digest, distinct_id, page, events, bytes, first_at, last_at, received_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (name, sequence) DO NOTHING`,
-			name, p.Sequence, p.Digest, p.DistinctID, p.Page, p.Events, p.Bytes, p.FirstAt.UnixMicro(), p.LastAt.UnixMicro(), p.ReceivedAt.UnixMicro()))
+		added, err := one(tx.ExecContext(ctx, `INSERT INTO recording_chunks (name, sequence, digest, distinct_id, page, events, bytes, first_at, last_at, received_at, key_id)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (name, sequence) DO NOTHING`,
+			name, p.Sequence, p.Digest, p.DistinctID, p.Page, p.Events, p.Bytes, p.FirstAt.UnixMicro(), p.LastAt.UnixMicro(), p.ReceivedAt.UnixMicro(), p.KeyID))
 		if err == nil && !added {
 			err = recording.ErrPresent
 		}
@@ -100,25 +100,31 @@ func (r Recordings) Sessions(ctx context.Context, f recording.Filter) ([]recordi
 			AND ($3 = '' OR r.name IN (SELECT name FROM recording_chunks WHERE distinct_id = $3 AND distinct_id <> ''))
 			AND ($4 IS NULL OR r.started_at >= $4) AND ($5 IS NULL OR r.started_at < $5)
 			AND ($6 = '' OR r.started_at < $7 OR r.started_at = $7 AND r.name < $6)
+			AND ($9 = '' OR r.name IN (SELECT name FROM recording_chunks WHERE key_id = $9 AND key_id <> ''
+				AND ($10 IS NULL OR received_at >= $10) AND ($11 IS NULL OR received_at < $11)))
 		ORDER BY r.started_at DESC, r.name DESC LIMIT $8`,
-		f.Project, f.Environment, f.DistinctID, optional(f.From), optional(f.To), f.After.Name, f.After.StartedAt.UnixMicro(), f.Limit)
+		f.Project, f.Environment, f.DistinctID, optional(f.From), optional(f.To), f.After.Name, f.After.StartedAt.UnixMicro(), f.Limit,
+		f.Sent.KeyID, optional(f.Sent.From), optional(f.Sent.Until))
 }
 
 // Pieces implements recording.Store.
 func (r Recordings) Pieces(ctx context.Context, name string) ([]recording.Piece, error) {
-	return list(ctx, r.s.read, scanPiece, `SELECT sequence, digest, distinct_id, page, events, bytes, first_at, last_at, received_at
+	return list(ctx, r.s.read, scanPiece, `SELECT sequence, digest, distinct_id, page, events, bytes, first_at, last_at, received_at, key_id
 		FROM recording_chunks WHERE name = $1 ORDER BY sequence`, name)
 }
 
 func scanPiece(row scanner) (p recording.Piece, err error) {
 	var first, last, received int64
-	err = row.Scan(&p.Sequence, &p.Digest, &p.DistinctID, &p.Page, &p.Events, &p.Bytes, &first, &last, &received)
+	err = row.Scan(&p.Sequence, &p.Digest, &p.DistinctID, &p.Page, &p.Events, &p.Bytes, &first, &last, &received, &p.KeyID)
 	p.FirstAt, p.LastAt, p.ReceivedAt = fromMicros(first), fromMicros(last), fromMicros(received)
 	return p, err
 }
 
+// ofChunks is the condition of the chunks of the session $1 that were sent by the key $2, if that is not empty, in a time.
+const ofChunks = `name = $1 AND ($2 = '' OR key_id = $2) AND ($3 IS NULL OR received_at >= $3) AND ($4 IS NULL OR received_at < $4)`
+
 // Drop implements recording.Store.
-func (r Recordings) Drop(ctx context.Context, name string) (dropped recording.Session, err error) {
+func (r Recordings) Drop(ctx context.Context, name string, which recording.Sent) (dropped recording.Session, err error) {
 	err = r.s.transact(ctx, func(tx *sql.Tx) (err error) {
 		dropped, err = scanRecording(tx.QueryRowContext(ctx, `SELECT `+recordingColumns+` FROM recordings r WHERE r.name = $1`, name))
 		if errors.Is(err, sql.ErrNoRows) {
@@ -127,18 +133,38 @@ func (r Recordings) Drop(ctx context.Context, name string) (dropped recording.Se
 		if err != nil {
 			return err
 		}
-		for _, statement := range [...]string{`DELETE FROM recording_chunks WHERE name = $1`, `DELETE FROM recordings WHERE name = $1`} {
-			if _, err := tx.ExecContext(ctx, statement, name); err != nil {
-				return err
-			}
+		all, chunks := dropped.Chunks, []any{name, which.KeyID, optional(which.From), optional(which.Until)}
+		err = tx.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(events), 0), coalesce(sum(bytes), 0) FROM recording_chunks WHERE `+ofChunks, chunks...).
+			Scan(&dropped.Chunks, &dropped.Events, &dropped.Bytes)
+		if err == nil && dropped.Chunks == 0 {
+			err = recording.ErrNone
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM recording_chunks WHERE `+ofChunks, chunks...); err != nil {
+			return err
+		}
+		rest := addedUp
+		if dropped.Chunks == all {
+			rest = `DELETE FROM recordings WHERE name = $1`
+		}
+		if _, err := tx.ExecContext(ctx, rest, name); err != nil {
+			return err
 		}
 		return charge(ctx, tx, dropped.Project, -dropped.Bytes, 0)
 	})
 	if err != nil {
-		return recording.Session{}, fmt.Errorf("store: drop a recording: %w", r.s.fault(err))
+		return recording.Session{}, fmt.Errorf("store: drop of a recording: %w", r.s.fault(err))
 	}
 	return dropped, nil
 }
+
+// addedUp makes a recording what its chunks are.
+const addedUp = `UPDATE recordings SET (chunks, events, bytes, last, first_at, last_at, started_at, updated_at) = (
+		SELECT count(*), sum(events), sum(bytes), max(sequence), min(first_at), max(last_at), min(received_at), max(received_at)
+		FROM recording_chunks c WHERE c.name = recordings.name)
+	WHERE name = $1`
 
 // Old implements recording.Store.
 func (r Recordings) Old(ctx context.Context, before time.Time, limit int) ([]string, error) {

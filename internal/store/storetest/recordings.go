@@ -110,7 +110,7 @@ func recordingsAreDroppedWhole(t *testing.T, open Open) {
 	addPiece(t, s, "one", one, piece(0))
 	addPiece(t, s, "one", one, piece(1))
 	addPiece(t, s, "two", two, piece(0))
-	dropped, err := s.Recordings.Drop(t.Context(), "one")
+	dropped, err := s.Recordings.Drop(t.Context(), "one", recording.Sent{})
 	if err != nil || dropped.Chunks != 2 || dropped.Bytes != 30 {
 		t.Errorf("dropped %+v, %v", dropped, err)
 	}
@@ -123,8 +123,65 @@ func recordingsAreDroppedWhole(t *testing.T, open Open) {
 	if seen := look(t, s, "two", "prj_1", 0); seen.Session.Chunks != 1 {
 		t.Errorf("the other one is %+v", seen)
 	}
-	if _, err := s.Recordings.Drop(t.Context(), "one"); !errors.Is(err, recording.ErrNone) {
+	if _, err := s.Recordings.Drop(t.Context(), "one", recording.Sent{}); !errors.Is(err, recording.ErrNone) {
 		t.Errorf("dropped again: %v", err)
+	}
+}
+
+// Promise: what a key sent in a time is dropped alone: the recording is what the rest of its chunks are, is found by the key no more,
+// and is gone with the last of them.
+func chunksOfAKeyAreDropped(t *testing.T, open Open) {
+	s := plain(t, open)
+	for i, text := range hostile() {
+		if text == "" {
+			continue // no key
+		}
+		of, name := recording.Session{Project: fmt.Sprint("prj_", i), Environment: "e", ID: "s"}, fmt.Sprint("n", i)
+		for n := range int64(5) {
+			p := piece(n)
+			if p.KeyID = text; n%2 == 1 {
+				p.KeyID = "other"
+			}
+			if n == 3 {
+				p.KeyID = ""
+			}
+			addPiece(t, s, name, of, p)
+		}
+		which := recording.Sent{KeyID: text, From: piece(1).ReceivedAt, Until: piece(4).ReceivedAt}
+		found := func(which recording.Sent) int {
+			list, err := s.Recordings.Sessions(t.Context(), recording.Filter{Project: of.Project, Environment: of.Environment, Sent: which, Limit: 10})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(list)
+		}
+		if found(which) != 1 {
+			t.Errorf("%.40q: not found by its key", text)
+		}
+		if dropped, err := s.Recordings.Drop(t.Context(), name, which); err != nil || dropped.Chunks != 1 || dropped.Bytes != 30 || dropped.Events != 3 {
+			t.Errorf("%.40q: dropped %+v, %v", text, dropped, err)
+		}
+		if found(which) != 0 || found(recording.Sent{KeyID: text}) != 1 {
+			t.Errorf("%.40q: found by what is gone", text)
+		}
+		if _, err := s.Recordings.Drop(t.Context(), name, which); !errors.Is(err, recording.ErrNone) {
+			t.Errorf("%.40q: again: %v", text, err)
+		}
+		if _, err := s.Recordings.Drop(t.Context(), name, recording.Sent{KeyID: text}); err != nil {
+			t.Errorf("%.40q: the rest of the key: %v", text, err)
+		}
+		want := of
+		want.Chunks, want.Events, want.Bytes, want.Last = 2, 6, 60, 3
+		want.FirstAt, want.LastAt, want.StartedAt, want.UpdatedAt = piece(1).FirstAt, piece(3).LastAt, piece(1).ReceivedAt, piece(3).ReceivedAt
+		if got := look(t, s, name, of.Project, 3); !reflect.DeepEqual(got, recording.Seen{Session: want, Digest: "digest3", Used: 60}) {
+			t.Errorf("%.40q: left is %+v", text, got)
+		}
+		if _, err := s.Recordings.Drop(t.Context(), name, recording.Sent{}); err != nil {
+			t.Error(err)
+		}
+		if got := look(t, s, name, of.Project, 3); !reflect.DeepEqual(got, recording.Seen{}) {
+			t.Errorf("%.40q: at the end there is %+v", text, got)
+		}
 	}
 }
 

@@ -149,6 +149,7 @@ func Run(t *testing.T, open Open) {
 		"recordings are kept whole":          recordingsAreKeptWhole,
 		"refused chunks change nothing":      refusedChunksChangeNothing,
 		"recordings are dropped whole":       recordingsAreDroppedWhole,
+		"chunks of a key are dropped":        chunksOfAKeyAreDropped,
 		"recordings are listed in order":     recordingsAreListedInOrder,
 		"jobs are kept whole":                jobsAreKeptWhole,
 		"jobs are told apart":                jobsAreToldApart,

@@ -1,0 +1,113 @@
+package recording_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/problem"
+	"github.com/weir-analytics/weir/internal/recording"
+	"github.com/weir-analytics/weir/internal/recording/files"
+)
+
+// Promise: of what a key sent, the chunks that came in a time are deleted with their files, and sessions of which none is left;
+// chunks of other keys, of other times and of other environments stay and are played, and the room is free again.
+func TestWhatAKeySentIsForgotten(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	leaked, good := b.sender(t), b.sender(t)
+	send := func(session string, sequence int64, says string) {
+		t.Helper()
+		writer := good
+		if says == "evil" {
+			writer = leaked
+		}
+		if _, err := b.service.Add(t.Context(), writer(), chunk(t, session, sequence, "ana", says)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send("before", 0, "evil")
+	b.world.Clock.Advance(time.Hour)
+	from := b.world.Clock.Now()
+	for n := range 130 {
+		send(fmt.Sprint("spam", n), 0, "evil")
+	}
+	send("mixed", 0, "good")
+	send("mixed", 1, "evil")
+	send("mixed", 2, "good")
+	send("pure", 0, "good")
+	b.world.Clock.Advance(time.Hour)
+	until := b.world.Clock.Now()
+	send("after", 0, "evil")
+
+	which := recording.Sent{KeyID: leaked().KeyID(), From: from, Until: until}
+	project := leaked().Project()
+	if n, err := b.service.CountSent(t.Context(), project, "production", which); err != nil || n != 131 || len(b.files(t)) != 136 {
+		t.Fatalf("counted %d, %v; files %d", n, err, len(b.files(t)))
+	}
+	if removed, err := b.service.ForgetSent(t.Context(), project, "staging", which); err != nil || removed != (recording.Removed{}) {
+		t.Errorf("elsewhere: %+v, %v", removed, err)
+	}
+	removed, err := b.service.ForgetSent(t.Context(), project, "production", which)
+	if err != nil || removed.Sessions != 131 || removed.Chunks != 131 || len(b.files(t)) != 5 {
+		t.Errorf("removed %+v, %v; files %v", removed, err, b.files(t))
+	}
+	if again, err := b.service.ForgetSent(t.Context(), project, "production", which); err != nil || again != (recording.Removed{}) {
+		t.Errorf("again: %+v, %v", again, err)
+	}
+	if _, err := b.play(t, "spam7"); problem.Of(err) != problem.NotFound {
+		t.Errorf("what the key sent is still there: %v", err)
+	}
+	p, err := b.play(t, "mixed")
+	if err != nil || len(p.Events) != 4 || fmt.Sprint(p.Missing) != "[{1 1}]" {
+		t.Errorf("of a session of two keys is left %+v, %v", p, err)
+	}
+	for _, session := range []string{"before", "pure", "after"} {
+		if _, err := b.play(t, session); err != nil {
+			t.Errorf("%s: %v", session, err)
+		}
+	}
+	send("mixed", 1, "good")
+	if p, err := b.play(t, "mixed"); err != nil || len(p.Events) != 6 || len(p.Missing) != 0 {
+		t.Errorf("sent anew: %+v, %v", p, err)
+	}
+	if _, err := b.service.ForgetSent(t.Context(), project, "production", recording.Sent{From: from}); err == nil {
+		t.Error("chunks of no key were deleted")
+	}
+	if _, err := b.service.CountSent(t.Context(), project, "production", recording.Sent{From: from}); err == nil {
+		t.Error("chunks of no key were counted")
+	}
+}
+
+// Promise: when undoing what a key sent has failed and is repeated, also by another process, its answer is that no byte is left.
+func TestUndoingThatFailedIsRepeated(t *testing.T) {
+	t.Parallel()
+	for _, again := range []string{"the same process", "another process"} {
+		b, fails := newBench(t, nil), true
+		cfg := recording.Config{Store: b.store, Now: b.world.Clock.Now, Files: openFolder(t, files.Config{Dir: b.dir, Before: func(do, _ string) error {
+			if fails && do == "remove all" {
+				return errDisk
+			}
+			return nil
+		}})}
+		b.service = openService(t, cfg)
+		leaked := b.permit(access.WriteRecordings, "production")
+		if _, err := b.service.Add(t.Context(), leaked, chunk(t, "s", 0, "", "evil")); err != nil {
+			t.Fatal(err)
+		}
+		b.add(t, "s", 1, "", "good")
+		which := recording.Sent{KeyID: leaked.KeyID()}
+		if _, err := b.service.ForgetSent(t.Context(), leaked.Project(), "production", which); !errors.Is(err, errDisk) {
+			t.Fatalf("%s: %v", again, err)
+		}
+		fails = false
+		if again == "another process" {
+			b.service = openService(t, cfg)
+		}
+		if _, err := b.service.ForgetSent(t.Context(), leaked.Project(), "production", which); err != nil || len(b.files(t)) != 1 {
+			t.Errorf("%s: %v; files %v", again, err, b.files(t))
+		}
+	}
+}
