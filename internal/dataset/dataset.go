@@ -155,6 +155,7 @@ type Record struct {
 	Date    time.Time
 	Updated time.Time
 	Body    jsontext.Value // one JSON object
+	KeyID   string         // the key that wrote it; empty: it was written before that was kept. It is in no answer
 }
 
 // Batch is records to write.

@@ -54,6 +54,9 @@ type Service struct {
 
 	// placing is held, inside change, by whoever reads the one record of a key in order to write it.
 	placing sync.Mutex
+
+	// moving is held by whoever reads records in order to write them under another uid, and locked while records are undone.
+	moving sync.RWMutex
 }
 
 // New makes a Service.

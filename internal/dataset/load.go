@@ -238,6 +238,7 @@ func (l *loading) take(d *Dataset, r row, n int64) error {
 		l.place.Rejected++
 		return l.rejected.add(Refused{Line: r.line, Fields: fields})
 	}
+	record.KeyID = l.job.KeyID
 	l.chunk = append(l.chunk, record)
 	l.bytes += len(record.Body) + len(record.Key)
 	return nil

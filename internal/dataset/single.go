@@ -52,6 +52,7 @@ func (s *Service) Place(ctx context.Context, permit gate.Permit, at At, one Sing
 		}
 		return Dataset{}, f.problem()
 	}
+	r.KeyID = permit.KeyID()
 	batch := Batch{Replace: true, Records: []Record{r}}
 	if _, err := s.putWhole(ctx, d.Space(), d.UID, batch); err != nil {
 		return Dataset{}, err

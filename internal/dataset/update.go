@@ -188,32 +188,9 @@ func (s *Service) rewriteAll(ctx context.Context, run *job.Run, j job.Job, spec 
 	defer func() { err = errors.Join(err, refused.file.Close()) }()
 	d := Dataset{Project: j.Project, Environment: j.Environment, Definition: spec.Becomes}
 	for {
-		page, more, err := s.cfg.Records.ReadRecords(ctx, d.Space(), spec.From, Selection{ByIndex: true, After: place.After, Ceiling: chunkRecords})
+		more, err := s.rewritePage(ctx, &d, spec, &place, refused)
 		if err != nil {
 			return err
-		}
-		batch := Batch{}
-		for i := range page {
-			r, fields := again(&d.Definition, &page[i], spec.How)
-			place.Done++
-			if fields == nil {
-				batch.Records = append(batch.Records, r)
-				continue
-			}
-			if place.Rejected++; place.Rejected > spec.MaxErrors {
-				return problem.New(problem.InvalidField, "The record of %q at %s does not fit: %s: %s. Nothing was changed.",
-					shown(page[i].Key), page[i].Date.Format(time.RFC3339), fields[0].Name, fields[0].Detail)
-			}
-			if err := refused.add(Refused{Line: place.Done, Fields: fields}); err != nil {
-				return err
-			}
-		}
-		if _, err := s.put(ctx, d.Space(), spec.To, batch); err != nil {
-			return err
-		}
-		if len(page) > 0 {
-			last := page[len(page)-1]
-			place.After = &Place{last.Key, last.Subkey, last.Date}
 		}
 		if place.RejectedBytes, err = refused.flush(); err != nil {
 			return err
@@ -229,6 +206,45 @@ func (s *Service) rewriteAll(ctx context.Context, run *job.Run, j job.Job, spec 
 			return s.become(ctx, j, spec)
 		}
 	}
+}
+
+// rewritePage reads the records behind a place, and writes what they become. Nothing is undone between the two (see Still).
+func (s *Service) rewritePage(ctx context.Context, d *Dataset, spec *updateSpec, place *updatePlace, refused *rejections) (more bool, err error) {
+	s.moving.RLock()
+	defer s.moving.RUnlock()
+	page, more, err := s.cfg.Records.ReadRecords(ctx, d.Space(), spec.From, Selection{ByIndex: true, After: place.After, Ceiling: chunkRecords})
+	if err != nil {
+		return false, err
+	}
+	batch := Batch{}
+	for i := range page {
+		r, fields := again(&d.Definition, &page[i], spec.How)
+		place.Done++
+		if fields == nil {
+			batch.Records = append(batch.Records, r)
+			continue
+		}
+		if place.Rejected++; place.Rejected > spec.MaxErrors {
+			return false, problem.New(problem.InvalidField, "The record of %q at %s does not fit: %s: %s. Nothing was changed.",
+				shown(page[i].Key), page[i].Date.Format(time.RFC3339), fields[0].Name, fields[0].Detail)
+		}
+		if err := refused.add(Refused{Line: place.Done, Fields: fields}); err != nil {
+			return false, err
+		}
+	}
+	if len(page) > 0 {
+		last := page[len(page)-1]
+		place.After = &Place{last.Key, last.Subkey, last.Date}
+	}
+	_, err = s.put(ctx, d.Space(), spec.To, batch)
+	return more, err
+}
+
+// Still does something while no record is on its way from one table to another: what removes records from all tables misses none.
+func (s *Service) Still(do func() error) error {
+	s.moving.Lock()
+	defer s.moving.Unlock()
+	return do()
 }
 
 // become makes the dataset the other.
@@ -311,5 +327,7 @@ func again(d *Definition, r *Record, how Existing) (Record, []problem.Field) {
 		}
 		cells = append(cells, c)
 	}
-	return d.verdict(Item{cells: cells}, r.Updated, r.Date)
+	becomes, fields := d.verdict(Item{cells: cells}, r.Updated, r.Date)
+	becomes.KeyID = r.KeyID
+	return becomes, fields
 }

@@ -100,6 +100,7 @@ func (s *Service) Write(ctx context.Context, permit gate.Permit, at At, items []
 			receipt.Rejected = append(receipt.Rejected, Rejection{i, fields})
 			continue
 		}
+		r.KeyID = permit.KeyID()
 		batch.Records, places = append(batch.Records, r), append(places, i)
 	}
 	if len(batch.Records) == 0 {

@@ -35,8 +35,8 @@ const (
 
 // Selection says which events are deleted: those of a person, or else those that fit everything that is not zero.
 type Selection struct {
-	IDs    []string  `json:"ids,omitempty"` // every id of a person, the one that was asked for first
-	KeyID  string    `json:"key_id,omitzero"`
+	IDs    []string  `json:"ids,omitempty"`    // every id of a person, the one that was asked for first
+	KeyID  string    `json:"key_id,omitzero"`  // that sent them; unless some events are named, the records of datasets that it wrote as well
 	Events []string  `json:"events,omitempty"` // names
 	From   time.Time `json:"from,omitzero"`    // when they were received
 	Until  time.Time `json:"until,omitzero"`   // before it
@@ -48,9 +48,16 @@ type Counts struct {
 	Events  int64 `json:"events"`  // that are gone
 	Changed int64 `json:"changed"` // of others, which lost an id of the person
 	Persons int64 `json:"persons"`
+	Remade  int64 `json:"remade"`  // persons of whom something of it told: they are made anew of what is left
+	Records int64 `json:"records"` // of datasets
 }
 
-// Warehouse is where events and persons are.
+// atLeast are counts of which none is lower than another's.
+func (c *Counts) atLeast(o *Counts) Counts {
+	return Counts{max(c.Events, o.Events), max(c.Changed, o.Changed), max(c.Persons, o.Persons), max(c.Remade, o.Remade), max(c.Records, o.Records)}
+}
+
+// Warehouse is where events, persons and the records of datasets are.
 type Warehouse interface {
 	// PersonIDs gives every id of whoever has an id, that id first; also the ids of those who had it and were taken out,
 	// unless they are somebody else's by now.

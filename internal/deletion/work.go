@@ -218,11 +218,15 @@ func (d *deleting) warehouse(ctx context.Context) error {
 			continue
 		}
 		if p := d.place.Planned; d.resumed && p != nil {
-			counts = Counts{max(counts.Events, p.Events), max(counts.Changed, p.Changed), max(counts.Persons, p.Persons)}
+			counts = counts.atLeast(p)
 		}
 		d.removed("events", counts.Events)
 		d.removed("events_changed", counts.Changed)
 		d.removed("persons", counts.Persons)
+		if len(d.ids) == 0 {
+			d.removed("persons_changed", counts.Remade)
+			d.removed("records", counts.Records)
+		}
 		return nil
 	}
 	return problem.New(problem.Unavailable, "The person gets more ids all the time.").After(time.Minute)

@@ -308,11 +308,7 @@ func counting(ctx context.Context, conn *native.Conn, sql string, args ...any) (
 // erasable counts.
 func erasable(ctx context.Context, conn *native.Conn, s *deletion.Selection) (c deletion.Counts, err error) {
 	if len(s.IDs) == 0 {
-		where, args, err := filtered(s)
-		if err == nil {
-			c.Events, err = counting(ctx, conn, "SELECT count(*) FROM store.event"+where, args...)
-		}
-		return c, err
+		return erasableFiltered(ctx, conn, s)
 	}
 	ids := listed(s.IDs)
 	if c.Events, err = counting(ctx, conn, "SELECT count(*) FROM store.event WHERE "+ofPerson(), ids); err != nil {
@@ -326,6 +322,24 @@ func erasable(ctx context.Context, conn *native.Conn, s *deletion.Selection) (c 
 		return c, err
 	}
 	c.Persons, err = counting(ctx, conn, "SELECT count(DISTINCT person_id) FROM store.identity WHERE "+among("id"), ids)
+	return c, err
+}
+
+// erasableFiltered counts what fits, with the persons who are made anew without it.
+func erasableFiltered(ctx context.Context, conn *native.Conn, s *deletion.Selection) (c deletion.Counts, err error) {
+	where, args, err := filtered(s)
+	if err != nil {
+		return c, err
+	}
+	if c.Events, err = counting(ctx, conn, "SELECT count(*) FROM store.event"+where, args...); err != nil {
+		return c, err
+	}
+	if !s.Track && len(s.Events) == 0 {
+		if c.Remade, err = toldOf(ctx, conn, where, args); err != nil {
+			return c, err
+		}
+	}
+	c.Records, err = countRecordsOf(ctx, conn, s)
 	return c, err
 }
 
@@ -402,17 +416,21 @@ func eraseFiltered(ctx context.Context, conn *native.Conn, s *deletion.Selection
 	if err != nil {
 		return c, err
 	}
-	if c, err = erasable(ctx, conn, s); err != nil || c.Events == 0 {
+	c, err = erasable(ctx, conn, s)
+	if err == nil {
+		err = eraseRecordsOf(ctx, conn, s)
+	}
+	if err != nil || c.Events == 0 {
 		return c, err
 	}
-	telling, err := counting(ctx, conn, "SELECT count(*) FROM store.event"+where+fmt.Sprintf(" AND (kind <> %d OR distinct_id <> anonymous_id)", event.Track), args...)
+	told, err := counting(ctx, conn, "SELECT count(*) FROM store.event"+where+" AND "+telling, args...)
 	if err != nil {
 		return c, err
 	}
 	if err := conn.Each(ctx, "DELETE FROM store.event"+where, nil, args...); err != nil {
 		return c, err
 	}
-	if telling == 0 || s.Track {
+	if told == 0 || s.Track {
 		return c, nil
 	}
 	before, err := counting(ctx, conn, "SELECT count(*) FROM store.person")

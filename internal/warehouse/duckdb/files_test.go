@@ -97,7 +97,7 @@ func TestStrangeFiles(t *testing.T) {
 			t.Errorf("%v: fault %q, want %q", r.Space, r.Fault, want)
 		}
 	}
-	if r := reports[0]; r.Space != good || r.Events != 3000 || r.Position != 3000 || r.Version != 3 || r.Bytes < 100_000 || r.Persons != 0 {
+	if r := reports[0]; r.Space != good || r.Events != 3000 || r.Position != 3000 || r.Version != 4 || r.Bytes < 100_000 || r.Persons != 0 {
 		t.Errorf("the good file: %+v", r)
 	}
 }

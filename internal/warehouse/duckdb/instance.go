@@ -45,11 +45,16 @@ func migrations() []string {
 		CREATE TABLE store.forgotten(person_id VARCHAR NOT NULL, distinct_ids JSON NOT NULL, forgotten_at TIMESTAMP NOT NULL);
 		CREATE VIEW main.persons AS
 			SELECT person_id AS distinct_id, anonymous_id, traits, first_seen_at, updated_at, person_id, distinct_ids FROM store.person;`,
+		// The tables of records get a column, as they are made with: see keyRecords.
+		`DROP TABLE IF EXISTS records.incoming`,
 	}
 }
 
 // graphVersion is the first version whose files have the graph of ids.
 const graphVersion = 3
+
+// keyedVersion is the first version whose tables of records say which key wrote each.
+const keyedVersion = 4
 
 // instance is the open database of one space.
 type instance struct {
@@ -143,6 +148,9 @@ func (i *instance) prepare(ctx context.Context) error {
 		err := conn.Exec(ctx, fmt.Sprintf("BEGIN; %s; UPDATE store.state SET version = %d", steps[v], v+1))
 		if err == nil && v+1 == graphVersion {
 			err = learnPersons(ctx, conn)
+		}
+		if err == nil && v+1 == keyedVersion {
+			err = keyRecords(ctx, conn)
 		}
 		if err == nil {
 			err = conn.Exec(ctx, "COMMIT")

@@ -136,9 +136,9 @@ func (i *instance) writeRecords(ctx context.Context, uid string, body []byte) (s
 	err = i.changeRecords(ctx, func(conn *native.Conn) error {
 		if err := conn.Exec(ctx, `CREATE SCHEMA IF NOT EXISTS records;
 			CREATE TABLE IF NOT EXISTS records.incoming(n BIGINT NOT NULL, "key" VARCHAR NOT NULL, subkey VARCHAR NOT NULL, "date" TIMESTAMP NOT NULL,
-				updated TIMESTAMP NOT NULL, body JSON NOT NULL);
+				updated TIMESTAMP NOT NULL, body JSON NOT NULL, key_id VARCHAR NOT NULL);
 			CREATE TABLE IF NOT EXISTS `+recordTable(uid)+`("key" VARCHAR NOT NULL, subkey VARCHAR NOT NULL, "date" TIMESTAMP NOT NULL,
-				updated TIMESTAMP NOT NULL, body JSON NOT NULL)`); err != nil {
+				updated TIMESTAMP NOT NULL, body JSON NOT NULL, key_id VARCHAR)`); err != nil {
 			return err
 		}
 		if err := appendIncoming(conn, list); err != nil {
@@ -155,7 +155,7 @@ func (i *instance) writeRecords(ctx context.Context, uid string, body []byte) (s
 }
 
 func appendIncoming(conn *native.Conn, list []dataset.Record) error {
-	rows, err := conn.Append("records", incoming, "n", "key", "subkey", "date", "updated", "body")
+	rows, err := conn.Append("records", incoming, "n", "key", "subkey", "date", "updated", "body", "key_id")
 	if err != nil {
 		return err
 	}
@@ -168,6 +168,7 @@ func appendIncoming(conn *native.Conn, list []dataset.Record) error {
 		rows.Time(3, r.Date)
 		rows.Time(4, r.Updated)
 		rows.Text(5, string(r.Body))
+		rows.Text(6, r.KeyID)
 		if err := rows.End(); err != nil {
 			return err
 		}
@@ -193,7 +194,7 @@ func addRecords(ctx context.Context, conn *native.Conn, uid string, says *counte
 	if err != nil {
 		return err
 	}
-	return conn.Each(ctx, `INSERT INTO `+recordTable(uid)+` SELECT "key", subkey, "date", updated, body FROM records.incoming
+	return conn.Each(ctx, `INSERT INTO `+recordTable(uid)+` SELECT "key", subkey, "date", updated, body, key_id FROM records.incoming
 		WHERE n NOT IN (SELECT unnest(from_json($1, '["BIGINT"]'))) ORDER BY n`, nil, string(list))
 }
 
@@ -214,7 +215,7 @@ func replaceRecords(ctx context.Context, conn *native.Conn, uid string, says *co
 		{`DELETE FROM records.incoming AS i WHERE EXISTS (SELECT 1 FROM records.incoming t WHERE ` + sameIndex + ` AND t.n > i.n)`, new(int64)},
 		{`SELECT count(*) FROM records.incoming i WHERE NOT EXISTS (SELECT 1 FROM ` + recordTable(uid) + ` t WHERE ` + sameIndex + `)`, &fresh},
 		{`DELETE FROM ` + recordTable(uid) + ` AS t WHERE EXISTS (SELECT 1 FROM records.incoming i WHERE ` + sameIndex + `)`, new(int64)},
-		{`INSERT INTO ` + recordTable(uid) + ` SELECT "key", subkey, "date", updated, body FROM records.incoming ORDER BY n`, new(int64)},
+		{`INSERT INTO ` + recordTable(uid) + ` SELECT "key", subkey, "date", updated, body, key_id FROM records.incoming ORDER BY n`, new(int64)},
 	} {
 		if err := conn.Each(ctx, step.sql, count(step.into)); err != nil {
 			return err
@@ -255,6 +256,7 @@ func (i *instance) readRecords(ctx context.Context, uid string, q *dataset.Selec
 	err = conn.Each(ctx, sql, func(r *native.Result, row int) error {
 		record := dataset.Record{
 			Key: r.Text(0, row), Subkey: r.Text(1, row), Date: time.UnixMicro(r.Int(2, row)), Updated: time.UnixMicro(r.Int(3, row)), Body: []byte(r.Text(4, row)),
+			KeyID: r.Text(5, row),
 		}
 		if n == ceiling || len(out)+len(record.Body) > dataset.MaxReadBytes {
 			out[0] = 1
@@ -277,7 +279,7 @@ func readStatement(uid string, q *dataset.Selection, limit int) (sql string, arg
 	if err != nil {
 		return "", nil, err
 	}
-	const columns = `"key", subkey, "date", updated, body`
+	const columns = `"key", subkey, "date", updated, body, key_id`
 	end := fmt.Sprintf(" LIMIT %d", limit)
 	if q.ByIndex {
 		return "SELECT " + columns + " FROM " + recordTable(uid) + s.sql() + ` ORDER BY "key", subkey, "date"` + end, s.args, nil

@@ -169,11 +169,11 @@ func (w *Warehouse) records(ctx context.Context, space event.Space, uid, path st
 	return problem.Wrap(err, problem.Unavailable, "The query process was restarted; what was to be written may or may not be.").After(time.Second)
 }
 
-// appendRecord writes a record: its key, subkey and body with their lengths, and its times.
+// appendRecord writes a record: its times, and its key, subkey, the key that wrote it and its body with their lengths.
 func appendRecord(dst []byte, r *dataset.Record) []byte {
 	dst = binary.AppendVarint(dst, r.Date.UnixMicro())
 	dst = binary.AppendVarint(dst, r.Updated.UnixMicro())
-	for _, text := range [...]string{r.Key, r.Subkey} {
+	for _, text := range [...]string{r.Key, r.Subkey, r.KeyID} {
 		dst = binary.AppendUvarint(dst, uint64(len(text)))
 		dst = append(dst, text...)
 	}
@@ -206,7 +206,7 @@ func decodeDatasetRecords(data []byte) (list []dataset.Record, err error) {
 	}
 	for len(data) > 0 && err == nil {
 		r := dataset.Record{Date: time.UnixMicro(number()).UTC(), Updated: time.UnixMicro(number()).UTC()}
-		r.Key, r.Subkey, r.Body = string(bytes()), string(bytes()), bytes()
+		r.Key, r.Subkey, r.KeyID, r.Body = string(bytes()), string(bytes()), string(bytes()), bytes()
 		list = append(list, r)
 	}
 	if err != nil {
