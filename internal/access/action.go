@@ -196,10 +196,10 @@ var actions = [endOfActions]actionRow{
 	LinkExports:   {name: "link_exports", scope: ExportsRun, space: true, reads: readsView, changes: true, stored: true, copies: true},
 	FetchExports:  {name: "fetch_exports", scope: ExportsRun, space: true, reads: readsView, linked: true, copies: true},
 
-	// What is deleted is deleted whole, also what a key with a view would not see of it. Whoever may not delete so is not told
-	// what was.
+	// What is deleted is deleted whole, also what a key with a view would not see of it, and records of every dataset. Whoever may
+	// not delete so is not told what was.
 	ReadDeletions:  {name: "read_deletions", scope: DataDelete, space: true, reads: readsWhole, changes: true},
-	WriteDeletions: {name: "write_deletions", scope: DataDelete, space: true, reads: readsWhole, changes: true},
+	WriteDeletions: {name: "write_deletions", scope: DataDelete, space: true, records: true, reads: readsWhole, changes: true},
 }
 
 // Declared reports whether a is an action of the product.
