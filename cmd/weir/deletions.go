@@ -3,38 +3,36 @@ package main
 import (
 	"context"
 
+	"github.com/weir-analytics/weir/internal/dataset"
 	"github.com/weir-analytics/weir/internal/deletion"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/query"
 )
 
 // openDeletions puts together what deletes: every part in which something of a person may be is in the list.
-func (s *server) openDeletions(w world, questions *query.Service) *deletion.Service {
+func (s *server) openDeletions(w world, questions *query.Service, datasets *dataset.Service) *deletion.Service {
 	return deletion.New(deletion.Config{
-		Warehouse: s.warehouse, Journal: s.journal.erasing, Loader: s.loader, Control: s.control.store, Clock: s.control.store, Jobs: s.jobs, Derive: s.control.derive,
+		Warehouse: undoing{s.warehouse, datasets.Still}, Journal: s.journal.erasing, Loader: s.loader, Control: s.control.store, Clock: s.control.store, Jobs: s.jobs, Derive: s.control.derive,
 		Now: w.now, NewID: newSuffix, NewAudit: newAuditID, Log: s.log, Projects: s.retained,
 		Parts: []deletion.Forgetter{
-			{Name: "recordings", Forget: func(ctx context.Context, t deletion.Target) (int64, error) {
-				removed, err := s.recorded.Forget(ctx, t.Project, t.Environment, t.IDs)
-				return removed.Sessions, err
-			}},
-			{Name: "rejected", Forget: func(ctx context.Context, t deletion.Target) (int64, error) {
-				removed, err := s.rejected.Forget(ctx, t.Project, t.Environment, t.IDs)
-				return int64(removed), err
-			}},
+			{Name: "recordings", Forget: s.forgetRecordings, Count: s.countRecordings},
+			{Name: "rejected", Forget: s.forgetRejected, Count: s.countRejected},
 			{Name: "exports", Forget: func(ctx context.Context, t deletion.Target) (int64, error) {
 				return s.exports.Forget(ctx, t.Project, t.Environment, t.IDs)
 			}},
-			{Name: "deliveries", Forget: func(ctx context.Context, t deletion.Target) (int64, error) {
-				removed, err := s.control.workflows.Forget(ctx, t.Project, t.Environment, t.IDs)
-				return int64(removed), err
-			}},
+			{Name: "deliveries", Forget: s.forgetDeliveries},
 			{Name: "results", Forget: func(_ context.Context, t deletion.Target) (int64, error) {
 				questions.Forget(t.Project, t.Environment)
 				return s.runs.Forget(t.Project, t.Environment, t.IDs), nil
 			}},
 		},
 	})
+}
+
+// forgetDeliveries removes what workflows sent, or are to send, about a person.
+func (s *server) forgetDeliveries(ctx context.Context, t deletion.Target) (int64, error) {
+	removed, err := s.control.workflows.Forget(ctx, t.Project, t.Environment, t.IDs)
+	return int64(removed), err
 }
 
 // forgetRecords removes what was made of records of a dataset that were deleted.

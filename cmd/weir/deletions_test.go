@@ -152,7 +152,7 @@ func TestNothingIsLeftOfWhoWasDeleted(t *testing.T) {
 	r.live(deletedMarker) // what is in the journal, and kept in memory and in files
 	wish := map[string]any{"environment": "production", "person": "second-" + deletedMarker}
 	preview := r.must(http.StatusOK, r.secret, "/v1/deletions?dry_run=true", wish)
-	if !strings.HasPrefix(string(preview), `{"events":105,"events_changed":0,"persons":1,"ids":3}`) {
+	if !strings.HasPrefix(string(preview), `{"events":105,"events_changed":0,"persons":1,"persons_changed":0,"records":0,"ids":3,"parts":[{"part":"recordings","count":1},`) {
 		t.Fatalf("the preview is %s", preview)
 	}
 	d := r.deleted(r.must(http.StatusAccepted, r.secret, "/v1/deletions", wish))
@@ -200,7 +200,7 @@ func TestKilledServerGoesOnDeleting(t *testing.T) {
 	r := in.serve("--webhook-allow", "127.0.0.0/8")
 	r.live(deletedMarker)
 	r.live(keptMarker)
-	made := r.must(http.StatusCreated, r.secret, "/v1/keys", map[string]any{"kind": "secret", "scopes": []string{"events:write", "users:write"}, "label": "leaked"})
+	made := r.must(http.StatusCreated, r.secret, "/v1/keys", map[string]any{"kind": "secret", "scopes": []string{"events:write", "users:write", "recordings:write", "datasets:write"}, "label": "leaked"})
 	var leaked api.Key
 	if err := json.Unmarshal(made, &leaked); err != nil || leaked.Key == "" {
 		t.Fatalf("%s %v", made, err)
@@ -208,6 +208,23 @@ func TestKilledServerGoesOnDeleting(t *testing.T) {
 	const spam = "Zq7xSpamOfTheLeakedKey"
 	r.must(http.StatusOK, leaked.Key, "/track", map[string]any{"event": "spam", "environment": "production", "distinct_id": "user-" + keptMarker, "properties": map[string]any{"buy": spam}})
 	r.must(http.StatusOK, leaked.Key, "/alias", map[string]any{"distinct_id": "user-" + keptMarker, "new_user_id": spam, "environment": "production"})
+	r.must(http.StatusCreated, r.secret, "/v1/datasets/production", map[string]any{
+		"datasetId": "QUOTES", "schema": map[string]any{"type": "object", "properties": map[string]any{"symbol": map[string]any{"type": "string"}}},
+		"columnMapping": map[string]any{"key": "symbol"},
+	})
+	r.must(http.StatusOK, r.secret, "/v1/record/production/QUOTES", []map[string]any{{"symbol": keptMarker}})
+	r.must(http.StatusOK, leaked.Key, "/v1/record/production/QUOTES", []map[string]any{{"symbol": spam}})
+	r.must(http.StatusOK, leaked.Key, "/v1/recordings", map[string]any{
+		"session_id": "session-" + spam, "sequence": 0, "environment": "production", "distinct_id": spam,
+		"events": []map[string]any{{"type": 4, "timestamp": 1780000000000, "data": map[string]any{"href": "https://shop.example/" + spam}}},
+	})
+	r.must(http.StatusOK, leaked.Key, "/track?sync=true", []map[string]any{
+		{"event": "spam", "environment": "production", "distinct_id": "user-" + keptMarker}, {"event": 7, "environment": "production", "distinct_id": spam},
+	})
+	preview := r.must(http.StatusOK, r.secret, "/v1/deletions?dry_run=true", map[string]any{"environment": "production", "key_id": leaked.ID})
+	if want := `"persons_changed":1,"records":1,"ids":0,"parts":[{"part":"recordings","count":1},{"part":"rejected","count":1}]}`; !strings.Contains(string(preview), want) {
+		t.Errorf("a dry run says %s, want %s", preview, want)
+	}
 	var begun [][]byte
 	for _, wish := range []map[string]any{{"person": "visitor-" + deletedMarker}, {"key_id": leaked.ID, "from": "2020-01-01T00:00:00Z"}} {
 		wish["environment"] = "production"
@@ -222,6 +239,9 @@ func TestKilledServerGoesOnDeleting(t *testing.T) {
 	}
 	if rows := r.ask("SELECT person_id, json_array_length(distinct_ids) FROM persons"); fmt.Sprint(rows) != "[[user-"+keptMarker+" 3]]" {
 		t.Errorf("persons: %v", rows)
+	}
+	if _, text := r.get(r.secret, "/v1/data/production/QUOTES?limit=9"); strings.TrimSpace(string(text)) != `[{"symbol":"`+keptMarker+`"}]` {
+		t.Errorf("records: %s", text)
 	}
 	if err := r.stop(); err != nil {
 		t.Fatal(err)

@@ -139,7 +139,7 @@ func (s *server) apiConfig(w world) api.Config {
 	s.jobs.Handle(dataset.UpdateKind, datasets.Rebuild)
 	s.exports = s.newExports(w, questions, datasets)
 	s.jobs.Handle(export.Kind, s.exports.Work)
-	s.deletions, s.datasets = s.openDeletions(w, questions), datasets
+	s.deletions, s.datasets = s.openDeletions(w, questions, datasets), datasets
 	return api.Config{
 		Gate: s.control.gate, Keys: s.control.keys, Tokens: s.control.tokens, Apps: s.control.apps, Recordings: s.recorded.Service, Rejected: s.rejected, Workflows: s.control.workflows, Members: s.control.members, Projects: s.control.registry, Ledger: s.control.ledger, Counts: s.control.limits, Audit: s.control.audit, Live: s.live,
 		Events: event.New(event.Config{Journal: s.journal, Loader: s.loader, Live: s.live, Random: quickRandom{}}),

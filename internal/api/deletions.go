@@ -28,18 +28,21 @@ type Deletion struct {
 	preview *DeletionPreview
 }
 
-// DeletionPreview is what a deletion would remove from the warehouse, as of now.
+// DeletionPreview is what a deletion would remove, as of now.
 type DeletionPreview struct {
-	Events        int64 `json:"events" doc:"That would be gone."`
-	EventsChanged int64 `json:"events_changed" doc:"Of others, that would lose an id of the person."`
-	Persons       int64 `json:"persons"`
-	IDs           int   `json:"ids" doc:"How many ids the person has."`
+	Events         int64              `json:"events" doc:"That would be gone."`
+	EventsChanged  int64              `json:"events_changed" doc:"Of others, that would lose an id of the person."`
+	Persons        int64              `json:"persons" doc:"Who would be deleted."`
+	PersonsChanged int64              `json:"persons_changed" doc:"Of whom something of the events tells: they would be made anew of what is left."`
+	Records        int64              `json:"records" doc:"Of datasets, that the key wrote."`
+	IDs            int                `json:"ids" doc:"How many ids the person has."`
+	Parts          []deletion.Removed `json:"parts" doc:"What would be removed elsewhere, such as recordings."`
 }
 
 // DeletionOf is what a deletion is of. A person is named by a hash only.
 type DeletionOf struct {
 	Person string     `json:"person,omitzero" doc:"A keyed hash of the id that was asked for."`
-	KeyID  string     `json:"key_id,omitzero" doc:"Events that this key sent."`
+	KeyID  string     `json:"key_id,omitzero" doc:"What this key sent."`
 	Events []string   `json:"events,omitempty" doc:"Names of events." nullable:"false"`
 	From   *time.Time `json:"from,omitempty" doc:"Received at this time or later." nullable:"false"`
 	Until  *time.Time `json:"until,omitempty" doc:"Received before." nullable:"false"`
@@ -69,14 +72,14 @@ type DeletionPage struct {
 }
 
 type createDeletion struct {
-	DryRun bool `query:"dry_run" doc:"Only counts what would be deleted."`
+	DryRun bool `query:"dry_run" doc:"Only counts what would be deleted, and deletes nothing."`
 	Body   struct {
 		Environment string    `json:"environment,omitzero" maxLength:"200" doc:"By default the first one the key may use." example:"production"`
 		Person      string    `json:"person,omitzero" maxLength:"200" doc:"Any id of the person; everything of them is deleted, under all their ids." example:"u_1"`
-		KeyID       string    `json:"key_id,omitzero" maxLength:"64" doc:"Only events that this key sent." example:"key_3fQ9xT0aLmZk"`
+		KeyID       string    `json:"key_id,omitzero" maxLength:"64" doc:"Only what this key sent; without names of events also its chunks of recordings and its records of datasets." example:"key_3fQ9xT0aLmZk"`
 		Events      []string  `json:"events,omitempty" maxItems:"100" doc:"Only events of these names." nullable:"false"`
-		From        time.Time `json:"from,omitzero" doc:"Only events that were received at this time or later."`
-		Until       time.Time `json:"until,omitzero" doc:"Only events that were received before."`
+		From        time.Time `json:"from,omitzero" doc:"Only what was received at this time or later."`
+		Until       time.Time `json:"until,omitzero" doc:"Only what was received before."`
 	}
 }
 
@@ -109,10 +112,11 @@ func mountDeletions(a *API) {
 			return rq.writeJSON(http.StatusAccepted, d)
 		},
 		Doc: doc{
-			ID: "createDeletion", Tag: deletionsTag, Summary: "Delete a person, or events", Problems: []problem.Code{problem.ViewNotApplied},
+			ID: "createDeletion", Tag: deletionsTag, Summary: "Delete a person, or what a key sent", Problems: []problem.Code{problem.ViewNotApplied, problem.DatasetNotAllowed},
 			Text: "Of a person everything goes: events, traits, recordings, and what was made of them, in every file. Of events those that fit all that is " +
-				"named, such as what a key sent in a time; persons are then what the other events make of them. It goes on after a restart, and ends " +
-				"with a receipt. With dry_run, the answer is 200 and counts.",
+				"named; persons are then what the other events make of them. With a key and no names of events, its chunks of recordings, its records of " +
+				"datasets and what was refused of it go too. It goes on after a restart, and ends with a receipt. With dry_run nothing is " +
+				"deleted: the answer is 200 and counts, part by part, what would be.",
 			Statuses: map[int]reflect.Type{200: reflect.TypeFor[DeletionPreview]()},
 			Examples: []example{deletionExample},
 		},
@@ -145,8 +149,8 @@ const deletionsTag = "Deletions"
 
 func (a *API) createDeletion(ctx context.Context, permit gate.Permit, in createDeletion) (Deletion, error) {
 	if in.DryRun {
-		c, ids, err := a.cfg.Deletions.Preview(ctx, permit, in.wish())
-		return Deletion{preview: &DeletionPreview{c.Events, c.Changed, c.Persons, ids}}, err
+		f, err := a.cfg.Deletions.Preview(ctx, permit, in.wish())
+		return Deletion{preview: &DeletionPreview{f.Events, f.Changed, f.Persons, f.Remade, f.Records, f.IDs, f.Parts}}, err
 	}
 	r, err := a.cfg.Deletions.Submit(ctx, permit, in.wish())
 	return a.deletionView(&deletion.Shown{Record: r, Status: "queued"}), err

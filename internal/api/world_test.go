@@ -218,10 +218,7 @@ func (w *world) start(ctx context.Context) {
 	w.deletions = deletion.New(deletion.Config{
 		Warehouse: w.warehouse, Journal: w.journal, Loader: w.loader, Control: w.store, Jobs: w.jobs, Derive: w.vault.Derive,
 		Now: w.clock.Now, NewID: newSuffix, NewAudit: newAudit, Log: w.log,
-		Parts: []deletion.Forgetter{{Name: "recordings", Forget: func(ctx context.Context, t deletion.Target) (int64, error) {
-			removed, err := w.recordings.Forget(ctx, t.Project, t.Environment, t.IDs)
-			return removed.Sessions, err
-		}}},
+		Parts: []deletion.Forgetter{{Name: "recordings", Forget: w.forgetRecordings, Count: w.countRecordings}},
 	})
 	w.running.Go(func() { _ = w.jobs.Run(ctx) })
 	w.running.Go(func() { _ = w.runs.Run(ctx) })

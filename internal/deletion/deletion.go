@@ -1,4 +1,4 @@
-// Package deletion owns that what is to be deleted is gone: everything of a person, or the events that a key sent, from the
+// Package deletion owns that what is to be deleted is gone: everything of a person, or what a key sent, from the
 // warehouse, the journal, the recordings, kept answers, the control data, and whatever other part was given; that this goes on
 // after a restart until it is done; and the receipt that proves it. It also deletes what is older than an environment keeps.
 //
@@ -86,16 +86,19 @@ type Loader interface {
 	Loaded() event.Position
 }
 
-// Target is what the other parts are told to forget.
+// Target is what the other parts are told to forget. Everything that was made of the environment's events goes in any case.
 type Target struct {
 	Project, Environment string
-	IDs                  []string // of a person, and of nobody else; none: everything that was made of the environment's events
+	IDs                  []string  // of a person, and of nobody else; none: it is of nobody
+	KeyID                string    // what this key sent; empty: it is of no key, or of some of its events only
+	From, Until          time.Time // when that was received, as in a Selection
 }
 
 // Forgetter is a part that has something of what is deleted. It may be told twice, and gives how many things it removed.
 type Forgetter struct {
 	Name   string // in the receipt, such as recordings
 	Forget func(ctx context.Context, t Target) (int64, error)
+	Count  func(ctx context.Context, t Target) (int64, error) // how many Forget would remove; nil: that is not told beforehand
 }
 
 // Record is a deletion, as it is kept.

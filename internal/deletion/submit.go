@@ -68,20 +68,53 @@ func (o *Of) selection() Selection {
 	return Selection{KeyID: o.KeyID, Events: o.Events, From: o.From, Until: o.Until}
 }
 
-// Preview counts what a wish would delete from the warehouse, as of now. ids is how many ids the person has.
-func (s *Service) Preview(ctx context.Context, permit gate.Permit, w Wish) (counts Counts, ids int, err error) {
+// target is what other parts are told. What some events are named of is of these alone.
+func (o *Of) target(space event.Space, ids []string) Target {
+	t := Target{Project: space.Project, Environment: space.Environment, IDs: ids}
+	if o.KeyID != "" && len(o.Events) == 0 {
+		t.KeyID, t.From, t.Until = o.KeyID, o.From, o.Until
+	}
+	return t
+}
+
+// Found is what a deletion would remove.
+type Found struct {
+	Counts
+
+	IDs   int       // that the person has
+	Parts []Removed // from the other parts of which that is told
+}
+
+// Preview counts what a wish would delete, as of now, and deletes nothing. What is not in the warehouse yet is not counted.
+//
+// Problems: invalid_field, unavailable.
+func (s *Service) Preview(ctx context.Context, permit gate.Permit, w Wish) (found Found, err error) {
 	if err := w.check(); err != nil {
-		return Counts{}, 0, err
+		return Found{}, err
 	}
 	space := event.Space{Project: permit.Project(), Environment: permit.Environment()}
 	selection := w.Of.selection()
 	if w.Person != "" {
 		if selection.IDs, err = s.cfg.Warehouse.PersonIDs(ctx, space, w.Person); err != nil {
-			return Counts{}, 0, err
+			return Found{}, err
 		}
 	}
-	counts, err = s.cfg.Warehouse.CountErasable(ctx, space, selection)
-	return counts, len(selection.IDs), err
+	found = Found{IDs: len(selection.IDs), Parts: []Removed{}}
+	if found.Counts, err = s.cfg.Warehouse.CountErasable(ctx, space, selection); err != nil {
+		return Found{}, err
+	}
+	t := w.Of.target(space, selection.IDs)
+	for _, p := range s.cfg.Parts {
+		if p.Count == nil {
+			continue
+		}
+		n, err := p.Count(ctx, t)
+		if err != nil {
+			return Found{}, fmt.Errorf("deletion: count %s: %w", p.Name, err)
+		}
+		found.Parts = append(found.Parts, Removed{p.Name, n})
+	}
+	return found, nil
 }
 
 // Submit begins a deletion in the permit's environment. When it returns without an error, it will be done, also after a crash.

@@ -274,7 +274,7 @@ func (d *deleting) part(ctx context.Context, p Forgetter) error {
 	if err != nil {
 		return err
 	}
-	n, err := p.Forget(ctx, Target{d.space.Project, d.space.Environment, ids})
+	n, err := p.Forget(ctx, d.record.Of.target(d.space, ids))
 	if err != nil {
 		return fmt.Errorf("deletion: %s: %w", p.Name, err)
 	}
@@ -299,7 +299,7 @@ func (d *deleting) control(ctx context.Context) error {
 
 // compact leaves no bytes in the control data. After it nobody is named anywhere.
 func (d *deleting) compact(ctx context.Context) error {
-	if len(d.ids) == 0 {
+	if len(d.ids) == 0 && d.record.Of.KeyID == "" {
 		return nil
 	}
 	if err := d.s.cfg.Control.Compact(ctx); err != nil {
