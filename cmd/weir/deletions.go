@@ -20,19 +20,13 @@ func (s *server) openDeletions(w world, questions *query.Service, datasets *data
 			{Name: "exports", Forget: func(ctx context.Context, t deletion.Target) (int64, error) {
 				return s.exports.Forget(ctx, t.Project, t.Environment, t.IDs)
 			}},
-			{Name: "deliveries", Forget: s.forgetDeliveries},
+			{Name: "deliveries", Forget: s.forgetDeliveries, Count: s.countDeliveries},
 			{Name: "results", Forget: func(_ context.Context, t deletion.Target) (int64, error) {
 				questions.Forget(t.Project, t.Environment)
 				return s.runs.Forget(t.Project, t.Environment, t.IDs), nil
 			}},
 		},
 	})
-}
-
-// forgetDeliveries removes what workflows sent, or are to send, about a person.
-func (s *server) forgetDeliveries(ctx context.Context, t deletion.Target) (int64, error) {
-	removed, err := s.control.workflows.Forget(ctx, t.Project, t.Environment, t.IDs)
-	return int64(removed), err
 }
 
 // forgetRecords removes what was made of records of a dataset that were deleted.

@@ -200,7 +200,7 @@ func TestKilledServerGoesOnDeleting(t *testing.T) {
 	r := in.serve("--webhook-allow", "127.0.0.0/8")
 	r.live(deletedMarker)
 	r.live(keptMarker)
-	made := r.must(http.StatusCreated, r.secret, "/v1/keys", map[string]any{"kind": "secret", "scopes": []string{"events:write", "users:write", "recordings:write", "datasets:write"}, "label": "leaked"})
+	made := r.must(http.StatusCreated, r.secret, "/v1/keys", map[string]any{"kind": "secret", "scopes": []string{"events:write", "users:write", "recordings:write", "datasets:write", "workflows:run"}, "label": "leaked"})
 	var leaked api.Key
 	if err := json.Unmarshal(made, &leaked); err != nil || leaked.Key == "" {
 		t.Fatalf("%s %v", made, err)
@@ -221,8 +221,13 @@ func TestKilledServerGoesOnDeleting(t *testing.T) {
 	r.must(http.StatusOK, leaked.Key, "/track?sync=true", []map[string]any{
 		{"event": "spam", "environment": "production", "distinct_id": "user-" + keptMarker}, {"event": 7, "environment": "production", "distinct_id": spam},
 	})
+	r.must(http.StatusCreated, r.secret, "/v1/workflows", map[string]any{"id": "welcome", "environment": "production", "event": "welcomed"})
+	r.must(http.StatusAccepted, leaked.Key, "/v1/workflows/welcome/trigger?environment=production", map[string]any{"variables": map[string]any{"buy": spam}})
+	await(t, "the event of the workflow", func() bool {
+		return fmt.Sprint(r.ask("SELECT count(*) FROM events WHERE event = 'welcomed'")) == "[[1]]"
+	})
 	preview := r.must(http.StatusOK, r.secret, "/v1/deletions?dry_run=true", map[string]any{"environment": "production", "key_id": leaked.ID})
-	if want := `"persons_changed":1,"records":1,"ids":0,"parts":[{"part":"recordings","count":1},{"part":"rejected","count":1}]}`; !strings.Contains(string(preview), want) {
+	if want := `"persons_changed":1,"records":1,"ids":0,"parts":[{"part":"recordings","count":1},{"part":"rejected","count":1},{"part":"deliveries","count":1}]}`; !strings.Contains(string(preview), want) {
 		t.Errorf("a dry run says %s, want %s", preview, want)
 	}
 	var begun [][]byte

@@ -115,7 +115,7 @@ func mountDeletions(a *API) {
 			ID: "createDeletion", Tag: deletionsTag, Summary: "Delete a person, or what a key sent", Problems: []problem.Code{problem.ViewNotApplied, problem.DatasetNotAllowed},
 			Text: "Of a person everything goes: events, traits, recordings, and what was made of them, in every file. Of events those that fit all that is " +
 				"named; persons are then what the other events make of them. With a key and no names of events, its chunks of recordings, its records of " +
-				"datasets and what was refused of it go too. It goes on after a restart, and ends with a receipt. With dry_run nothing is " +
+				"datasets, its deliveries of workflows and what was refused of it go too. It goes on after a restart, and ends with a receipt. With dry_run nothing is " +
 				"deleted: the answer is 200 and counts, part by part, what would be.",
 			Statuses: map[int]reflect.Type{200: reflect.TypeFor[DeletionPreview]()},
 			Examples: []example{deletionExample},

@@ -98,7 +98,7 @@ type Target struct {
 type Forgetter struct {
 	Name   string // in the receipt, such as recordings
 	Forget func(ctx context.Context, t Target) (int64, error)
-	Count  func(ctx context.Context, t Target) (int64, error) // how many Forget would remove; nil: that is not told beforehand
+	Count  func(ctx context.Context, t Target) (int64, error) // how many Forget would remove; nil, or below 0: that is not told beforehand
 }
 
 // Record is a deletion, as it is kept.

@@ -112,7 +112,9 @@ func (s *Service) Preview(ctx context.Context, permit gate.Permit, w Wish) (foun
 		if err != nil {
 			return Found{}, fmt.Errorf("deletion: count %s: %w", p.Name, err)
 		}
-		found.Parts = append(found.Parts, Removed{p.Name, n})
+		if n >= 0 {
+			found.Parts = append(found.Parts, Removed{p.Name, n})
+		}
 	}
 	return found, nil
 }

@@ -24,7 +24,7 @@ type sentParts struct {
 	counted error
 }
 
-func (p *sentParts) CountErasable(_ context.Context, _ event.Space, s deletion.Selection) (deletion.Counts, error) {
+func (p *sentParts) CountErasable(_ context.Context, _ event.Space, _ deletion.Selection) (deletion.Counts, error) {
 	return p.counts, nil
 }
 
@@ -96,6 +96,10 @@ func TestWhatAKeySentIsCountedAndRemoved(t *testing.T) {
 		if _, err := y.service.Preview(t.Context(), y.permit("production"), w); err != nil || len(p.told) != 1 || p.told[0].KeyID != "" {
 			t.Errorf("%s: told %+v, %v", name, p.told, err)
 		}
+	}
+	p.held = -1
+	if found, err := y.service.Preview(t.Context(), y.permit("production"), deletion.Wish{Of: of}); err != nil || len(found.Parts) != 0 {
+		t.Errorf("of what is not told: %+v, %v", found, err)
 	}
 	p.counted = errors.New("it cannot be read")
 	if _, err := y.service.Preview(t.Context(), y.permit("production"), deletion.Wish{Of: of}); !errors.Is(err, p.counted) {

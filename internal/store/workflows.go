@@ -152,13 +152,13 @@ func deleteWorkflow(ctx context.Context, tx *sql.Tx, at workflow.At) (bool, erro
 }
 
 const deliveryColumns = `id, project_id, environment, workflow_id, digest, user_id, target, body, state, attempts, tries, created_at, since, next_at,
-	last_at, ended_at, status, excerpt, fault`
+	last_at, ended_at, status, excerpt, fault, key_id`
 
 func scanDelivery(row scanner) (d workflow.Delivery, err error) {
 	var created, since, next int64
 	var state, fault string
 	err = row.Scan(&d.ID, &d.Project, &d.Environment, &d.Workflow, &d.Digest, &d.UserID, &d.Target, &d.Body, &state, &d.Attempts, &d.Tries,
-		&created, &since, &next, (*moment)(&d.LastAt), (*moment)(&d.EndedAt), &d.Status, &d.Excerpt, &fault)
+		&created, &since, &next, (*moment)(&d.LastAt), (*moment)(&d.EndedAt), &d.Status, &d.Excerpt, &fault, &d.KeyID)
 	d.State, d.Fault = workflow.State(state), outbound.Fault(fault)
 	d.CreatedAt, d.Since, d.NextAt = fromMicros(created), fromMicros(since), fromMicros(next)
 	return d, err
@@ -185,9 +185,9 @@ func (f Workflows) AddDelivery(ctx context.Context, d workflow.Delivery, most in
 		}
 		there, added = d, true
 		_, err = tx.ExecContext(ctx, `INSERT INTO workflow_deliveries (`+deliveryColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
 			d.ID, d.Project, d.Environment, d.Workflow, d.Digest, d.UserID, d.Target, d.Body, string(d.State), d.Attempts, d.Tries,
-			d.CreatedAt.UnixMicro(), d.Since.UnixMicro(), d.NextAt.UnixMicro(), optional(d.LastAt), optional(d.EndedAt), d.Status, d.Excerpt, string(d.Fault))
+			d.CreatedAt.UnixMicro(), d.Since.UnixMicro(), d.NextAt.UnixMicro(), optional(d.LastAt), optional(d.EndedAt), d.Status, d.Excerpt, string(d.Fault), d.KeyID)
 		return err
 	})
 	if err != nil {

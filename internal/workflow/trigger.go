@@ -138,7 +138,7 @@ func (s *Service) delivery(permit gate.Permit, w *Workflow, in *Trigger) (Delive
 	}
 	now := permit.At().UTC().Truncate(time.Microsecond)
 	d := Delivery{
-		Project: w.Project, Environment: w.Environment, Workflow: w.ID, ID: id, Digest: in.digest(), UserID: in.UserID, Target: w.Target,
+		Project: w.Project, Environment: w.Environment, Workflow: w.ID, ID: id, Digest: in.digest(), UserID: in.UserID, KeyID: permit.KeyID(), Target: w.Target,
 		State: Pending, CreatedAt: now, Since: now, NextAt: now,
 	}
 	if !w.Webhook() {

@@ -95,6 +95,7 @@ type Delivery struct {
 	ID       string // the webhook-id, or the event's id
 	Digest   string // of what was asked for
 	UserID   string // whom it is about; empty: nobody
+	KeyID    string // the key that triggered it; empty: it was triggered before that was kept
 	Target   string // where it goes, as its workflow has it; empty: it was an event
 	Body     string // what is sent
 	State    State
@@ -136,12 +137,13 @@ type Filter struct {
 // Change runs change on a workflow, of revision 0 when there is none, and on how many others the environment has. What it
 // makes of it is stored with the entry for the audit, with the next revision; without an entry nothing is. An error of change
 // comes back in the chain, and nothing is stored. With a workflow its deliveries are deleted. Each calls do for every workflow
-// there is.
+// there is. DropTriggered removes the deliveries that a key triggered, or with dry only counts them, and tells how many.
 type Store interface {
 	Workflows(ctx context.Context, project, environment, after string, limit int) ([]Workflow, error)
 	FindWorkflow(ctx context.Context, at At) (Workflow, error)
 	ChangeWorkflow(ctx context.Context, at At, change func(w *Workflow, others int) (*audit.Entry, error)) (Workflow, error)
 	EachWorkflow(ctx context.Context, do func(Workflow) error) error
+	DropTriggered(ctx context.Context, by Triggered, dry bool) (int, error)
 }
 
 // Lane is what a project sends to one target. What becomes of it is no other project's affair, also where many send to the same.

@@ -159,6 +159,7 @@ func Run(t *testing.T, open Open) {
 		"changes of a workflow are not lost": workflowChangesAreNotLost,
 		"deliveries are kept whole":          deliveriesAreKeptWhole,
 		"deliveries that name are dropped":   deliveriesThatNameAreDropped,
+		"deliveries of a key are dropped":    deliveriesOfAKeyAreDropped,
 		"deliveries come due":                deliveriesComeDue,
 		"deliveries come due in turn":        deliveriesComeDueInTurn,
 		"ended deliveries are trimmed":       endedDeliveriesAreTrimmed,

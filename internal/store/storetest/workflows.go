@@ -157,6 +157,7 @@ func deliveriesAreKeptWhole(t *testing.T, open Open) {
 		w := makeWorkflow(t, s, plainWorkflow("prj_"+text, "env"+text, "w"+text))
 		d := sent(&w, i)
 		d.Digest, d.UserID, d.Target, d.Body, d.Excerpt, d.Fault = text+"d", text, text+"t", text+"b", text+"x", outbound.Fault(text)
+		d.KeyID = text + "k"
 		d.Attempts, d.Tries, d.Status, d.LastAt = 7, 3, 503, start()
 		if i%2 == 0 {
 			d.State, d.EndedAt = workflow.Failed, start().Add(time.Hour)
