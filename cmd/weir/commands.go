@@ -26,7 +26,7 @@ func rootCommand(w world) *cobra.Command {
 	root.SetOut(w.out)
 	root.SetErr(w.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err.Error()} })
-	root.AddCommand(serveCommand(w), initCommand(w), keysCommand(w), appsCommand(w), metricsCommand(w), membersCommand(w), projectsCommand(w), workflowsCommand(w), explainCommand(w), deniedCommand(w), auditCommand(w), sqlCommand(w), importCommand(w), rejectedCommand(w), masterKeyCommand(w), doctorCommand(w), configCommand(w), openapiCommand(w), versionCommand(w), warehouseCommand(w))
+	root.AddCommand(serveCommand(w), initCommand(w), keysCommand(w), appsCommand(w), metricsCommand(w), membersCommand(w), projectsCommand(w), workflowsCommand(w), explainCommand(w), deniedCommand(w), auditCommand(w), sqlCommand(w), importCommand(w), exportCommand(w), rejectedCommand(w), masterKeyCommand(w), doctorCommand(w), configCommand(w), openapiCommand(w), versionCommand(w), warehouseCommand(w))
 	usageFaults(root)
 	return root
 }
