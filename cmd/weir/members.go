@@ -56,9 +56,16 @@ func listMembersCommand(w world) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the members of the project", Args: cobra.NoArgs,
 		RunE: withKeys(w, func(ctx context.Context, c *keysClient, _ []string) error {
-			var list api.MemberList
-			if err := c.call(ctx, http.MethodGet, "/v1/members", nil, &list); err != nil {
-				return err
+			list := api.MemberPage{Data: []api.Member{}}
+			for after := (url.Values{"limit": {"200"}}); ; {
+				var page api.MemberPage
+				if err := c.call(ctx, http.MethodGet, "/v1/members?"+after.Encode(), nil, &page); err != nil {
+					return err
+				}
+				if list.Data = append(list.Data, page.Data...); page.NextCursor == nil {
+					break
+				}
+				after.Set("cursor", *page.NextCursor)
 			}
 			if c.asJSON {
 				return printJSON(w, list)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/org"
 	"github.com/weir-analytics/weir/internal/problem"
 )
@@ -23,9 +24,15 @@ type Member struct {
 	CreatedAt  time.Time `json:"created_at"`
 }
 
-// MemberList is everybody in a project.
-type MemberList struct {
-	Data []Member `json:"data" doc:"By email."`
+// MemberPage is one page of those in a project.
+type MemberPage struct {
+	Data       []Member `json:"data" doc:"By email."`
+	NextCursor *string  `json:"next_cursor" doc:"Give it as 'cursor' for the next page; null on the last."`
+}
+
+type listMembers struct {
+	Limit  int    `query:"limit" minimum:"1" maximum:"200" doc:"How many at the most; by default 50."`
+	Cursor string `query:"cursor" maxLength:"200" doc:"Where to go on, from the page before."`
 }
 
 // RoleShown is a role and what it may do.
@@ -61,17 +68,17 @@ func mountMembers(a *API) {
 		Do:  func(context.Context, gate.Permit, nothing) (RoleList, error) { return rolesShown(), nil },
 		Doc: doc{ID: "listRoles", Tag: "Members", Summary: "List the roles there are", Text: "And what each of them may do."},
 	})
-	mount(a, endpoint[nothing, MemberList]{
-		Method: "GET", Path: "/v1/members", Action: access.ReadMembers, Read: bound[nothing](a), Wants: wantsNothing[nothing],
-		Do: func(ctx context.Context, permit gate.Permit, _ nothing) (MemberList, error) {
-			all, err := a.cfg.Members.List(ctx, permit)
-			list := MemberList{Data: []Member{}}
-			for _, one := range all {
-				list.Data = append(list.Data, memberView(one))
+	mount(a, endpoint[listMembers, MemberPage]{
+		Method: "GET", Path: "/v1/members", Action: access.ReadMembers, Read: bound[listMembers](a), Wants: wantsNothing[listMembers],
+		Do: func(ctx context.Context, permit gate.Permit, in listMembers) (MemberPage, error) {
+			list, next, err := a.cfg.Members.List(ctx, permit, in.Cursor, orDefault(in.Limit, 50))
+			page := MemberPage{Data: make([]Member, len(list)), NextCursor: cursor(next)}
+			for i, one := range list {
+				page.Data[i] = memberView(one)
 			}
-			return list, err
+			return page, err
 		},
-		Doc: doc{ID: "listMembers", Tag: "Members", Summary: "List the members of the project", Text: "Those of the project, and those of the whole organization."},
+		Doc: doc{ID: "listMembers", Tag: "Members", Summary: "List the members of the project", Text: "Those of the project, and those of the whole organization. A page can have fewer than `limit` and not be the last."},
 	})
 	mount(a, endpoint[changeMember, Member]{
 		Method: "PATCH", Path: "/v1/members/{id}", Action: access.WriteMembers, Read: readMemberChange(a),
@@ -170,9 +177,15 @@ type Invitation struct {
 	Token      string    `json:"token,omitzero" doc:"What whoever is invited needs to accept. It is here once, and never again. Nothing is sent: hand it over yourself."`
 }
 
-// InvitationList is who was invited.
-type InvitationList struct {
-	Data []Invitation `json:"data" doc:"The newest 200, newest first."`
+// InvitationPage is one page of who was invited.
+type InvitationPage struct {
+	Data       []Invitation `json:"data" doc:"Newest first."`
+	NextCursor *string      `json:"next_cursor" doc:"Give it as 'cursor' for the next page; null on the last."`
+}
+
+type listInvitations struct {
+	Limit  int    `query:"limit" minimum:"1" maximum:"200" doc:"How many at the most; by default 50."`
+	Cursor string `query:"cursor" maxLength:"200" doc:"Where to go on, from the page before."`
 }
 
 type invite struct {
@@ -220,16 +233,8 @@ func mountInvitations(a *API) {
 				"as much. Nobody gives a role with more rights than they hold.",
 		},
 	})
-	mount(a, endpoint[nothing, InvitationList]{
-		Method: "GET", Path: "/v1/invitations", Action: access.ReadMembers, Read: bound[nothing](a), Wants: wantsNothing[nothing],
-		Do: func(ctx context.Context, permit gate.Permit, _ nothing) (InvitationList, error) {
-			all, err := a.cfg.Members.Invited(ctx, permit)
-			list := InvitationList{Data: []Invitation{}}
-			for _, i := range all {
-				list.Data = append(list.Data, a.invitationView(i))
-			}
-			return list, err
-		},
+	mount(a, endpoint[listInvitations, InvitationPage]{
+		Method: "GET", Path: "/v1/invitations", Action: access.ReadMembers, Read: bound[listInvitations](a), Wants: wantsNothing[listInvitations], Do: a.listInvitations,
 		Doc: doc{ID: "listInvitations", Tag: "Members", Summary: "List invitations", Text: "Those into the project, and those into the whole organization, newest first."},
 	})
 	mount(a, endpoint[oneInvitation, nothing]{
@@ -268,6 +273,19 @@ func mountInvitations(a *API) {
 			},
 		},
 	})
+}
+
+func (a *API) listInvitations(ctx context.Context, permit gate.Permit, in listInvitations) (InvitationPage, error) {
+	before, err := readJobCursor(in.Cursor) // both lists go on where a time and an id are
+	if err != nil {
+		return InvitationPage{}, err
+	}
+	list, next, err := a.cfg.Members.Invited(ctx, permit, org.InvitationPlace(before), orDefault(in.Limit, 50))
+	page := InvitationPage{Data: make([]Invitation, len(list)), NextCursor: jobCursor(job.Place(next))}
+	for i, one := range list {
+		page.Data[i] = a.invitationView(one)
+	}
+	return page, err
 }
 
 func (a *API) invitationView(i org.Invitation) Invitation {

@@ -17,7 +17,7 @@ import (
 const (
 	InvitationTime    = 7 * 24 * time.Hour
 	MaxInvitationTime = 30 * 24 * time.Hour
-	MaxInvitations    = 200 // pending of a project, and in a list
+	MaxInvitations    = 200 // pending of a project
 )
 
 // Invited is somebody to be invited.
@@ -77,13 +77,23 @@ type shownInvitation struct {
 	ExpiresAt  time.Time `json:"expires_at"`
 }
 
-// Invited lists the newest invitations of the permit's project, and those to the whole organization.
-func (m *Members) Invited(ctx context.Context, permit gate.Permit) ([]Invitation, error) {
-	list, err := m.cfg.Invitations.Invitations(ctx, permit.Organization(), permit.Project(), MaxInvitations)
-	if err != nil {
-		return nil, fmt.Errorf("org: list invitations: %w", err)
+// Invited lists the invitations of the permit's project, and those to the whole organization, newest first. next is where to go
+// on; the zero place: nowhere.
+//
+// Problems: invalid_field.
+func (m *Members) Invited(ctx context.Context, permit gate.Permit, before InvitationPlace, limit int) (list []Invitation, next InvitationPlace, err error) {
+	if err := checkPage(true, limit); err != nil {
+		return nil, next, err
 	}
-	return list, nil
+	list, err = m.cfg.Invitations.Invitations(ctx, permit.Organization(), permit.Project(), before, limit+1)
+	if err != nil {
+		return nil, next, fmt.Errorf("org: list invitations: %w", err)
+	}
+	if len(list) > limit {
+		list = list[:limit]
+		next = InvitationPlace{At: list[limit-1].CreatedAt, ID: list[limit-1].ID}
+	}
+	return list, next, nil
 }
 
 // Invitation gives one invitation of a project. It is for finding out what it would hand on.

@@ -54,6 +54,12 @@ type Invitation struct {
 	Member       string // who accepted
 }
 
+// InvitationPlace is a place in the list of invitations.
+type InvitationPlace struct {
+	At time.Time
+	ID string
+}
+
 // Session is what a member who has signed in goes on with.
 type Session struct {
 	ID        string // "ses_" and 16 characters
@@ -70,8 +76,9 @@ type Session struct {
 
 // People keeps members. Texts come back byte for byte.
 type People interface {
-	// Members lists those of an organization who are not removed, by email.
-	Members(ctx context.Context, organization string) ([]Member, error)
+	// Members lists those of an organization who are not removed, by email, at most limit, behind the one of an id, who may have
+	// been removed since; empty: from the first.
+	Members(ctx context.Context, organization, after string, limit int) ([]Member, error)
 	// FindMember finds one who is not removed by the email, and MemberByID by the id. The error is ErrNoMember when there is none.
 	FindMember(ctx context.Context, email string) (Member, error)
 	MemberByID(ctx context.Context, id string) (Member, error)
@@ -86,8 +93,9 @@ type People interface {
 type Invitations interface {
 	// InsertInvitation stores a new one, unless most of the project are pending and have not expired: then it is ErrInvitations.
 	InsertInvitation(ctx context.Context, i Invitation, most int, entry audit.Entry) error
-	// Invitations lists the newest of a project, those to the whole organization among them, at most limit.
-	Invitations(ctx context.Context, organization, project string, limit int) ([]Invitation, error)
+	// Invitations lists those of a project and those to the whole organization, newest first, at most limit, older than a place;
+	// the zero place: from the newest.
+	Invitations(ctx context.Context, organization, project string, before InvitationPlace, limit int) ([]Invitation, error)
 	// Invitation finds one by its id. The error is ErrNoInvitation when there is none.
 	Invitation(ctx context.Context, id string) (Invitation, error)
 	// EndInvitation revokes one that is pending. The error is ErrNoInvitation when it is not.

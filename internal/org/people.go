@@ -76,19 +76,52 @@ type Joined struct {
 	Everywhere bool
 }
 
-// List lists the members of the permit's project, by email: those of the project, and those of the whole organization.
-func (m *Members) List(ctx context.Context, permit gate.Permit) ([]Joined, error) {
-	all, err := m.cfg.People.Members(ctx, permit.Organization())
-	if err != nil {
-		return nil, fmt.Errorf("org: list members: %w", err)
+// The bounds of a list. Members of an organization who are not of the project are passed over; a page for which too many were
+// ends early.
+const (
+	MaxPage    = 200
+	lookedAt   = 500 // members at once
+	lookedAtIn = 20  // times for a page
+)
+
+// List lists the members of the permit's project, by email: those of the project, and those of the whole organization. next is
+// where to go on; empty: nowhere.
+//
+// Problems: invalid_field.
+func (m *Members) List(ctx context.Context, permit gate.Permit, after string, limit int) (list []Joined, next string, err error) {
+	if err := checkPage(after == "" || strings.HasPrefix(after, "mem_"), limit); err != nil {
+		return nil, "", err
 	}
-	var list []Joined
-	for _, one := range all {
-		if j, in := m.joined(one, permit.Project()); in {
-			list = append(list, j)
+	for range lookedAtIn {
+		some, err := m.cfg.People.Members(ctx, permit.Organization(), after, lookedAt)
+		if err != nil {
+			return nil, "", fmt.Errorf("org: list members: %w", err)
+		}
+		for _, one := range some {
+			j, in := m.joined(one, permit.Project())
+			if in && len(list) == limit {
+				return list, after, nil
+			}
+			if after = one.ID; in {
+				list = append(list, j)
+			}
+		}
+		if len(some) < lookedAt {
+			return list, "", nil
 		}
 	}
-	return list, nil
+	return list, after, nil
+}
+
+// checkPage checks what is asked of a list.
+func checkPage(placed bool, limit int) error {
+	switch {
+	case !placed:
+		return problem.Invalid("query.cursor", "is not one that a list gave")
+	case limit < 1 || limit > MaxPage:
+		return problem.Invalid("query.limit", "must be from 1 to %d", MaxPage)
+	}
+	return nil
 }
 
 // joined is a member in a project, and false when it is not one there.

@@ -60,8 +60,14 @@ func memberExists(ctx context.Context, tx *sql.Tx, id string) error {
 }
 
 // Members implements org.People.
-func (s *Store) Members(ctx context.Context, organization string) ([]org.Member, error) {
-	return list(ctx, s.read, scanMember, `SELECT `+memberColumns+` FROM members WHERE organization_id = $1 AND removed_at IS NULL ORDER BY email`, organization)
+func (s *Store) Members(ctx context.Context, organization, after string, limit int) ([]org.Member, error) {
+	where := conditions{text: `organization_id = $1 AND removed_at IS NULL`, args: []any{organization}}
+	if after != "" {
+		where.bound(`email > (SELECT m.email FROM members m WHERE m.organization_id = $1 AND m.id =`, after)
+		where.text += ")"
+	}
+	most := where.limit(limit)
+	return list(ctx, s.read, scanMember, `SELECT `+memberColumns+` FROM members WHERE `+where.text+` ORDER BY email LIMIT `+most, where.args...)
 }
 
 // FindMember implements org.People.
@@ -159,9 +165,14 @@ func (s *Store) InsertInvitation(ctx context.Context, i org.Invitation, most int
 }
 
 // Invitations implements org.Invitations.
-func (s *Store) Invitations(ctx context.Context, organization, project string, limit int) ([]org.Invitation, error) {
+func (s *Store) Invitations(ctx context.Context, organization, project string, before org.InvitationPlace, limit int) ([]org.Invitation, error) {
+	where := conditions{text: `organization_id = $1 AND (project_id = $2 OR everywhere = 1)`, args: []any{organization, project}}
+	if before != (org.InvitationPlace{}) {
+		where.after("created_at, id", "<", before.At.UnixMicro(), before.ID)
+	}
+	most := where.limit(limit)
 	return list(ctx, s.read, scanInvitation, `SELECT `+invitationColumns+` FROM invitations
-		WHERE organization_id = $1 AND (project_id = $2 OR everywhere = 1) ORDER BY created_at DESC, id DESC LIMIT $3`, organization, project, limit)
+		WHERE `+where.text+` ORDER BY created_at DESC, id DESC LIMIT `+most, where.args...)
 }
 
 // Invitation implements org.Invitations.

@@ -1,10 +1,12 @@
 package storetest
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -66,10 +68,11 @@ func membersAreKeptWhole(t *testing.T, open Open) {
 			t.Errorf("%+v, %v, want %+v", i, err, want)
 		}
 	}
-	if all, err := s.People.Members(t.Context(), "org_1"); err != nil || len(all) != len(emails) {
+	if all, err := s.People.Members(t.Context(), "org_1", "", 1000); err != nil || len(all) != len(emails) {
 		t.Errorf("%d of %d members, %v", len(all), len(emails), err)
 	}
-	if all, err := s.People.Members(t.Context(), "org_2"); err != nil || len(all) != 0 {
+	membersArePaged(t, s, emails)
+	if all, err := s.People.Members(t.Context(), "org_2", "", 1000); err != nil || len(all) != 0 {
 		t.Errorf("another organization has %d members, %v", len(all), err)
 	}
 	i := invitation("inv_again", "a")
@@ -81,6 +84,62 @@ func membersAreKeptWhole(t *testing.T, open Open) {
 	}
 	if again, err := s.Invitations.Invitation(t.Context(), i.ID); err != nil || again.Status != org.Pending {
 		t.Errorf("what could not be accepted is %s, %v", again.Status, err)
+	}
+}
+
+// membersArePaged goes through members and invitations page by page, in their order, also behind a member who was removed.
+func membersArePaged(t *testing.T, s Stores, emails []string) {
+	t.Helper()
+	const most = 3
+	slices.Sort(emails)
+	var seen []string
+	for after := ""; ; {
+		page, err := s.People.Members(t.Context(), "org_1", after, most)
+		if err != nil || len(page) > most {
+			t.Fatalf("a page of %d, %v", len(page), err)
+		}
+		for _, m := range page {
+			seen, after = append(seen, m.Email), m.ID
+		}
+		if len(page) < most {
+			break
+		}
+	}
+	if !slices.Equal(seen, emails) {
+		t.Errorf("the pages have %q, want %q", seen, emails)
+	}
+	if other, err := s.People.Members(t.Context(), "org_2", "mem_1", most); err != nil || len(other) != 0 {
+		t.Errorf("another organization sees %d, %v", len(other), err)
+	}
+	var ids []string
+	for before := (org.InvitationPlace{}); ; {
+		page, err := s.Invitations.Invitations(t.Context(), "org_1", "prj_1", before, most)
+		if err != nil || len(page) > most {
+			t.Fatalf("a page of %d, %v", len(page), err)
+		}
+		for _, i := range page {
+			ids, before = append(ids, i.ID), org.InvitationPlace{At: i.CreatedAt, ID: i.ID}
+		}
+		if len(page) < most {
+			break
+		}
+	}
+	if !slices.IsSortedFunc(ids, func(a, b string) int { return cmp.Compare(b, a) }) || len(slices.Compact(ids)) != len(emails) { // all at one time
+		t.Errorf("the pages have %q", ids)
+	}
+	first, err := s.People.Members(t.Context(), "org_1", "", 2)
+	if err != nil || len(first) != 2 {
+		t.Fatal(first, err)
+	}
+	if _, err := s.People.ChangeMember(t.Context(), "org_1", first[0].ID, func(m *org.Member, _ int) (*audit.Entry, error) {
+		m.RemovedAt = start()
+		entry := note(m.ID)
+		return &entry, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := s.People.Members(t.Context(), "org_1", first[0].ID, 1); err != nil || len(rest) != 1 || rest[0].ID != first[1].ID {
+		t.Errorf("behind who was removed are %v, %v", rest, err)
 	}
 }
 
@@ -120,7 +179,7 @@ func invitationsAreGoodOnce(t *testing.T, open Open) {
 			t.Error(err)
 		}
 	}
-	if people, err := s.People.Members(t.Context(), "org_1"); accepted != 1 || len(people) != 1 || err != nil {
+	if people, err := s.People.Members(t.Context(), "org_1", "", 1000); accepted != 1 || len(people) != 1 || err != nil {
 		t.Errorf("%d accepted, %d members, %v", accepted, len(people), err)
 	}
 	if err := s.Invitations.EndInvitation(t.Context(), i.ID, note(i.ID)); !errors.Is(err, org.ErrNoInvitation) {
@@ -135,7 +194,7 @@ func invitationsAreGoodOnce(t *testing.T, open Open) {
 	if err := s.Invitations.Accept(t.Context(), i.ID, member("mem_late", "late@example.com"), note(i.ID)); !errors.Is(err, org.ErrNoInvitation) {
 		t.Errorf("one that was revoked is accepted: %v", err)
 	}
-	if list, err := s.Invitations.Invitations(t.Context(), "org_1", "prj_other", 10); err != nil || len(list) != 0 {
+	if list, err := s.Invitations.Invitations(t.Context(), "org_1", "prj_other", org.InvitationPlace{}, 10); err != nil || len(list) != 0 {
 		t.Errorf("another project sees %d, %v", len(list), err)
 	}
 }
@@ -168,7 +227,7 @@ func ownersAreCounted(t *testing.T, open Open) {
 		})
 	}
 	all.Wait()
-	left, err := s.People.Members(t.Context(), "org_1")
+	left, err := s.People.Members(t.Context(), "org_1", "", 1000)
 	if err != nil || len(left) != 1 || left[0].Role != access.Owner {
 		t.Fatalf("%+v are left, %v", left, err)
 	}
