@@ -19,6 +19,7 @@ type followRecords struct {
 	Workspace  string `path:"workspace" maxLength:"64" doc:"The environment; CORE is the key's default." example:"production"`
 	Dataset    string `path:"dataset" maxLength:"64" doc:"The name of the dataset." example:"QUOTES"`
 	Symbols    string `query:"symbols" maxLength:"200000" doc:"Only records of these keys, with commas between them; by default all." example:"AAPL,MSFT"`
+	Channels   string `query:"channels" maxLength:"4096" doc:"Only records of these subkeys, with commas between them, 50 at the most; by default all." example:"trades,book"`
 	NoSnapshot bool   `query:"nosnapshot" doc:"Whether the records there are already are left out."`
 	AsOf       string `query:"snapshotAsOf" maxLength:"64" doc:"The stream begins with all records of this time or later instead of the newest." example:"1767225600000"`
 	found      dataset.Dataset
@@ -92,6 +93,7 @@ func (a *API) followRecords(ctx context.Context, permit gate.Permit, in followRe
 	held := int64(0)
 	if !in.NoSnapshot {
 		held = (&dataset.Ask{Datasets: []string{in.Dataset}, Keys: commas(in.Symbols), From: in.AsOf}).Bytes()
+		held = min(held*int64(max(1, len(commas(in.Channels)))), dataset.MaxReadBytes)
 	}
 	done, err := a.holdAnswer(held)
 	if err != nil {
@@ -101,7 +103,7 @@ func (a *API) followRecords(ctx context.Context, permit gate.Permit, in followRe
 	}
 	s.done = sync.OnceFunc(done)
 	s.close = func() { stop(); cancel(); s.done() }
-	if s.Followed, err = a.cfg.Datasets.Follow(ctx, permit, at, dataset.Following{Keys: commas(in.Symbols), Snapshot: !in.NoSnapshot, From: in.AsOf}); err != nil {
+	if s.Followed, err = a.cfg.Datasets.Follow(ctx, permit, at, dataset.Following{Keys: commas(in.Symbols), Subkeys: commas(in.Channels), Snapshot: !in.NoSnapshot, From: in.AsOf}); err != nil {
 		s.close()
 		return nil, err
 	}

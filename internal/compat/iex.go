@@ -53,9 +53,9 @@ func IEXChannels() []string {
 	return names
 }
 
-// iexChannels are the names of the channels (contracts D7). "deep" is not among them: it is a channel of channels.
+// iexChannels are the names of the channels (contracts D7). "deep" is a channel of channels, which are its subkeys.
 func iexChannels() []string {
-	names := []string{"tops", "last", "news", "news-stream", "sentiment", "cryptoQuotes", "cryptoBook", "cryptoEvents"}
+	names := []string{"tops", "last", "deep", "news", "news-stream", "sentiment", "cryptoQuotes", "cryptoBook", "cryptoEvents"}
 	for _, name := range []string{"stocksUS", "stocksUSNoUTP", "forex"} {
 		for _, every := range []string{"", "1Second", "5Second", "1Minute"} {
 			names = append(names, name+every)

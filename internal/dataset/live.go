@@ -15,6 +15,7 @@ const (
 	maxFollowers = 256
 	maxOfKey     = 64 // of one key, and what it derives
 	followBuffer = 64 // batches a follower may lag behind
+	maxFollowed  = 50 // subkeys that are named
 	followAgain  = 10 * time.Second
 )
 
@@ -29,13 +30,24 @@ type follower struct {
 	key     string // whose limits the holder is charged to
 	uid     string
 	keys    []string // empty: all
+	subkeys []string // empty: all
 	batches chan []Record
+}
+
+// wants are those of some records that it follows.
+func (f *follower) wants(list []Record) []Record {
+	if len(f.keys) == 0 && len(f.subkeys) == 0 {
+		return list
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(r Record) bool {
+		return len(f.keys) > 0 && !slices.Contains(f.keys, r.Key) || len(f.subkeys) > 0 && !slices.Contains(f.subkeys, r.Subkey)
+	})
 }
 
 // follow gives the records of a dataset as they are written, until ctx is done. The channel is closed then, and also when
 // the follower lags too far behind. by is the key whose limits the follower is charged to.
-func (l *Live) follow(ctx context.Context, d *Dataset, by string, keys []string) (<-chan []Record, error) {
-	f := &follower{project: d.Project, key: by, uid: d.UID, keys: keys, batches: make(chan []Record, followBuffer)}
+func (l *Live) follow(ctx context.Context, d *Dataset, by string, keys, subkeys []string) (<-chan []Record, error) {
+	f := &follower{project: d.Project, key: by, uid: d.UID, keys: keys, subkeys: subkeys, batches: make(chan []Record, followBuffer)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	has, ofKey := 0, 0
@@ -76,10 +88,7 @@ func (l *Live) publish(d *Dataset, list []Record) {
 		if f.uid != d.UID {
 			continue
 		}
-		wanted := list
-		if len(f.keys) > 0 {
-			wanted = slices.DeleteFunc(slices.Clone(list), func(r Record) bool { return !slices.Contains(f.keys, r.Key) })
-		}
+		wanted := f.wants(list)
 		if len(wanted) == 0 {
 			continue
 		}
@@ -102,13 +111,14 @@ func (l *Live) drop(f *follower) {
 // Followed is a dataset that is followed.
 type Followed struct {
 	Dataset  Dataset
-	Snapshot []Record // the newest of each key that was named, or the newest of all
+	Snapshot []Record // the newest of each key that was named, or the newest of all; and so of each subkey that was named
 	Batches  <-chan []Record
 }
 
 // Following is what somebody wants to follow.
 type Following struct {
 	Keys     []string // empty: all
+	Subkeys  []string // empty: all
 	Snapshot bool
 	From     string // the snapshot is the records of this time or later; empty: the newest of each key
 }
@@ -129,15 +139,40 @@ func (s *Service) Follow(ctx context.Context, permit gate.Permit, at At, want Fo
 	if err := d.ownRecords(); err != nil {
 		return Followed{}, err
 	}
+	switch {
+	case len(want.Subkeys) > 0 && d.Index.Subkey == "":
+		return Followed{}, problem.Invalid("query.channels", "the dataset %s has no subkeys", d.ID)
+	case len(want.Subkeys) > maxFollowed:
+		return Followed{}, problem.Invalid("query.channels", "must be at most %d", maxFollowed)
+	case len(want.Keys)*len(want.Subkeys) > MaxCombination:
+		return Followed{}, problem.Invalid("query.channels", "are, with the symbols, more than %d combinations", MaxCombination)
+	}
 	selection, err := a.Selection(&d, s.cfg.Now())
 	if err != nil {
 		return Followed{}, err
 	}
 	f := Followed{Dataset: d}
 	by, _ := permit.Accounts()
-	if f.Batches, err = s.cfg.Live.follow(ctx, &d, by.ID, want.Keys); err != nil || !want.Snapshot {
+	if f.Batches, err = s.cfg.Live.follow(ctx, &d, by.ID, want.Keys, want.Subkeys); err != nil || !want.Snapshot {
 		return f, err
 	}
-	f.Snapshot, _, err = s.cfg.Records.ReadRecords(ctx, d.Space(), d.UID, selection)
-	return f, err
+	each := [][]string{want.Subkeys}
+	if want.From == "" && len(want.Subkeys) > 1 { // the newest of each
+		each = slices.Collect(slices.Chunk(want.Subkeys, 1))
+	}
+	bytes := 0
+	for _, selection.Subkeys = range each {
+		list, _, err := s.cfg.Records.ReadRecords(ctx, d.Space(), d.UID, selection)
+		if err != nil {
+			return f, err
+		}
+		for i := range list {
+			bytes += len(list[i].Body)
+		}
+		if bytes > MaxReadBytes {
+			return f, problem.Invalid("query.channels", "have more than %d bytes of records to begin with: name fewer, or take nosnapshot", MaxReadBytes)
+		}
+		f.Snapshot = append(f.Snapshot, list...)
+	}
+	return f, nil
 }
