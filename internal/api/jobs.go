@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +40,7 @@ type Job struct {
 
 // JobPage is one page of jobs.
 type JobPage struct {
-	Data       []Job   `json:"data" doc:"The youngest first."`
+	Data       []Job   `json:"data" doc:"The youngest first, unless sort says otherwise."`
 	NextCursor *string `json:"next_cursor" doc:"Give it as 'cursor' for the next page; null on the last."`
 }
 
@@ -59,6 +60,10 @@ type listJobs struct {
 	Type      string `path:"type" enum:"ingest,update" doc:"Loading files, or writing records anew."`
 	Limit     int    `query:"limit" minimum:"1" maximum:"200" doc:"How many at the most; by default 50."`
 	Last      int    `query:"last" minimum:"1" maximum:"200" doc:"The same as limit."`
+	First     int    `query:"first" minimum:"1" maximum:"200" doc:"So many of the oldest instead of the youngest."`
+	From      string `query:"from" maxLength:"64" doc:"Jobs that were asked for at this date or later." example:"2026-01-01"`
+	To        string `query:"to" maxLength:"64" doc:"Jobs that were asked for at this date or earlier; a day counts as a whole."`
+	Sort      string `query:"sort" enum:"asc,desc,ASC,DESC" doc:"How those of the page stand: the youngest first by default."`
 	Cursor    string `query:"cursor" maxLength:"200" doc:"Where to go on, from the page before."`
 }
 
@@ -194,23 +199,47 @@ func mountJobs(a *API) {
 }
 
 func (a *API) listJobs(ctx context.Context, permit gate.Permit, in listJobs) (JobPage, error) {
-	q := job.Query{Environment: permit.Environment(), Kind: in.Type, Limit: orDefault(cmp.Or(in.Limit, in.Last), 50)}
-	if at, id, ok := strings.Cut(in.Cursor, " "); in.Cursor != "" {
-		t, err := time.Parse(time.RFC3339Nano, at)
-		if !ok || err != nil {
-			return JobPage{}, problem.Invalid("query.cursor", "is not one that a list gave")
-		}
-		q.Before = job.Place{At: t, ID: id}
+	q, err := in.query(permit.Environment())
+	if err != nil {
+		return JobPage{}, err
 	}
 	list, next, err := a.cfg.Jobs.List(ctx, permit, q)
-	page := JobPage{Data: make([]Job, len(list))}
+	if q.Oldest != strings.EqualFold(in.Sort, "asc") { // they are not to stand as they were counted
+		slices.Reverse(list)
+	}
+	page := JobPage{Data: make([]Job, len(list)), NextCursor: jobCursor(next)}
 	for i := range list {
 		page.Data[i] = jobView(&list[i])
 	}
-	if next != (job.Place{}) {
-		page.NextCursor = cursor(next.At.Format(time.RFC3339Nano) + " " + next.ID)
-	}
 	return page, err
+}
+
+// query is what is asked for.
+func (in *listJobs) query(environment string) (q job.Query, err error) {
+	q = job.Query{Environment: environment, Kind: in.Type, Oldest: in.First > 0, Limit: orDefault(cmp.Or(in.First, in.Limit, in.Last), 50)}
+	if in.First > 0 && (in.Last > 0 || in.Limit > 0) {
+		return q, problem.Invalid("query.first", "must not be together with last or limit")
+	}
+	for _, c := range []struct {
+		name, text string
+		into       *time.Time
+	}{{"from", in.From, &q.From}, {"to", in.To, &q.Until}} {
+		if c.text == "" {
+			continue
+		}
+		t, whole, ok := dataset.ParseTime(c.text)
+		switch {
+		case !ok:
+			return q, problem.Invalid("query."+c.name, "must be a date or a time, or a number of seconds or milliseconds since 1970")
+		case c.name == "to" && whole:
+			t = t.AddDate(0, 0, 1)
+		case c.name == "to":
+			t = t.Add(time.Microsecond)
+		}
+		*c.into = t
+	}
+	q.After, err = readJobCursor(in.Cursor)
+	return q, err
 }
 
 func jobView(j *job.Job) Job {

@@ -137,7 +137,7 @@ func (e *Export) walked() dataset.Walked {
 //
 // Problems: invalid_field.
 func (s *Service) List(ctx context.Context, permit gate.Permit, after job.Place, limit int) (list []Export, next job.Place, err error) {
-	q := job.Query{Kind: Kind, Before: after, Limit: limit}
+	q := job.Query{Kind: Kind, After: after, Limit: limit}
 	if permit.Key().OwnOnly(access.ReadExports) {
 		q.Owner = permit.Key().Owner()
 	}

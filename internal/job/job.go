@@ -84,12 +84,15 @@ func (j *Job) Subject() *access.Subject {
 // Query narrows a list of jobs.
 type Query struct {
 	Project     string
-	Environment string // empty: all
-	Live        bool   // those of live mode as well
-	Kind        string // empty: all
-	About       string // empty: all
-	Owner       string // empty: everybody's
-	Before      Place  // those older than it; zero: from the youngest on
+	Environment string    // empty: all
+	Live        bool      // those of live mode as well
+	Kind        string    // empty: all
+	About       string    // empty: all
+	Owner       string    // empty: everybody's
+	From        time.Time // asked for at this time or later; zero: from the beginning
+	Until       time.Time // asked for before it; zero: to the end
+	Oldest      bool      // the oldest come first, and not the youngest
+	After       Place     // those behind it; zero: from the first on
 	Limit       int
 }
 
@@ -107,7 +110,7 @@ type Store interface {
 	SaveJob(ctx context.Context, j Job) error
 	// FindJob gives a job of a project, and false when there is none.
 	FindJob(ctx context.Context, project, id string) (Job, bool, error)
-	// Jobs lists jobs, the youngest first.
+	// Jobs lists jobs, in the order that the query says.
 	Jobs(ctx context.Context, q Query) ([]Job, error)
 	// OpenJobs lists the jobs of all projects that are not over, the oldest first.
 	OpenJobs(ctx context.Context) ([]Job, error)

@@ -64,12 +64,21 @@ func (s *Store) Jobs(ctx context.Context, q job.Query) ([]job.Job, error) {
 	where.and("kind", q.Kind)
 	where.and("about", q.About)
 	where.and("owner", q.Owner)
-	if q.Before != (job.Place{}) {
-		where.after("created_at, id", "<", q.Before.At.UnixMicro(), q.Before.ID)
+	if !q.From.IsZero() {
+		where.bound("created_at >=", q.From.UnixMicro())
+	}
+	if !q.Until.IsZero() {
+		where.bound("created_at <", q.Until.UnixMicro())
+	}
+	behind, order := "<", "created_at DESC, id DESC"
+	if q.Oldest {
+		behind, order = ">", "created_at, id"
+	}
+	if q.After != (job.Place{}) {
+		where.after("created_at, id", behind, q.After.At.UnixMicro(), q.After.ID)
 	}
 	limit := where.limit(q.Limit)
-	return list(ctx, s.read, scanJob, `SELECT `+jobColumns+` FROM jobs
-		WHERE `+where.text+` ORDER BY created_at DESC, id DESC LIMIT `+limit, where.args...)
+	return list(ctx, s.read, scanJob, `SELECT `+jobColumns+` FROM jobs WHERE `+where.text+` ORDER BY `+order+` LIMIT `+limit, where.args...)
 }
 
 // OpenJobs implements job.Store.
