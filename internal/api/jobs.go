@@ -146,6 +146,7 @@ func lookingForJob[I any, P interface {
 // mountJobs adds the rows about jobs, and about exports, which are jobs.
 func mountJobs(a *API) {
 	mountExports(a)
+	mountRepeating(a)
 	mount(a, endpoint[listJobs, JobPage]{
 		Method: "GET", Path: "/v1/jobs/{workspace}/{type}", Action: access.WriteDatasets,
 		Read: bound[listJobs](a),

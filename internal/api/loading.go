@@ -261,25 +261,33 @@ func (a *API) loadFile(ctx context.Context, permit gate.Permit, in loadFile) (Lo
 	if err != nil {
 		return LoadStarted{}, err
 	}
-	weight := dataset.Credits(in.found.Class)
 	j, err := a.cfg.Datasets.Load(ctx, permit, at, dataset.Load{
 		Path: in.path, ContentType: in.kind, Rows: in.rows, Replace: in.Duplicate, Overwrite: in.Overwrite, MaxErrors: int64(in.MaxErrors),
-		Ended: func(j job.Job) {
-			if err := a.cfg.Gate.Settle(context.Background(), permit, dataset.WrittenBy(j)*weight); err != nil {
-				a.cfg.Log.Warn("what a load came to is not settled", "job", j.ID, "error", err)
-			}
-		},
+		Ended: a.settleLoad(permit, in.found.Class),
 	})
 	if err != nil {
 		return LoadStarted{}, err
 	}
-	if in.Wait {
-		wait, cancel := context.WithTimeout(ctx, waitForJob)
+	return a.loadStarted(ctx, j, in.Wait, fmt.Sprintf("Data upload of %dB for %s completed", info.Size(), in.Dataset)), nil
+}
+
+// settleLoad charges what loading came to, when it is over.
+func (a *API) settleLoad(permit gate.Permit, class access.Class) func(job.Job) {
+	return func(j job.Job) {
+		if err := a.cfg.Gate.Settle(context.Background(), permit, dataset.WrittenBy(j)*dataset.Credits(class)); err != nil {
+			a.cfg.Log.Warn("what a load came to is not settled", "job", j.ID, "error", err)
+		}
+	}
+}
+
+// loadStarted is the answer about a job that loads, when it is over if that is waited for.
+func (a *API) loadStarted(ctx context.Context, j job.Job, wait bool, said string) LoadStarted {
+	if wait {
+		ctx, cancel := context.WithTimeout(ctx, waitForJob)
 		defer cancel()
-		_ = a.cfg.Jobs.Await(wait, j.ID) // how it goes is seen at its address
+		_ = a.cfg.Jobs.Await(ctx, j.ID) // how it goes is seen at its address
 	}
 	return LoadStarted{
-		Success: true, JobID: j.ID, JobURL: "/v1/jobs/" + j.Environment + "/" + j.Kind + "/" + j.ID,
-		Message: fmt.Sprintf("Data upload of %dB for %s completed, jobId: %s has been created", info.Size(), in.Dataset, j.ID),
-	}, nil
+		Success: true, JobID: j.ID, JobURL: "/v1/jobs/" + j.Environment + "/" + j.Kind + "/" + j.ID, Message: said + ", jobId: " + j.ID + " has been created",
+	}
 }

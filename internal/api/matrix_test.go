@@ -267,6 +267,7 @@ var wishes = map[string]struct{ path, body string }{
 	"GET /v1/jobs/{workspace}/{type}":                             {"/v1/jobs/production/ingest", ""},
 	"GET /v1/jobs/{workspace}/{type}/{id}":                        {"/v1/jobs/production/ingest/job_0", ""},
 	"DELETE /v1/jobs/{workspace}/{type}/{id}":                     {"/v1/jobs/production/ingest/job_0", ""},
+	"POST /v1/jobs/{workspace}/{type}/{id}":                       {"/v1/jobs/production/ingest/job_0", ""},
 	"GET /v1/jobs/{workspace}/{type}/{id}/rejected":               {"/v1/jobs/production/ingest/job_0/rejected", ""},
 	"GET /v1/stream/{workspace}/{dataset}":                        {"/v1/stream/production/NONE", ""},
 

@@ -47,6 +47,7 @@ type Load struct {
 	Replace     bool
 	Overwrite   bool          // the file takes the place of all records, at once when all of it is written, or not at all
 	MaxErrors   int64         // rejections at which loading stops; 0: it never does
+	Date        time.Time     // of the first record that has none of its own; zero: now
 	Ended       func(job.Job) // see job.Wanted
 }
 
@@ -116,6 +117,9 @@ func (s *Service) Load(ctx context.Context, permit gate.Permit, at At, l Load) (
 	}
 	spec := ingestSpec{
 		ID: d.ID, UID: d.UID, ContentType: l.ContentType, Replace: l.Replace, MaxErrors: l.MaxErrors, Date: s.cfg.Now().UTC().Truncate(time.Microsecond),
+	}
+	if !l.Date.IsZero() {
+		spec.Date = l.Date
 	}
 	if l.Overwrite {
 		return s.overwrite(ctx, permit, at, l, spec)
