@@ -52,10 +52,12 @@ func TestChannelsAreFollowed(t *testing.T) {
 		}
 	}
 	const ask = "?symbols=A,B&channels=trades,book"
+	every := follow("/stable/deep?symbols=C&channels=deep")
 	next, whole := follow("/v1/deep"+ask), follow("/v1/stream/CORE/deep?channels=auction")
 	old := follow("/v1/deep" + ask + "&snapshotAsOf=" + url.QueryEscape("2026-01-02"))
 	for name, got := range map[string][2]string{
 		"the newest of each": {next(), "[" + strings.Join([]string{a, c, b}, ",") + "]"},
+		"all channels":       {every(), "[" + record("C", "trades", "2026-01-09") + "]"},
 		"one channel":        {whole(), "[" + record("A", "auction", "2026-01-09") + "]"},
 		"from a time on":     {old(), "[" + a + "]"},
 	} {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"path"
+	"slices"
 	"sync"
 	"time"
 
@@ -73,6 +74,9 @@ func readFollowRecords(a *API) func(*request) (followRecords, error) {
 		}
 		if in.Dataset == "" {
 			in.Workspace, in.Dataset = dataset.Core, path.Base(rq.r.URL.Path)
+			if slices.Contains(commas(in.Channels), compat.IEXAllChannels) {
+				in.Channels = ""
+			}
 		}
 		return in, err
 	}

@@ -53,6 +53,9 @@ func IEXChannels() []string {
 	return names
 }
 
+// IEXAllChannels is the channel that stands for all that the channel of channels has.
+const IEXAllChannels = "deep"
+
 // iexChannels are the names of the channels (contracts D7). "deep" is a channel of channels, which are its subkeys.
 func iexChannels() []string {
 	names := []string{"tops", "last", "deep", "news", "news-stream", "sentiment", "cryptoQuotes", "cryptoBook", "cryptoEvents"}

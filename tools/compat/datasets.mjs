@@ -88,6 +88,20 @@ async function stream(client) {
   assert.equal((await client.apperate.queryDataJobs({ workspace: 'CORE', type: 'ingest', last: 1 })).data[0].jobId, id)
 }
 
+// channels follows two of the channels of "deep", which are the subkeys of the dataset of that name.
+async function channels(client) {
+  const properties = { symbol: { type: 'string' }, messageType: { type: 'string' }, date: { type: 'date' } }
+  await client.apperate.registerDataset({
+    workspace: 'CORE', data: JSON.stringify({ datasetId: 'deep', schema: { type: 'object', properties }, columnMapping: { key: 'symbol', subkey: 'messageType', date: 'date' } }),
+  })
+  const list = ['trades', 'book', 'auction'].map((messageType) => ({ symbol: 'AAPL', messageType, date: '2026-02-02' }))
+  await client.apperate.writeInternal({ workspace: 'CORE', id: 'deep', data: JSON.stringify(list), wait: true })
+  let source
+  const first = await new Promise((done) => { source = client.deepSSE('AAPL', 'trades,book', done, {}) })
+  source.close()
+  assert.deepEqual(first, list.slice(0, 2))
+}
+
 // overwritten loads a file in the place of all records.
 async function overwritten(apperate) {
   await apperate.loadData({ workspace: 'CORE', id: 'last', data: 'symbol,date,close\nA,2026-01-01,1\n', contentType: 'text/csv', overwrite: true, wait: true })
@@ -168,6 +182,7 @@ export async function withDatasets(server, secretKey) {
   await definitions(client.apperate)
   await records(client.apperate)
   await stream(client)
+  await channels(client)
   await overwritten(client.apperate)
   const data = require.resolve('vega-datasets/data/stocks.csv').replace('stocks.csv', '')
   const counts = [await stocks(client.apperate, data + 'stocks.csv'), await flights(client.apperate, data + 'flights-2k.json')]
