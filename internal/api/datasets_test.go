@@ -356,7 +356,7 @@ func TestRecordsAreDeletedByTheirParts(t *testing.T) {
 	}
 	s.policy(access.Policy{Limits: access.Limits{Daily: access.Quota{Most: 1}}})
 	s.w.site.asks(t, s.all, "GET", "/v1/whoami", "") // uses it up
-	for _, c := range [][2]string{{"GET", ""}, {"DELETE", ""}, {"GET", "/rejected"}} {
+	for _, c := range [][2]string{{"GET", ""}, {"DELETE", ""}, {"POST", ""}, {"GET", "/rejected"}} {
 		s.ask(s.all, c[0], started.JobURL+c[1], "", 429)
 	}
 }

@@ -102,6 +102,7 @@ func TestAJobIsDoneOnceMore(t *testing.T) {
 	}}}).text
 	s.ask(writes, "POST", "/v1/jobs/CORE/ingest/"+failed, "", 403)
 	s.ask(writes, "POST", "/v1/jobs/CORE/ingest/"+first, "", 202)
+	s.ask(s.limited(access.Limits{Credits: access.Quota{Most: rows - 1}}).text, "POST", "/v1/jobs/CORE/ingest/"+first, "", 402)
 	s.ask(s.all, "POST", "/v1/jobs/CORE/update/"+failed, "", 404)
 	s.ask(s.all, "DELETE", "/v1/datasets/CORE/LIST", "", 204)
 	s.ask(s.all, "POST", "/v1/jobs/CORE/ingest/"+failed, "", 404)

@@ -156,6 +156,12 @@ func (s *Service) Follow(ctx context.Context, permit gate.Permit, at At, want Fo
 	if f.Batches, err = s.cfg.Live.follow(ctx, &d, by.ID, want.Keys, want.Subkeys); err != nil || !want.Snapshot {
 		return f, err
 	}
+	f.Snapshot, err = s.newest(ctx, &d, selection, want)
+	return f, err
+}
+
+// newest are the records that a stream begins with.
+func (s *Service) newest(ctx context.Context, d *Dataset, selection Selection, want Following) (all []Record, err error) {
 	each := [][]string{want.Subkeys}
 	if want.From == "" && len(want.Subkeys) > 1 { // the newest of each
 		each = slices.Collect(slices.Chunk(want.Subkeys, 1))
@@ -164,15 +170,15 @@ func (s *Service) Follow(ctx context.Context, permit gate.Permit, at At, want Fo
 	for _, selection.Subkeys = range each {
 		list, _, err := s.cfg.Records.ReadRecords(ctx, d.Space(), d.UID, selection)
 		if err != nil {
-			return f, err
+			return nil, err
 		}
 		for i := range list {
 			bytes += len(list[i].Body)
 		}
-		if bytes > MaxReadBytes {
-			return f, problem.Invalid("query.channels", "have more than %d bytes of records to begin with: name fewer, or take nosnapshot", MaxReadBytes)
+		if bytes > MaxReadBytes+MaxRecord {
+			return nil, problem.Invalid("query.channels", "have more than %d bytes of records to begin with: name fewer, or take nosnapshot", MaxReadBytes)
 		}
-		f.Snapshot = append(f.Snapshot, list...)
+		all = append(all, list...)
 	}
-	return f, nil
+	return all, nil
 }
