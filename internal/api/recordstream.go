@@ -150,7 +150,7 @@ func writeRecordStream(rq *request, s *recordStream) error {
 		if err := control.Flush(); err != nil {
 			return nil
 		}
-		text = nil
+		text = nil //nolint:wastedassign // what was sent needs no memory while nothing comes
 		s.done()
 		select {
 		case <-beat.C:
