@@ -242,6 +242,7 @@ func (e *endpoint[I, O]) do(a *API, rq *request, permit gate.Permit, in I) (O, e
 		}
 	}()
 	out, err := e.Do(rq.ctx(), permit, in)
+	err = permit.Withhold(err)
 	whole = true
 	return out, err
 }
