@@ -28,7 +28,7 @@ type Job struct {
 	Total      int64      `json:"total" doc:"Records there are."`
 	Good       int64      `json:"good" doc:"Of those done, the ones that are in the dataset now."`
 	Rejected   int64      `json:"rejected" doc:"Of those done, the ones that are not."`
-	Result     jsonObject `json:"result,omitzero" doc:"When it is over: how many were written, replaced, ignored and rejected."`
+	Result     jsonObject `json:"result,omitzero" doc:"When it is over: how many were written, replaced, ignored and rejected; unsure are those of the written of which it is not known whether they replaced others, since the server stopped while they were written."`
 	Code       string     `json:"code,omitzero" doc:"The problem that it failed with." example:"invalid_field"`
 	Detail     string     `json:"detail,omitzero"`
 	KeyID      string     `json:"key_id" doc:"The key that asked."`

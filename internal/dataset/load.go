@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,6 +68,7 @@ type IngestResult struct {
 	Replaced int64 `json:"replaced"`
 	Ignored  int64 `json:"ignored"`
 	Rejected int64 `json:"rejected"`
+	Unsure   int64 `json:"unsure,omitzero"` // of Written, those of which nobody knows whether they replaced others, since the server stopped meanwhile
 }
 
 // ingestPlace is where loading goes on: what came before it is written.
@@ -147,12 +149,14 @@ type loading struct {
 	rejected *rejections
 	chunk    []Record
 	bytes    int
+	again    bool // the chunk may have been written before
 }
 
 // Ingest is the work of loading. Done again from a place, it writes the same records with the same index, which changes
 // nothing.
 func (s *Service) Ingest(ctx context.Context, run *job.Run) (err error) {
 	l := &loading{s: s, run: run, job: run.Job()}
+	l.again = l.job.Starts > 1
 	if err := json.Unmarshal(l.job.Spec, &l.spec); err != nil {
 		return err
 	}
@@ -237,7 +241,7 @@ func (l *loading) dataset(ctx context.Context) (Dataset, error) {
 
 // take takes a row into the chunk, or notes what is wrong with it.
 func (l *loading) take(d *Dataset, r row, n int64) error {
-	record, fields := d.verdict(Item{r.cells, r.fault}, l.spec.Date, l.spec.Date.Add(time.Duration(n)*time.Microsecond))
+	record, fields := d.verdict(Item{r.cells, r.fault}, l.chunkTime(), l.spec.Date.Add(time.Duration(n)*time.Microsecond))
 	if fields != nil {
 		l.place.Rejected++
 		return l.rejected.add(Refused{Line: r.line, Fields: fields})
@@ -250,11 +254,12 @@ func (l *loading) take(d *Dataset, r row, n int64) error {
 
 // flush writes the chunk, and keeps the place behind it.
 func (l *loading) flush(ctx context.Context, rows int64) error {
-	written, err := l.write(ctx)
+	written, unsure, err := l.write(ctx)
 	if err != nil {
 		return err
 	}
 	l.place.Rows = rows
+	l.place.Unsure += int64(unsure)
 	l.place.Written += int64(len(l.chunk) - len(written.Ignored))
 	l.place.Ignored += int64(len(written.Ignored))
 	l.place.Replaced += int64(written.Replaced)
@@ -270,26 +275,29 @@ func (l *loading) flush(ctx context.Context, rows int64) error {
 }
 
 // write writes the chunk, with patience for a warehouse that is being started again: to write it twice changes nothing.
-func (l *loading) write(ctx context.Context) (Written, error) {
+// unsure are those of which nobody knows whether they replaced others.
+func (l *loading) write(ctx context.Context) (w Written, unsure int, err error) {
 	if len(l.chunk) == 0 {
-		return Written{}, nil
+		return w, 0, nil
 	}
 	pause := time.NewTicker(loadPause)
 	defer pause.Stop()
 	for try := 1; ; try++ {
-		written, err := l.once(ctx)
+		w, unsure, err = l.once(ctx)
 		if try == loadTries || problem.Of(err) != problem.Unavailable {
-			return written, err
+			l.again = false
+			return w, unsure, err
 		}
+		l.again = true
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
-			return written, context.Cause(ctx)
+			return w, 0, context.Cause(ctx)
 		}
 	}
 }
 
-func (l *loading) once(ctx context.Context) (Written, error) {
+func (l *loading) once(ctx context.Context) (w Written, unsure int, err error) {
 	l.s.change.RLock()
 	defer l.s.change.RUnlock()
 	d, err := l.dataset(ctx)
@@ -297,19 +305,26 @@ func (l *loading) once(ctx context.Context) (Written, error) {
 		err = l.s.idle(ctx, &d)
 	}
 	if err != nil {
-		return Written{}, err
+		return w, 0, err
 	}
-	if l.spec.To != "" {
-		return l.s.put(ctx, d.Space(), l.spec.To, Batch{Replace: l.spec.Replace, Records: l.chunk})
+	uid := cmp.Or(l.spec.To, d.UID)
+	var before map[recordIndex]bool
+	if l.again {
+		if before, err = l.before(ctx, &d, uid); err != nil {
+			return w, 0, err
+		}
 	}
-	written, err := l.s.put(ctx, d.Space(), d.UID, Batch{Replace: l.spec.Replace, Records: l.chunk})
-	if err == nil {
-		l.s.cfg.Live.publish(&d, without(l.chunk, written.Ignored))
-		if written.Replaced > 0 {
+	if w, err = l.s.put(ctx, d.Space(), uid, Batch{Replace: l.spec.Replace, Records: l.chunk}); err != nil {
+		return w, 0, err
+	}
+	w, unsure = settled(w, l.spec.Replace, l.chunk, before)
+	if l.spec.To == "" {
+		l.s.cfg.Live.publish(&d, without(l.chunk, w.Ignored))
+		if w.Replaced > 0 || unsure > 0 {
 			l.s.forget(d.Space())
 		}
 	}
-	return written, err
+	return w, unsure, nil
 }
 
 // Refused is a record of a file that was not loaded.
