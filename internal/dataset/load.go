@@ -108,13 +108,16 @@ func CountRows(path, contentType string) (n int64, err error) {
 
 // Load begins to load a file into a dataset.
 //
-// Problems: not_found, conflict, unavailable.
+// Problems: not_found, conflict, unavailable, and those of CountRows.
 func (s *Service) Load(ctx context.Context, permit gate.Permit, at At, l Load) (job.Job, error) {
 	d, err := s.Find(ctx, permit, at)
 	if err != nil {
 		return job.Job{}, err
 	}
 	if err := errors.Join(d.ownRecords(), s.idle(ctx, &d)); err != nil {
+		return job.Job{}, err
+	}
+	if err := d.checkHeader(l.Path, l.ContentType); err != nil {
 		return job.Job{}, err
 	}
 	spec := ingestSpec{
