@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -243,6 +244,17 @@ func (in changeDataset) wants() access.Attempt {
 	return attempt
 }
 
+// denied says of a denied change of class what it takes: nothing else in a change is about no one dataset.
+func (in changeDataset) denied(err error) error {
+	p, is := errors.AsType[*problem.Error](err)
+	if !is || p.Code != problem.DatasetNotAllowed || len(p.Fields) != 1 || p.Fields[0].Detail != gate.DatasetMissing {
+		return err
+	}
+	p.Detail = "The class of a dataset is changed by keys without a restriction to datasets: it decides which keys of a class may use it, and what its records cost."
+	p.Fields = []problem.Field{{Name: "class", Detail: "may be changed only by a key without a restriction to datasets"}}
+	return p
+}
+
 type renameDataset struct {
 	Workspace string `path:"workspace" maxLength:"64" doc:"The environment; CORE is the key's default." example:"production"`
 	Dataset   string `path:"dataset" maxLength:"64" doc:"The name of the dataset." example:"QUOTES"`
@@ -355,7 +367,7 @@ func mountChange(a *API, method, id string) {
 	read := sameName(wanting(bound[changeDataset](a), func(in *changeDataset) (*datasetBody, *dataset.Wanted) { return &in.Body, &in.wanted }))
 	mount(a, endpoint[changeDataset, Dataset]{
 		Method: method, Path: "/v1/datasets/{workspace}/{dataset}", Action: access.WriteDatasets,
-		Read: versioned(looking(a, read), func(in *changeDataset) (string, *int64) { return in.IfMatch, &in.revision }), Wants: changeDataset.wants,
+		Read: versioned(looking(a, read), func(in *changeDataset) (string, *int64) { return in.IfMatch, &in.revision }), Wants: changeDataset.wants, Denied: changeDataset.denied,
 		Do: func(ctx context.Context, permit gate.Permit, in changeDataset) (Dataset, error) {
 			at, _ := in.where()
 			how := dataset.Existing(cmp.Or(in.Existing, string(dataset.Leave)))

@@ -188,6 +188,12 @@ func TestRestrictionsToDatasets(t *testing.T) {
 	} {
 		s.ask(c.key, c.method, c.path, c.body, c.status)
 	}
+	for _, key := range []string{mine, restricted(access.Datasets{Premium: true, Named: []access.NamedDataset{{Name: "MINE", Rights: access.ReadRecords | access.WriteRecords}}})} {
+		if body := s.ask(key, "PATCH", "/v1/datasets/CORE/MINE", `{"class":"premium"}`, 403); !strings.Contains(body, `"field":"class"`) ||
+			!strings.Contains(body, "keys without a restriction to datasets") || !strings.Contains(body, `"decision_id"`) {
+			t.Errorf("a change of class answered %s", body)
+		}
+	}
 	for key, want := range map[string]string{mine: "MINE", core: "MINE THEIRS", s.all: "DEAR MINE THEIRS"} {
 		var list struct{ Data []struct{ DatasetID string } }
 		if err := json.Unmarshal([]byte(s.ask(key, "GET", "/v1/datasets/CORE", "", 200)), &list); err != nil {

@@ -137,9 +137,12 @@ func overCeiling(key *access.Key, attempt *access.Attempt) *problem.Error {
 		At(field, "goes beyond the project's ceiling")
 }
 
+// DatasetMissing is what is said of the field dataset when a request is about no one dataset.
+const DatasetMissing = "missing"
+
 func datasetNotAllowed(t access.Target) *problem.Error {
 	if t.Dataset == "" {
-		return problem.New(problem.DatasetNotAllowed, "The request names no dataset, and the key may use only some.").At("dataset", "missing")
+		return problem.New(problem.DatasetNotAllowed, "The request names no dataset, and the key may use only some.").At("dataset", DatasetMissing)
 	}
 	if t.Right == 0 {
 		return problem.New(problem.DatasetNotAllowed, "The key does not have every right to the dataset %s.", quote(t.Dataset)).
