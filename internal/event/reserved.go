@@ -1,6 +1,7 @@
 package event
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -23,15 +24,24 @@ func Reserved(id string) bool {
 		slices.ContainsFunc(reservedInAnyCase, func(word string) bool { return strings.EqualFold(word, id) })
 }
 
+// ReservedFault says what is wrong with an id that belongs to nobody; empty: nothing is.
+func ReservedFault(id string) string {
+	switch {
+	case !Reserved(id):
+		return ""
+	case strings.TrimSpace(id) == "":
+		return "must not be blank"
+	}
+	return fmt.Sprintf("must not be %q: it is reserved, as programs send it when they have no id", id)
+}
+
 // person reads an id that stands for somebody.
 func (f *fields) person(m member, into *string) {
 	f.id(m, into)
-	if *into == "" || !Reserved(*into) {
+	if *into == "" {
 		return
 	}
-	if strings.TrimSpace(*into) == "" {
-		f.bad(m, "must not be blank")
-		return
+	if fault := ReservedFault(*into); fault != "" {
+		f.bad(m, "%s", fault)
 	}
-	f.bad(m, "must not be %q: it is reserved, as programs send it when they have no id", *into)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/problem"
 )
 
@@ -77,8 +78,8 @@ func ReadChunk(text []byte) (Chunk, error) {
 	}
 	var f faults
 	c := in.head(&f)
-	for i, event := range in.Events {
-		c.add(i, event, &f)
+	for i, one := range in.Events {
+		c.add(i, one, &f)
 	}
 	return c, f.problem()
 }
@@ -128,26 +129,41 @@ func (in *chunkIn) head(f *faults) Chunk {
 	if in.Environment != nil {
 		c.Environment = *in.Environment
 	}
-	switch in.DistinctID.Kind() {
-	case 0, 'n': // left out, or null
-	case '"':
-		text, err := jsontext.AppendUnquote(nil, in.DistinctID)
-		c.DistinctID = string(text)
-		if err != nil || len(text) > MaxDistinctID || strings.ContainsRune(c.DistinctID, 0) {
-			f.add("distinct_id", fmt.Sprintf("must be at most %d bytes, without the character 0", MaxDistinctID))
-		}
-	case '0':
-		c.DistinctID = string(in.DistinctID)
-		if len(c.DistinctID) > MaxDistinctID {
-			f.add("distinct_id", fmt.Sprintf("must be at most %d bytes", MaxDistinctID))
-		}
-	default:
-		f.add("distinct_id", "must be a string or a number")
-	}
+	c.DistinctID = in.person(f)
 	if len(in.Events) == 0 {
 		f.add("events", "must have an item")
 	}
 	return c
+}
+
+// person reads whose session it is. An empty text says as little as none; an id that belongs to nobody is refused as that of
+// an event is, since it would be shared by all who send it.
+func (in *chunkIn) person(f *faults) (id string) {
+	switch in.DistinctID.Kind() {
+	case 0, 'n': // left out, or null
+	case '"':
+		text, err := jsontext.AppendUnquote(nil, in.DistinctID)
+		id = string(text)
+		if err != nil || len(text) > MaxDistinctID || strings.ContainsRune(id, 0) {
+			f.add("distinct_id", fmt.Sprintf("must be at most %d bytes, without the character 0", MaxDistinctID))
+			return id
+		}
+	case '0':
+		id = string(in.DistinctID)
+		if len(id) > MaxDistinctID {
+			f.add("distinct_id", fmt.Sprintf("must be at most %d bytes", MaxDistinctID))
+			return id
+		}
+	default:
+		f.add("distinct_id", "must be a string or a number")
+		return id
+	}
+	if id != "" {
+		if fault := event.ReservedFault(id); fault != "" {
+			f.add("distinct_id", fault)
+		}
+	}
+	return id
 }
 
 // goodSession reports whether a text can name a session.
@@ -164,33 +180,33 @@ func goodSession(id string) bool {
 
 // add reads one event.
 func (c *Chunk) add(i int, text jsontext.Value, f *faults) {
-	var event eventIn
+	var one eventIn
 	at := fmt.Sprintf("events[%d]", i)
 	if text.Kind() != '{' {
 		f.add(at, "must be an object")
 		return
 	}
-	if err := json.Unmarshal(text, &event, jsontext.AllowInvalidUTF8(true)); err != nil {
+	if err := json.Unmarshal(text, &one, jsontext.AllowInvalidUTF8(true)); err != nil {
 		f.add(at, "must have a number as its type and one as its timestamp")
 		return
 	}
-	if event.Type == nil || *event.Type != math.Trunc(*event.Type) || *event.Type < 0 || *event.Type > maxEventType {
+	if one.Type == nil || *one.Type != math.Trunc(*one.Type) || *one.Type < 0 || *one.Type > maxEventType {
 		f.add(at+".type", "must be the number of a type of rrweb's events")
 		return
 	}
-	if event.Timestamp == nil || !(*event.Timestamp > 0 && *event.Timestamp < maxTimestamp) {
+	if one.Timestamp == nil || !(*one.Timestamp > 0 && *one.Timestamp < maxTimestamp) {
 		f.add(at+".timestamp", "must be in milliseconds since 1970, before the year 2100")
 		return
 	}
-	when := time.UnixMicro(int64(*event.Timestamp * 1000)).UTC()
+	when := time.UnixMicro(int64(*one.Timestamp * 1000)).UTC()
 	if c.FirstAt.IsZero() || when.Before(c.FirstAt) {
 		c.FirstAt = when
 	}
 	if when.After(c.LastAt) {
 		c.LastAt = when
 	}
-	if *event.Type == metaEvent && c.Page == "" {
-		c.Page = pageOf(event.Data)
+	if *one.Type == metaEvent && c.Page == "" {
+		c.Page = pageOf(one.Data)
 	}
 	if err := text.Compact(jsontext.AllowInvalidUTF8(true)); err != nil {
 		f.add(at, "cannot be read")
