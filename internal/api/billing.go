@@ -15,7 +15,7 @@ import (
 
 // BillingUsage is what a project has used in a time.
 type BillingUsage struct {
-	From           time.Time            `json:"from" doc:"The start of the first day, UTC."`
+	From           time.Time            `json:"from" doc:"The start of the first day, UTC: the one that was asked for, or the first that is counted still, 400 days ago."`
 	To             time.Time            `json:"to" doc:"The end of the last day, UTC."`
 	Total          BillingCount         `json:"total"`
 	ByEnvironment  []BillingEnvironment `json:"by_environment" doc:"By name; the empty one is what happens in no environment."`
@@ -72,7 +72,7 @@ func mountBilling(a *API) {
 		Method: "GET", Path: "/v1/billing/usage", Action: access.ReadBilling, Read: bound[askBilling](a), Wants: wantsNothing[askBilling], Do: a.billing,
 		Doc: doc{
 			ID: "billingUsage", Tag: "Organization", Summary: "What the project has used",
-			Text: "By day, environment and key, from the record of what was allowed, which is kept for 400 days. A test key sees only what test keys used.",
+			Text: "By day, environment and key, from the record of what was allowed, which is kept for 400 days: what was asked for from before is told from the first of them on, which `from` says. A test key sees only what test keys used.",
 		},
 	})
 	mount(a, endpoint[nothing, BudgetShown]{
@@ -184,6 +184,12 @@ func (a *API) billing(ctx context.Context, permit gate.Permit, in askBilling) (B
 	in.From, in.To = day(in.From), day(in.To)
 	if !in.From.Before(in.To) {
 		return BillingUsage{}, problem.Invalid("query.to", "must be a day after from, at least")
+	}
+	if first := ledger.DaysFrom(permit.At()); in.From.Before(first) {
+		in.From = first
+		if !in.From.Before(in.To) {
+			return BillingUsage{}, problem.Invalid("query.to", "must be after %s: of days before nothing is known any more", first.Format(time.DateOnly))
+		}
 	}
 	counts, err := a.counted(ctx, permit, ledger.UsageQuery{
 		By: ledger.ByKey | ledger.ByAction | ledger.ByEnvironment, From: in.From, To: in.To, About: ledger.About{Outcome: ledger.Allowed},

@@ -25,6 +25,9 @@ func (g Grain) Span() time.Duration {
 	return [...]time.Duration{Hour: hour * time.Second, Minute: minute * time.Second, Day: day * time.Second}[g]
 }
 
+// DaysFrom is the first day, UTC, of which the counts by day are there at a time. Of days before it nothing is known.
+func DaysFrom(now time.Time) time.Time { return now.UTC().Add(-daysKept).Truncate(Day.Span()) }
+
 // Breakdown is a set of members of About by which counts are told apart.
 type Breakdown uint8
 
