@@ -337,6 +337,7 @@ var wishes = map[string]struct{ path, body string }{
 	"GET /v1/organization":                {"/v1/organization", ""},
 	"PATCH /v1/organization":              {"/v1/organization", `{"name":"renamed"}`},
 	"GET /v1/environments":                {"/v1/environments", ""},
+	"GET /v1/environments/{name}":         {"/v1/environments/production", ""},
 	"POST /v1/environments":               {"/v1/environments", `{"name":"ENVIRONMENT","mode":"live"}`},
 	"PATCH /v1/environments/{name}":       {"/v1/environments/production", `{"description":"what counts"}`},
 	"DELETE /v1/environments/{name}":      {"/v1/environments/moon", ""},

@@ -175,6 +175,10 @@ type addEnvironment struct {
 	}
 }
 
+type readEnvironment struct {
+	Name string `path:"name" maxLength:"63" doc:"The environment's name."`
+}
+
 type describeEnvironment struct {
 	Name string `path:"name" maxLength:"63" doc:"The environment's name."`
 	Body struct {
@@ -200,6 +204,17 @@ func mountEnvironments(a *API) {
 			return list, err
 		},
 		Doc: doc{ID: "listEnvironments", Problems: []problem.Code{problem.PublicKeyNotEnough}, Tag: "Organization", Summary: "List environments", Text: "Those of the project that the key may use."},
+	})
+	mount(a, endpoint[readEnvironment, EnvironmentShown]{
+		Method: "GET", Path: "/v1/environments/{name}", Action: access.ReadProject, Read: bound[readEnvironment](a), Wants: wantsNothing[readEnvironment],
+		Do: func(ctx context.Context, permit gate.Permit, in readEnvironment) (EnvironmentShown, error) {
+			s, err := a.cfg.Projects.Environment(ctx, permit, in.Name)
+			return spaceView(s), err
+		},
+		Doc: doc{
+			ID: "readEnvironment", Tag: "Organization", Summary: "Read an environment", Text: "One of those that the key may use.",
+			Problems: []problem.Code{problem.PublicKeyNotEnough, problem.NotFound},
+		},
 	})
 	mount(a, endpoint[addEnvironment, EnvironmentShown]{
 		Method: "POST", Path: "/v1/environments", Action: access.WriteProject, Read: bound[addEnvironment](a), Wants: wantsNothing[addEnvironment], Status: http.StatusCreated,

@@ -323,6 +323,22 @@ func (r *Registry) Environments(ctx context.Context, permit gate.Permit) ([]Spac
 	return list, nil
 }
 
+// Environment is one of those of the permit's project that its key may use.
+//
+// Problems: not_found.
+func (r *Registry) Environment(ctx context.Context, permit gate.Permit, name string) (Space, error) {
+	list, err := r.Environments(ctx, permit)
+	if err != nil {
+		return Space{}, err
+	}
+	for _, s := range list {
+		if s.Name == name {
+			return s, nil
+		}
+	}
+	return Space{}, problem.New(problem.NotFound, "There is no environment of that name that the key may use.")
+}
+
 // AddEnvironment makes an environment in the permit's project. A name that one had which was deleted is not given again: its
 // data may still be there.
 func (r *Registry) AddEnvironment(ctx context.Context, permit gate.Permit, s Space) (Space, error) {
