@@ -25,11 +25,11 @@ type recordParams struct {
 	On           string `query:"on" maxLength:"64" doc:"Records of this day."`
 	DateField    string `query:"dateField" maxLength:"128" doc:"The property of type date that range, from, to and on are about; by default the date of the index."`
 	Updated      string `query:"updated" maxLength:"64" doc:"Only records that were written at this time or later."`
-	First        int    `query:"first" minimum:"1" maximum:"50000" doc:"So many of each key, from the oldest."`
-	Last         int    `query:"last" minimum:"1" maximum:"50000" doc:"So many of each key, from the newest."`
-	Next         int    `query:"next" minimum:"1" maximum:"50000" doc:"So many of each key, from now on."`
-	Limit        int    `query:"limit" minimum:"1" maximum:"50000" doc:"So many of each key at the most. Without a subkey, a time or a number it is one."`
-	Offset       int    `query:"offset" minimum:"0" maximum:"1000000000" doc:"So many of each key are passed over."`
+	First        int    `query:"first" minimum:"1" maximum:"50000" doc:"So many of each key, or each combination where subkeys are named, from the oldest."`
+	Last         int    `query:"last" minimum:"1" maximum:"50000" doc:"So many of each key, or each combination where subkeys are named, from the newest."`
+	Next         int    `query:"next" minimum:"1" maximum:"50000" doc:"So many of each key, or each combination where subkeys are named, from now on."`
+	Limit        int    `query:"limit" minimum:"1" maximum:"50000" doc:"So many of each key, or each combination where subkeys are named, at the most. Without a subkey, a time or a number it is one."`
+	Offset       int    `query:"offset" minimum:"0" maximum:"1000000000" doc:"So many of each key, or each combination where subkeys are named, are passed over."`
 	Interval     int    `query:"interval" minimum:"1" maximum:"50000" doc:"Only each n-th of a key."`
 	Sort         string `query:"sort" enum:"asc,desc,ASC,DESC" doc:"By the date; the newest first by default."`
 	Filter       string `query:"filter" maxLength:"4096" doc:"Comparisons with and between them; or names of properties with commas between them, which are all that is given of each record then." example:"close > 100 and symbol in (AAPL, MSFT)"`

@@ -140,7 +140,7 @@ func mountRecords(a *API) {
 	mountReading[readKeys](a, "/v1/data/{workspace}/{dataset}/{key}", "readRecordsOfKey", "Read records of keys",
 		"The newest record of each key, unless a time or a number is asked for. Of several datasets and keys, at most 2,000 combinations, the records of the "+
 			"first dataset come first. "+text)
-	mountReading[readSubkeys](a, "/v1/data/{workspace}/{dataset}/{key}/{subkey}", "readRecordsOfSubkey", "Read records of subkeys", "All of them, unless a number is asked for. "+text)
+	mountReading[readSubkeys](a, "/v1/data/{workspace}/{dataset}/{key}/{subkey}", "readRecordsOfSubkey", "Read records of subkeys", "All of them, unless a number is asked for: so many of each combination of a key and a subkey. Of datasets, keys and subkeys at most 2,000 combinations. "+text)
 	mountDeleting[deleteKey](a, "/v1/data/{workspace}/{dataset}/{key}", "deleteRecordsOfKey")
 	mountDeleting[deleteSubkey](a, "/v1/data/{workspace}/{dataset}/{key}/{subkey}", "deleteRecordsOfSubkey")
 	mountDeleting[deleteRecord](a, "/v1/data/{workspace}/{dataset}/{key}/{subkey}/{date}", "deleteRecord")

@@ -21,7 +21,7 @@ type Ask struct {
 	To        string // with the day it names
 	On        string
 	DateField string // the property that range, from, to and on are about; empty: the index's date
-	First     int    // so many of each key, from the oldest
+	First     int    // so many of each key, or combination of key and subkey, from the oldest
 	Last      int    // so many of each key, from the newest
 	Limit     int
 	Offset    int
@@ -30,7 +30,7 @@ type Ask struct {
 	Filter    string // comparisons, or names of properties: those are all that is given of a record
 
 	Ahead        bool   // range lies ahead of now instead of behind
-	Next         int    // so many of each key, from now on
+	Next         int    // so many of each key, or combination of key and subkey, from now on
 	Updated      string // written at this time or later
 	Subattribute string // comparisons as IEX Cloud writes them
 	Separator    string // between subkeys; empty: a comma
@@ -47,7 +47,7 @@ func (a *Ask) Selection(d *Dataset, now time.Time) (Selection, error) {
 		if d.Index.Subkey == "" {
 			f.add("path.subkey", "the dataset %s has no subkeys", d.ID)
 		}
-		s.Subkeys = strings.Split(a.Subkey, cmp.Or(a.Separator, ","))
+		s.Subkeys = a.subkeys()
 	}
 	for _, n := range []struct {
 		name  string
@@ -69,11 +69,19 @@ func (a *Ask) Selection(d *Dataset, now time.Time) (Selection, error) {
 	return s, f.problem()
 }
 
+// subkeys are those that are named.
+func (a *Ask) subkeys() []string {
+	if a.Subkey == "" {
+		return nil
+	}
+	return strings.Split(a.Subkey, cmp.Or(a.Separator, ","))
+}
+
 // Bytes is the most that what is asked for can have, as records.
 func (a *Ask) Bytes() int64 {
 	var s Selection
 	new(faults).count(a, &s)
-	most := s.Most * int64(max(1, len(a.Keys))) * int64(max(1, len(a.Datasets)))
+	most := s.Most * int64(a.combinations())
 	if s.Most == 0 || most > MaxReadBytes/MaxRecord {
 		return MaxReadBytes
 	}
@@ -452,10 +460,17 @@ func valueOf(text string, of Type) (string, string) {
 	return plainText(v), ""
 }
 
-// Combinations refuses more of a dataset and a key than one reading takes, and names that cannot be.
+// combinations is of how many datasets, keys and subkeys records are asked for, each with each.
+func (a *Ask) combinations() int {
+	return max(1, len(a.Datasets)) * max(1, len(a.Keys)) * max(1, len(a.subkeys()))
+}
+
+// Combinations refuses more of a dataset, a key and a subkey than one reading takes, and names that cannot be.
 func (a *Ask) Combinations() error {
-	n := len(a.Datasets) * max(1, len(a.Keys))
-	if n > MaxCombination {
+	if n := a.combinations(); n > MaxCombination {
+		if subkeys := len(a.subkeys()); subkeys > 1 {
+			return problem.Invalid("path.subkey", "%d datasets, %d keys and %d subkeys are %d combinations, more than %d", len(a.Datasets), len(a.Keys), subkeys, n, MaxCombination)
+		}
 		return problem.Invalid("path.key", "%d datasets and %d keys are %d combinations, more than %d", len(a.Datasets), len(a.Keys), n, MaxCombination)
 	}
 	for _, key := range a.Keys {

@@ -40,7 +40,7 @@ const (
 	MaxIndexed     = 1500      // bytes of a value of the index
 	MaxBatch       = 10_000    // records of a request
 	MaxBatchBytes  = 16 << 20  // of a request
-	MaxCombination = 2000      // of a dataset and a key, in one reading
+	MaxCombination = 2000      // of a dataset, a key and a subkey, in one reading
 	MaxRead        = 50_000    // records of one reading
 	MaxReadBytes   = 64 << 20  // of one reading
 	MaxFile        = 256 << 20 // bytes of a file
@@ -204,9 +204,9 @@ type Selection struct {
 	Since   time.Time   `json:"since"`   // written at it or later; zero: ever
 	Where   []Condition `json:"where"`
 	Oldest  bool        `json:"oldest"`   // count from the oldest
-	Offset  int64       `json:"offset"`   // records passed over of each key
-	Most    int64       `json:"most"`     // records of each key, or of all when no key is named; 0: all
-	Every   int64       `json:"every"`    // only each n-th; 0: all
+	Offset  int64       `json:"offset"`   // records passed over of each key, or combination of key and subkey, that is named
+	Most    int64       `json:"most"`     // records of each key or combination, or of all when none is named; 0: all
+	Every   int64       `json:"every"`    // only each n-th of each; 0: all
 	Upwards bool        `json:"upwards"`  // the oldest comes first
 	ByIndex bool        `json:"by_index"` // ordered by the index, and After is where to go on
 	After   *Place      `json:"after"`    // only those behind a place in the order of the index

@@ -278,7 +278,12 @@ func (b *asking) statement(d *Dataset, q *Selection) string {
 	if q.Upwards {
 		direction = "ASC"
 	}
-	if len(q.Keys) > 0 {
+	switch {
+	case len(q.Subkeys) > 0 && len(q.Keys) > 0:
+		partition = "PARTITION BY weir_k, weir_s "
+	case len(q.Subkeys) > 0:
+		partition = "PARTITION BY weir_s "
+	case len(q.Keys) > 0:
 		partition = "PARTITION BY weir_k "
 	}
 	order := func(way string) string { return "weir_d " + way + ", weir_k " + way + ", weir_s " + way }

@@ -272,8 +272,8 @@ func (i *instance) readRecords(ctx context.Context, uid string, q *dataset.Selec
 	return out, err
 }
 
-// readStatement is the statement that reads a selection. The records of each key are numbered from the end that is
-// counted from; where no key is named, they are all numbered together.
+// readStatement is the statement that reads a selection. The records of each key, and where subkeys are named of each
+// combination, are numbered from the end that is counted from; where none is named, they are all numbered together.
 func readStatement(uid string, q *dataset.Selection, limit int) (sql string, args []any, err error) {
 	s, err := selectedBy(q)
 	if err != nil {
@@ -291,7 +291,12 @@ func readStatement(uid string, q *dataset.Selection, limit int) (sql string, arg
 	if q.Upwards {
 		direction = "ASC"
 	}
-	if len(q.Keys) > 0 {
+	switch {
+	case len(q.Subkeys) > 0 && len(q.Keys) > 0:
+		partition = `PARTITION BY "key", subkey `
+	case len(q.Subkeys) > 0:
+		partition = "PARTITION BY subkey "
+	case len(q.Keys) > 0:
 		partition = `PARTITION BY "key" `
 	}
 	order := func(d string) string { return `"date" ` + d + `, "key" ` + d + ", subkey " + d }
