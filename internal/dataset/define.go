@@ -1,12 +1,15 @@
 package dataset
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/audit"
@@ -275,6 +278,9 @@ func (s *Service) changed(ctx context.Context, permit gate.Permit, at At, action
 		c.UpdatedAt, c.UpdatedBy = now, actor(permit)
 		name = c.ID
 		after := c.view()
+		if action == actionUpdate && sameView(before, after) {
+			return nil, nil // it is no change, and counts as none
+		}
 		if c.Delete {
 			after = nil
 		}
@@ -298,6 +304,13 @@ func (c *Change) view() any {
 		Class string `json:"class"`
 		Definition
 	}{c.ID, c.UID, c.Class.String(), c.Definition}
+}
+
+// sameView reports whether a change changes nothing.
+func sameView(before, after any) bool {
+	one, err := json.Marshal(before, json.Deterministic(true))
+	two, wrong := json.Marshal(after, json.Deterministic(true))
+	return err == nil && wrong == nil && bytes.Equal(one, two)
 }
 
 func actor(permit gate.Permit) string {

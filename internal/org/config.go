@@ -1,6 +1,7 @@
 package org
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -226,4 +227,11 @@ func depthOf(v any) int {
 		return 0
 	}
 	return deepest + 1
+}
+
+// same reports whether two configs say the same.
+func (c Config) same(other Config) bool {
+	one, err := json.Marshal(c)
+	two, wrong := json.Marshal(other)
+	return err == nil && wrong == nil && bytes.Equal(one, two)
 }

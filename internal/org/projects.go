@@ -275,6 +275,9 @@ func (r *Registry) SetConfig(ctx context.Context, permit gate.Permit, version in
 		if err != nil {
 			return nil, err
 		}
+		if before.same(after) {
+			return nil, nil // it is no change, and counts as none
+		}
 		after.Version++
 		w.Settings.Config = after
 		return r.by(permit, w.ID, "project.config", w.ID, before, after), nil
