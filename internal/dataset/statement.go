@@ -62,10 +62,17 @@ func (s *Service) checkStatement(ctx context.Context, permit gate.Permit, id str
 	if err != nil {
 		return wrongStatement(err, "sql", "")
 	}
+	seen := map[string]bool{}
+	for _, c := range columns {
+		if folded := strings.ToLower(c.Name); seen[folded] || strings.HasPrefix(folded, "weir_") {
+			return problem.Invalid("sql", "gives a column %s, which differs at most in its case from another or begins with weir_: give it another name with AS", shown(c.Name))
+		}
+		seen[strings.ToLower(c.Name)] = true
+	}
 	if infer {
 		d.Schema = schemaOf(columns)
 	}
-	seen := map[string]bool{}
+	seen = map[string]bool{}
 	for _, p := range d.Schema.Properties {
 		if folded := strings.ToLower(p.Name); seen[folded] || strings.HasPrefix(folded, "weir_") {
 			return problem.Invalid("schema", "has a property %s, which differs in its case only from another or begins with weir_", shown(p.Name))
