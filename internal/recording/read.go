@@ -100,13 +100,26 @@ func unreadable(text []byte, err error) error {
 		if at == "" {
 			at = "body"
 		}
-		return problem.Invalid(clip(at, 40), "is of another type than it must be")
+		return problem.Invalid(clip(at, 40), "must be %s", typeOf(at))
 	}
 	var syntax *jsontext.SyntacticError
 	if !errors.As(err, &syntax) {
 		return problem.Wrap(err, problem.InvalidJSON, "The body is not valid JSON.")
 	}
 	return problem.Wrap(err, problem.InvalidJSON, "The body is not valid JSON%s.", problem.Place(text, syntax.ByteOffset))
+}
+
+// typeOf is the type that a member of a chunk must have.
+func typeOf(member string) string {
+	switch member {
+	case "session_id", "environment":
+		return "a string"
+	case "sequence":
+		return fmt.Sprintf("a whole number from 0 to %d", MaxSequence)
+	case "events":
+		return "an array of objects"
+	}
+	return "an object: one chunk of a recording"
 }
 
 // head reads what is not events.
