@@ -161,7 +161,7 @@ func (m *Members) Accept(ctx context.Context, token access.Text, name string, pa
 	err = m.cfg.Invitations.Accept(ctx, i.ID, one, by("invitation.accept")(one.ID, shownOf(&one)))
 	switch {
 	case errors.Is(err, ErrNoInvitation):
-		return Member{}, refused(err)
+		return Member{}, notInvited(err)
 	case errors.Is(err, ErrTakenEmail):
 		return Member{}, problem.Wrap(err, problem.Conflict, "Somebody has that email already.")
 	case err != nil:
@@ -175,18 +175,23 @@ func (m *Members) Accept(ctx context.Context, token access.Text, name string, pa
 	return one, nil
 }
 
+// notInvited is the answer to the token of an invitation that cannot be accepted, whatever it is about it.
+func notInvited(err error) error {
+	return problem.Wrap(err, problem.SignInRefused, "The invitation is not accepted: its token is not right, or it was accepted, withdrawn or has expired, or whoever invited may not any more.")
+}
+
 // pending finds the invitation that a text is of, if it can be accepted.
 func (m *Members) pending(ctx context.Context, token access.Text) (Invitation, error) {
 	id, digest, ok := idIn("wi", "inv", token)
 	if !ok {
-		return Invitation{}, refused(nil)
+		return Invitation{}, notInvited(nil)
 	}
 	i, err := m.cfg.Invitations.Invitation(ctx, id)
 	if err != nil && !errors.Is(err, ErrNoInvitation) {
 		return Invitation{}, fmt.Errorf("org: read an invitation: %w", err)
 	}
 	if err != nil || !i.Digest.Equal(digest) || i.Status != Pending || !m.cfg.Now().Before(i.ExpiresAt) || !m.stands(i) {
-		return Invitation{}, refused(err)
+		return Invitation{}, notInvited(err)
 	}
 	return i, nil
 }
