@@ -115,8 +115,8 @@ func TestFollowEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// Promise: a project may follow as often as it leaves places free, which is 128 times when it is alone; one more is told
-// so, and when to come again, and gets the place of one who leaves.
+// Promise: a key may follow 64 times, and a project as often as it leaves places free, which is 128 times when it is alone; one
+// more is told so, and when to come again, and gets the place of one who leaves.
 func TestFollowersOfAProjectAreLimited(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -127,13 +127,21 @@ func TestFollowersOfAProjectAreLimited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := 1 + h.crowd(t, permit); n != 128 {
-		t.Errorf("%d follow alone", n)
+	refused := func(permit gate.Permit, want string) {
+		t.Helper()
+		_, err := h.live.Follow(t.Context(), permit)
+		if p := problem.From(err); p.Code != problem.Unavailable || p.RetryAfter <= 0 || !strings.Contains(p.Detail, want) {
+			t.Errorf("%v, again after %v", err, p.RetryAfter)
+		}
 	}
-	_, err = h.live.Follow(t.Context(), permit)
-	if p := problem.From(err); p.Code != problem.Unavailable || p.RetryAfter <= 0 || !strings.Contains(p.Detail, "128") {
-		t.Errorf("%v, again after %v", err, p.RetryAfter)
+	if n := 1 + h.crowd(t, permit); n != 64 {
+		t.Errorf("%d follow with one key", n)
 	}
+	refused(permit, "The key has 64")
+	if n := h.crowd(t, h.reader("production")); n != 64 {
+		t.Errorf("%d follow with another", n)
+	}
+	refused(h.reader("production"), "this project has 128")
 	cancel()
 	<-first
 	if _, err := h.live.Follow(t.Context(), permit); err != nil {
@@ -148,12 +156,15 @@ func TestFollowersAreShared(t *testing.T) {
 	h := newHouse(t)
 	for n := range 40 {
 		name := fmt.Sprintf("prj_%d", n+10)
-		key := h.Mint(access.Key{Project: gatetest.NewProject("org_2", name), Kind: access.Secret, Scopes: access.EventsRead})
-		permit, err := h.Ask(key, access.Attempt{Action: access.ReadEvents})
-		if err != nil {
-			t.Fatal(err)
+		project, got := gatetest.NewProject("org_2", name), 0
+		for range 2 { // a key alone may not have all that a project may
+			key := h.Mint(access.Key{Project: project, Kind: access.Secret, Scopes: access.EventsRead})
+			permit, err := h.Ask(key, access.Attempt{Action: access.ReadEvents})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got += h.crowd(t, permit)
 		}
-		got := h.crowd(t, permit)
 		if n < 9 && got == 0 {
 			t.Errorf("project %d found no room", n)
 		}
