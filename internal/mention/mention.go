@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -50,8 +51,12 @@ func (ids IDs) InStatement(text string) bool {
 	})
 }
 
-// InText reports whether a text is one of the ids, has one of at least 4 bytes as a word, or one of at least 8 bytes anywhere.
+// InText reports whether a text is one of the ids, has one of at least 4 bytes as a word, or one of at least 8 bytes anywhere. A
+// time has none in it: its year is a number that is many an id.
 func (ids IDs) InText(text string) bool {
+	if isTime(text) {
+		return slices.Contains(ids.list, text)
+	}
 	return ids.in(text, func(form, id string) bool {
 		return form == id || len(id) >= partID && strings.Contains(form, id) || len(id) >= wordID && hasWord(form, id)
 	})
@@ -70,6 +75,28 @@ func (ids IDs) in(text string, is func(form, id string) bool) bool {
 // InJSON reports whether a value, or anything in it, names one of the ids as a text does, also as the name of a member. What
 // is not JSON is looked through as a statement is.
 func (ids IDs) InJSON(v jsontext.Value) bool {
+	return ids.inJSON(v, func(string, *jsontext.Decoder) bool { return true })
+}
+
+// InJSONBut is InJSON for a value in which some texts stand whoever it is about: these name nobody.
+func (ids IDs) InJSONBut(v jsontext.Value, known map[string]bool) bool {
+	return ids.inJSON(v, func(text string, _ *jsontext.Decoder) bool { return !known[text] })
+}
+
+// InMembers is InJSON for what members of some names have, wherever these are.
+func (ids IDs) InMembers(v jsontext.Value, names ...string) bool {
+	return ids.inJSON(v, func(_ string, in *jsontext.Decoder) bool {
+		for name := range in.StackPointer().Tokens() {
+			if slices.Contains(names, name) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// inJSON looks at those texts and numbers that count.
+func (ids IDs) inJSON(v jsontext.Value, counts func(text string, in *jsontext.Decoder) bool) bool {
 	if len(v) == 0 || ids.None() {
 		return false
 	}
@@ -82,14 +109,31 @@ func (ids IDs) InJSON(v jsontext.Value) bool {
 		case err != nil:
 			return ids.InStatement(string(v))
 		}
-		if kind := token.Kind(); (kind == '"' || kind == '0') && ids.InText(token.String()) {
-			return true
+		if kind := token.Kind(); kind == '"' || kind == '0' {
+			if text := token.String(); counts(text, in) && ids.InText(text) {
+				return true
+			}
 		}
 	}
 }
 
-// Without is an object without the members that name one of the ids, and whether there were any. What is no object and names
-// one becomes nothing.
+// Texts are the texts in a value, names of members among them.
+func Texts(v jsontext.Value) map[string]bool {
+	list := map[string]bool{}
+	in := jsontext.NewDecoder(bytes.NewReader(v))
+	for {
+		token, err := in.ReadToken()
+		if err != nil {
+			return list
+		}
+		if token.Kind() == '"' {
+			list[token.String()] = true
+		}
+	}
+}
+
+// Without is an object without the members whose values name one of the ids, and whether there were any. The names of its
+// members, and numbers that are values of these, are whoever's who wrote it down. What is no object and names one becomes nothing.
 func (ids IDs) Without(v jsontext.Value) (rest jsontext.Value, changed bool) {
 	if !ids.InJSON(v) {
 		return v, false
@@ -109,7 +153,8 @@ func (ids IDs) Without(v jsontext.Value) (rest jsontext.Value, changed bool) {
 		if err != nil {
 			return nil, true
 		}
-		if ids.InJSON(name) || ids.InJSON(value) {
+		if value.Kind() != '0' && ids.InJSON(value) {
+			changed = true
 			continue
 		}
 		if len(rest) > 1 {
@@ -120,7 +165,22 @@ func (ids IDs) Without(v jsontext.Value) (rest jsontext.Value, changed bool) {
 	if _, err := in.ReadToken(); err != nil {
 		return nil, true
 	}
+	if !changed {
+		return v, false
+	}
 	return append(rest, '}'), true
+}
+
+// isTime reports whether a text is a time, or a date, as this server writes them, and nothing else.
+func isTime(text string) bool {
+	if len(text) < len(time.DateOnly) || text[4] != '-' {
+		return false
+	}
+	_, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		_, err = time.Parse(time.DateOnly, text)
+	}
+	return err == nil
 }
 
 // hasWord reports whether a text has a word in it, with no letter or digit on either side.

@@ -1,0 +1,47 @@
+package mention_test
+
+import (
+	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/weir-analytics/weir/internal/mention"
+)
+
+// Promise: a time names nobody whose id is a number that is in it; it is one's id only as a whole.
+func TestTimesNameNobody(t *testing.T) {
+	t.Parallel()
+	for _, said := range []string{"2026-11-28T14:38:56Z", "2026-11-28T14:38:56.123456+01:00", "2026-11-28"} {
+		if mention.Of([]string{"2026"}).InText(said) || !mention.Of([]string{said}).InText(said) {
+			t.Errorf("%s", said)
+		}
+	}
+	if !mention.Of([]string{"2026"}).InText("2026-11-28 is the day") {
+		t.Error("a text that begins with a time is taken for one")
+	}
+}
+
+// Promise: of an object the members' names, and the numbers and times it has itself, are whoever's who wrote it down, and name
+// nobody.
+func TestWhatIsTheObjectsOwn(t *testing.T) {
+	t.Parallel()
+	own := jsontext.Value(`{"rows":42,"to":"ds_1","date":"2026-11-28T14:38:56Z","where":[{"value":"x"}]}`)
+	if rest, changed := mention.Of([]string{"42", "to", "rows", "2026"}).Without(own); changed {
+		t.Errorf("%s", rest)
+	}
+	if rest, _ := mention.Of([]string{"42"}).Without(jsontext.Value(`{"rows":42,"where":[{"value":42}]}`)); string(rest) != `{"rows":42}` {
+		t.Errorf("%s", rest)
+	}
+}
+
+// Promise: what is told to stand in a text anyway names nobody there.
+func TestWhatStandsThereAnyway(t *testing.T) {
+	t.Parallel()
+	said := jsontext.Value(`{"channel":"general","text":"for bob"}`)
+	known := mention.Texts(jsontext.Value(`{"channel":"general","text":"for {{who}}"}`))
+	for id, want := range map[string]bool{"channel": false, "general": false, "text": false, "for bob": true} {
+		if mention.Of([]string{id}).InJSONBut(said, known) != want {
+			t.Errorf("%s", id)
+		}
+	}
+}
