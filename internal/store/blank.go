@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -97,28 +98,45 @@ func (s *Store) BlankJobs(ctx context.Context, project, environment string, ids 
 
 // DropNaming implements workflow.Outbox.
 func (f Workflows) DropNaming(ctx context.Context, project, environment string, ids []string) (dropped int, err error) {
-	who, after := mention.Of(ids), workflow.Delivery{}
+	who, after, of := mention.Of(ids), workflow.Delivery{}, workflow.Workflow{}
 	for !who.None() {
-		where := conditions{text: `project_id = $1 AND environment = $2`, args: []any{project, environment}}
-		if after.ID != "" {
-			where.after("workflow_id, created_at, id", ">", after.Workflow, after.CreatedAt.UnixMicro(), after.ID)
-		}
-		limit := where.limit(blankPage)
-		page, err := list(ctx, f.s.read, scanDelivery, `SELECT `+deliveryColumns+` FROM workflow_deliveries
-			WHERE `+where.text+` ORDER BY workflow_id, created_at, id LIMIT `+limit, where.args...)
+		page, err := f.deliveriesAfter(ctx, project, environment, &after)
 		if err != nil || len(page) == 0 {
 			return dropped, err
 		}
 		for i := range page {
 			d := &page[i]
-			if after = *d; !slices.Contains(ids, d.UserID) && !who.InJSON([]byte(d.Body)) && !who.InText(d.Excerpt) {
-				continue
+			if after = *d; of.ID != d.Workflow {
+				of, err = f.FindWorkflow(ctx, workflow.At{Project: project, Environment: environment, ID: d.Workflow})
+				if errors.Is(err, workflow.ErrNone) { // its deliveries are gone with it
+					continue
+				}
+				if err != nil {
+					return dropped, err
+				}
 			}
-			n, err := f.s.remove(ctx, `DELETE FROM workflow_deliveries WHERE id = $1`, d.ID)
+			n := 0
+			switch {
+			case slices.Contains(ids, d.UserID) || of.Names(who, d.Body):
+				n, err = f.s.remove(ctx, `DELETE FROM workflow_deliveries WHERE id = $1`, d.ID)
+			case who.InText(d.Excerpt): // which says nothing of what is sent
+				n, err = f.s.remove(ctx, `UPDATE workflow_deliveries SET excerpt = '' WHERE id = $1`, d.ID)
+			}
 			if dropped += n; err != nil {
 				return dropped, err
 			}
 		}
 	}
 	return dropped, nil
+}
+
+// deliveriesAfter are some deliveries of an environment, those of each workflow together, behind one; the zero one: the first.
+func (f Workflows) deliveriesAfter(ctx context.Context, project, environment string, after *workflow.Delivery) ([]workflow.Delivery, error) {
+	where := conditions{text: `project_id = $1 AND environment = $2`, args: []any{project, environment}}
+	if after.ID != "" {
+		where.after("workflow_id, created_at, id", ">", after.Workflow, after.CreatedAt.UnixMicro(), after.ID)
+	}
+	limit := where.limit(blankPage)
+	return list(ctx, f.s.read, scanDelivery, `SELECT `+deliveryColumns+` FROM workflow_deliveries
+		WHERE `+where.text+` ORDER BY workflow_id, created_at, id LIMIT `+limit, where.args...)
 }

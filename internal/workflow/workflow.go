@@ -163,7 +163,7 @@ func (d *Delivery) Lane() Lane { return Lane{d.Project, d.Target} }
 // one's time comes; zero: there is none. Settle stores what came of an attempt,
 // or of a replay, unless the delivery is gone or has other Tries or State than from says, which it reports. TrimDeliveries
 // removes some of what ended before a time or is more than most of a workflow, and tells how many. DropNaming removes all that is
-// about one of some ids, or names one in its body or in what its target answered, and tells how many.
+// about one of some ids, or names one in its body, and takes away answers of targets that name one; it tells how many of both.
 type Outbox interface {
 	AddDelivery(ctx context.Context, d Delivery, most int) (there Delivery, added bool, err error)
 	Deliveries(ctx context.Context, f Filter) ([]Delivery, error)
