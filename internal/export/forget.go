@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/mention"
@@ -26,7 +27,7 @@ func (s *Service) Forget(ctx context.Context, project, environment string, ids [
 		return 0, err
 	}
 	if who := mention.Of(ids); !who.None() {
-		_, err := s.cfg.Jobs.CancelIf(ctx, project, environment, func(j job.Job) bool { return j.Kind == Kind && who.InJSON(j.Spec) })
+		_, err := s.cfg.Jobs.CancelIf(ctx, project, environment, func(j job.Job) bool { return j.Kind == Kind && asksFor(j.Spec, who) })
 		if err != nil {
 			return 0, fmt.Errorf("export: forget: %w", err)
 		}
@@ -61,6 +62,11 @@ func (s *Service) Forget(ctx context.Context, project, environment string, ids [
 		}
 	}
 	return deleted, syncFolder(folder)
+}
+
+// asksFor reports whether an export's conditions, or the view of whoever asked, name one of some ids.
+func asksFor(of jsontext.Value, who mention.IDs) bool {
+	return who.InMembers(of, "value", "values", "filter")
 }
 
 // ForgetDataset deletes the files of those exports of a space that have records which were kept under a uid. What is being

@@ -44,7 +44,7 @@ func TestExportsAboutADeletedPersonEnd(t *testing.T) {
 	defer cancel()
 	over := make(chan error, 1)
 	go func() {
-		_, err := s.Forget(ctx, h.permit.Project(), "production", []string{"it's me"})
+		_, err := s.Forget(ctx, h.permit.Project(), "production", []string{"it's me", "events", "ndjson", "column", "distinct_id", "value"})
 		over <- err
 	}()
 	if got := h.ended(s, jobs, waiting.Job.ID); got.Job.State != job.Cancelled { // while both workers are busy

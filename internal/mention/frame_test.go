@@ -45,3 +45,14 @@ func TestWhatStandsThereAnyway(t *testing.T) {
 		}
 	}
 }
+
+// Promise: where some members alone count, neither their names nor what others have names anybody.
+func TestInMembers(t *testing.T) {
+	t.Parallel()
+	v := jsontext.Value(`{"of":"events","where":[{"column":"id","values":["bob",42]}]}`)
+	for id, want := range map[string]bool{"bob": true, "42": true, "values": false, "events": false, "id": false, "where": false} {
+		if mention.Of([]string{id}).InMembers(v, "values") != want {
+			t.Errorf("%s", id)
+		}
+	}
+}

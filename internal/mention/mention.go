@@ -83,9 +83,12 @@ func (ids IDs) InJSONBut(v jsontext.Value, known map[string]bool) bool {
 	return ids.inJSON(v, func(text string, _ *jsontext.Decoder) bool { return !known[text] })
 }
 
-// InMembers is InJSON for what members of some names have, wherever these are.
+// InMembers is InJSON for the values that members of some names have, wherever these are.
 func (ids IDs) InMembers(v jsontext.Value, names ...string) bool {
 	return ids.inJSON(v, func(_ string, in *jsontext.Decoder) bool {
+		if in, n := in.StackIndex(in.StackDepth()); in == '{' && n%2 == 1 { // it is a name
+			return false
+		}
 		for name := range in.StackPointer().Tokens() {
 			if slices.Contains(names, name) {
 				return true
