@@ -35,6 +35,9 @@ func (s *Service) Reload(ctx context.Context, permit gate.Permit, j job.Job, fol
 	if err := json.Unmarshal(j.Spec, &spec); err != nil {
 		return job.Job{}, err
 	}
+	if spec.ID == "" || spec.UID == "" || spec.ContentType == "" || spec.Date.IsZero() { // a deletion took what named somebody
+		return job.Job{}, problem.New(problem.Conflict, "How the file of the job is to be loaded is not known any more. Send it again.")
+	}
 	path := filepath.Join(temp, s.cfg.NewID())
 	if err := os.Link(filepath.Join(folder, dataFile), path); errors.Is(err, os.ErrNotExist) {
 		return job.Job{}, problem.New(problem.Conflict, "The file of the job is no more. Send it again.")
