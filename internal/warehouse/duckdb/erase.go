@@ -423,22 +423,19 @@ func eraseFiltered(ctx context.Context, conn *native.Conn, s *deletion.Selection
 	if err != nil || c.Events == 0 {
 		return c, err
 	}
-	told, err := counting(ctx, conn, "SELECT count(*) FROM store.event"+where+" AND "+telling, args...)
-	if err != nil {
-		return c, err
+	told := int64(0)
+	if !s.Track {
+		told, err = markTold(ctx, conn, where, args)
 	}
-	if err := conn.Each(ctx, "DELETE FROM store.event"+where, nil, args...); err != nil {
-		return c, err
+	if err == nil {
+		err = conn.Each(ctx, "DELETE FROM store.event"+where, nil, args...)
 	}
-	if told == 0 || s.Track {
-		return c, nil
+	if err != nil || told == 0 {
+		return c, err
 	}
 	before, err := counting(ctx, conn, "SELECT count(*) FROM store.person")
 	if err == nil {
-		err = conn.Exec(ctx, "DELETE FROM store.person; DELETE FROM store.identity; DELETE FROM store.forgotten")
-	}
-	if err == nil {
-		err = learnPersons(ctx, conn)
+		err = relearn(ctx, conn)
 	}
 	if err != nil {
 		return c, err

@@ -147,7 +147,7 @@ func (i *instance) prepare(ctx context.Context) error {
 	for v := state.version; v < int64(len(steps)); v++ {
 		err := conn.Exec(ctx, fmt.Sprintf("BEGIN; %s; UPDATE store.state SET version = %d", steps[v], v+1))
 		if err == nil && v+1 == graphVersion {
-			err = learnPersons(ctx, conn)
+			err = learnPersons(ctx, conn, "")
 		}
 		if err == nil && v+1 == keyedVersion {
 			err = keyRecords(ctx, conn)

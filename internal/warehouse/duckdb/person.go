@@ -205,13 +205,13 @@ func writeForgotten(conn *native.Conn, all []graph.Forgotten) error {
 }
 
 // learnPersons makes the graph of the events that a file has, in pieces.
-func learnPersons(ctx context.Context, conn *native.Conn) error {
+func learnPersons(ctx context.Context, conn *native.Conn, only string) error {
 	const piece = 20_000
 	for last, more := int64(0), true; more; {
 		var events []*event.Event
 		err := conn.Each(ctx, fmt.Sprintf(`
 			SELECT position, kind::BIGINT, "timestamp", distinct_id, anonymous_id, device_id, new_user_id, CASE WHEN kind = 1 THEN NULL ELSE properties END
-			FROM store.event WHERE position > $1 AND (kind <> 1 OR distinct_id <> anonymous_id) ORDER BY position LIMIT %d`, piece),
+			FROM store.event WHERE position > $1 AND (kind <> 1 OR distinct_id <> anonymous_id)%s ORDER BY position LIMIT %d`, only, piece),
 			func(r *native.Result, row int) error {
 				last = r.Int(0, row)
 				text := func(column int) string { return r.Text(column, row) }
