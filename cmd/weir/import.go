@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -38,7 +39,9 @@ func importCommand(w world) *cobra.Command {
 			"Columns that are called like members of an event are these: event, distinct_id, anonymous_id, device_id, session_id, timestamp, environment, event_id, properties. " +
 			"All others become properties.\n\n" +
 			"It can be stopped at any time and goes on where it was when it is started again: how far it is stands in FILE.weir-import. Each row has an id of its own, " +
-			"so that nothing is stored twice within seven days. Rows that are not accepted go to FILE.rejected.ndjson, each with its line and the reason, and hold up nothing.",
+			"so that nothing is stored twice within seven days. Rows that are not accepted go to FILE.rejected.ndjson, each with its line and the reason, and hold up nothing.\n\n" +
+			"The exit status is 0 when all rows were accepted, 3 when the file was gone through and rows were rejected, 2 for a wrong command line, and 1 for all else: " +
+			"start it again then, and it goes on where it was.",
 		Example: "  weir import events.ndjson\n  weir import visits.csv --set event='Page Viewed' --map distinct_id=visitor --map timestamp=seen_at\n" +
 			"  weir import users.csv --kind identify --map distinct_id=id",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -177,6 +180,7 @@ func (f *importFlags) send(ctx context.Context, w world, path string, m *intake.
 	_, _ = fmt.Fprintf(w.out, "%d rows: %d accepted, %d rejected\n", done.Rows, done.Accepted, done.Rejected)
 	if done.Rejected > 0 {
 		_, _ = fmt.Fprintf(w.out, "The rejected rows and the reasons are in %s.\n", f.rejected)
+		return cmp.Or(m.Kept.Done(), errRowsRejected)
 	}
 	return m.Kept.Done()
 }

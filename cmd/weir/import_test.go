@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -46,7 +47,7 @@ func TestImport(t *testing.T) {
 	_ = killed.Wait()
 	for _, more := range [][]string{nil, {"--restart"}} {
 		out, err := run(more...).CombinedOutput()
-		if err != nil || !strings.Contains(string(out), "80000 rows: 79992 accepted, 8 rejected") {
+		if status(err) != 3 || !strings.Contains(string(out), "80000 rows: 79992 accepted, 8 rejected") {
 			t.Fatalf("%v: %v\n%s", more, err, out)
 		}
 		await(t, "the last rows", func() bool {
@@ -90,6 +91,44 @@ func TestImport(t *testing.T) {
 	} {
 		if out, _ := c.CombinedOutput(); !strings.Contains(string(out), want) {
 			t.Errorf("%v, want %s:\n%s", c.Args[1:], want, out)
+		}
+	}
+}
+
+// status is that with which a command ended.
+func status(err error) int {
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	if err != nil {
+		return -1
+	}
+	return 0
+}
+
+// Promise: the exit status of an import says whether all rows were accepted, some or all were rejected, or it did not come to
+// the end of the file.
+func TestImportStatus(t *testing.T) {
+	r := install(t).serve()
+	const good, bad = `{"event":"a","distinct_id":"u"}`, `{"event":"a","distinct_id":"u","timestamp":"yesterday"}`
+	for name, c := range map[string]struct {
+		text, key string
+		want      int
+	}{
+		"all accepted":  {good, r.public, 0},
+		"some rejected": {good + "\n" + bad, r.public, 3},
+		"all rejected":  {bad + "\n" + bad, r.public, 3},
+		"wrong key":     {good, "pk_live_wrong", 1},
+		"no key":        {good, "", 2},
+	} {
+		path := filepath.Join(t.TempDir(), "events.ndjson")
+		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		run := r.weir("import", path, "--url", r.url)
+		run.Env = append(run.Env, "WEIR_KEY="+c.key)
+		if out, err := run.CombinedOutput(); status(err) != c.want {
+			t.Errorf("%s: %v, want %d\n%s", name, err, c.want, out)
 		}
 	}
 }

@@ -48,8 +48,14 @@ type world struct {
 // errSaid ends a command whose fault has been reported already.
 var errSaid = errors.New("said")
 
+// statusRejected is the exit status of an import that came to its end, and of which rows were rejected.
+const statusRejected = 3
+
+// errRowsRejected ends an import of which rows were rejected: how many is printed by then.
+var errRowsRejected = errors.New("rows were rejected")
+
 // run executes a command line and gives the process's exit status: 0 when it went well, 1 when it did not, 2 when the
-// command line or the configuration is wrong.
+// command line or the configuration is wrong, 3 when an import came to its end and rows of it were rejected.
 func run(ctx context.Context, args []string, w world) int {
 	root := rootCommand(w)
 	root.SetArgs(args)
@@ -61,6 +67,8 @@ func run(ctx context.Context, args []string, w world) int {
 	case errors.As(err, &usage):
 		_, _ = fmt.Fprintln(w.err, "weir:", err)
 		return 2
+	case errors.Is(err, errRowsRejected):
+		return statusRejected
 	case errors.Is(err, errSaid):
 	default:
 		_, _ = fmt.Fprintln(w.err, "weir:", err)
