@@ -145,21 +145,15 @@ func (f *importFlags) send(ctx context.Context, w world, path string, m *intake.
 		f.rejected = path + ".rejected.ndjson"
 	}
 	state := path + ".weir-import"
-	if f.again {
-		for _, old := range []string{state, f.rejected} {
-			if err := os.Remove(old); err != nil && !os.IsNotExist(err) {
-				return err
-			}
-		}
+	held, err := intake.Hold(state + ".lock")
+	if errors.Is(err, intake.ErrBusy) {
+		return fmt.Errorf("%s: another import of this file is under way", path)
 	}
-	settings := fmt.Sprint(base, f.format, f.kind, f.environment, f.maps, f.sets, f.strip, f.texts, f.rejected)
-	if m.Kept, err = intake.Keep(state, f.rejected, m.File, settings); err != nil {
-		if errors.Is(err, intake.ErrOther) {
-			return &usageError{fmt.Sprintf("%v: give the same, or --restart to begin at the first row", err)}
-		}
-		if errors.Is(err, intake.ErrLetters) {
-			return &usageError{fmt.Sprintf("%s: %v: move it away, give another with --rejected, or --restart to begin both anew", f.rejected, err)}
-		}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, held.Release()) }()
+	if m.Kept, err = f.keep(state, fmt.Sprint(base, f.format, f.kind, f.environment, f.maps, f.sets, f.strip, f.texts, f.rejected), m.File); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Kept.Close()) }()
@@ -183,6 +177,44 @@ func (f *importFlags) send(ctx context.Context, w world, path string, m *intake.
 		return cmp.Or(m.Kept.Done(), errRowsRejected)
 	}
 	return m.Kept.Done()
+}
+
+// keep opens what is kept of an import; of one that is to begin anew, nothing.
+func (f *importFlags) keep(state, settings, file string) (*intake.Kept, error) {
+	if f.again {
+		if err := forget(state, f.rejected); err != nil {
+			return nil, err
+		}
+	}
+	kept, err := intake.Keep(state, f.rejected, file, settings)
+	switch {
+	case errors.Is(err, intake.ErrBusy):
+		return nil, busy(f.rejected)
+	case errors.Is(err, intake.ErrOther):
+		return nil, &usageError{fmt.Sprintf("%v: give the same, or --restart to begin at the first row", err)}
+	case errors.Is(err, intake.ErrLetters):
+		return nil, &usageError{fmt.Sprintf("%s: %v: move it away, give another with --rejected, or --restart to begin both anew", f.rejected, err)}
+	}
+	return kept, err
+}
+
+// forget takes away what is kept of an import, unless another writes its rejected rows there.
+func forget(state, rejected string) error {
+	held, err := intake.Hold(rejected)
+	if errors.Is(err, intake.ErrBusy) {
+		return busy(rejected)
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(state); err != nil && !os.IsNotExist(err) {
+		return errors.Join(err, held.Release())
+	}
+	return held.Release()
+}
+
+func busy(rejected string) error {
+	return fmt.Errorf("%s: another import that is under way writes its rejected rows there: give another with --rejected", rejected)
 }
 
 // fileName names a file's content by its size, its beginning and its end.

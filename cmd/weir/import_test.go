@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/weir-analytics/weir/internal/intake"
 )
 
 // Promise: an import that is killed goes on when it is started again; every row is stored once, or stands with its line
@@ -92,6 +94,46 @@ func TestImport(t *testing.T) {
 		if out, _ := c.CombinedOutput(); !strings.Contains(string(out), want) {
 			t.Errorf("%v, want %s:\n%s", c.Args[1:], want, out)
 		}
+	}
+}
+
+// Promise: of two imports of one file at once the second is refused, changes nothing, and says why; once the first is over,
+// or was killed, it can go on.
+func TestOneImportOfAFile(t *testing.T) {
+	r := install(t).serve()
+	path := filepath.Join(t.TempDir(), "events.ndjson")
+	if err := os.WriteFile(path, []byte(`{"event":"a","distinct_id":"u"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run := func(more ...string) (string, int) {
+		c := r.weir(append([]string{"import", path, "--url", r.url}, more...)...)
+		c.Env = append(c.Env, "WEIR_KEY="+r.public)
+		out, err := c.CombinedOutput()
+		return string(out), status(err)
+	}
+	for want, held := range map[string]string{"another import of this file is under way": ".weir-import.lock", "writes its rejected rows there": ".rejected.ndjson"} {
+		first, err := intake.Hold(path + held)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, more := range []string{"--restart", "--texts"} {
+			if out, exit := run(more); exit != 1 || !strings.Contains(out, want) {
+				t.Errorf("%s: %d, %s", more, exit, out)
+			}
+		}
+		if err := first.Release(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(path+".weir-import.lock", nil, 0o600); err != nil { // as one that was killed leaves it
+		t.Fatal(err)
+	}
+	if out, exit := run(); exit != 0 || !strings.Contains(out, "1 accepted") {
+		t.Errorf("after the first: %d, %s", exit, out)
+	}
+	left, err := filepath.Glob(path + ".*")
+	if err != nil || len(left) > 0 {
+		t.Errorf("there are still %v (%v)", left, err)
 	}
 }
 

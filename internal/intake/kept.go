@@ -45,7 +45,8 @@ var ErrOther = errors.New("this import was begun with another file or other flag
 var ErrLetters = errors.New("the file of rejected rows has those of another import")
 
 // Keep opens what is kept of an import at a path, and the file of rejected rows. Rows that were written there after the
-// last state are taken away: they are sent again. The rows of an import that is over are not.
+// last state are taken away: they are sent again. The rows of an import that is over are not. No two have the file of rejected
+// rows at once; the state is for its user to Hold.
 func Keep(path, letters, file, settings string) (k *Kept, err error) {
 	k = &Kept{path: path, state: state{File: file, Settings: settings}}
 	text, err := os.ReadFile(path)
@@ -63,7 +64,7 @@ func Keep(path, letters, file, settings string) (k *Kept, err error) {
 		}
 		k.state = was
 	}
-	if k.letters, err = os.OpenFile(letters, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+	if k.letters, err = held(letters); err != nil {
 		return nil, err
 	}
 	if info, err := k.letters.Stat(); err != nil || text == nil && info.Size() > 0 {
@@ -83,12 +84,11 @@ func (k *Kept) Progress() Progress { return k.state.Progress }
 
 // Close closes the file of rejected rows, and takes it away when it is empty.
 func (k *Kept) Close() error {
-	name := k.letters.Name()
-	err := k.letters.Close()
+	var err error
 	if k.state.Letters == 0 {
-		err = errors.Join(err, os.Remove(name))
+		err = os.Remove(k.letters.Name()) // as long as it is held
 	}
-	return err
+	return errors.Join(err, k.letters.Close())
 }
 
 // Done forgets the state: the import is over.

@@ -1,0 +1,54 @@
+package intake
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrBusy is what Hold and Keep answer when another import has the path.
+var ErrBusy = errors.New("another import is under way")
+
+// Held is a path that one process has. It ends with the process, however that ends.
+type Held struct{ file *os.File }
+
+// Hold takes a path for this process: no two have the same one at once. A file is made there, which Release takes away.
+func Hold(path string) (*Held, error) {
+	file, err := held(path)
+	if err != nil {
+		return nil, err
+	}
+	return &Held{file}, nil
+}
+
+// Release gives the path back.
+func (h *Held) Release() error { return errors.Join(os.Remove(h.file.Name()), h.file.Close()) }
+
+// held opens a file, or makes it, and locks it. Whoever had it before may have taken it away meanwhile: then it is another
+// file that stands at the path.
+func held(path string) (*os.File, error) {
+	for {
+		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = ErrBusy
+		}
+		if err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
+		mine, err := file.Stat()
+		if err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
+		if there, err := os.Stat(path); err == nil && os.SameFile(mine, there) {
+			return file, nil
+		}
+		if err := file.Close(); err != nil {
+			return nil, err
+		}
+	}
+}
