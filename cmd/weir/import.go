@@ -37,7 +37,7 @@ func importCommand(w world) *cobra.Command {
 		Use: "import FILE", Short: "Bring a file of events to a server: NDJSON, CSV, TSV or Parquet", Args: cobra.ExactArgs(1),
 		Long: "Sends each row of the file as an event, or with --kind as what is known of a person or another id of theirs, to a server (--url) with a key from WEIR_KEY. " +
 			"Columns that are called like members of an event are these: event, distinct_id, anonymous_id, device_id, session_id, timestamp, environment, event_id, properties. " +
-			"All others become properties.\n\n" +
+			"All others become properties. Text that is packed with gzip or zstd is unpacked while it is read.\n\n" +
 			"It can be stopped at any time and goes on where it was when it is started again: how far it is stands in FILE.weir-import. Each row has an id of its own, " +
 			"so that nothing is stored twice within seven days. Rows that are not accepted go to FILE.rejected.ndjson, each with its line and the reason, and hold up nothing.\n\n" +
 			"The exit status is 0 when all rows were accepted, 3 when the file was gone through and rows were rejected, 2 for a wrong command line, and 1 for all else: " +
@@ -52,7 +52,7 @@ func importCommand(w world) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.url, "url", "", "address of the server ($WEIR_URL)")
-	flags.StringVar(&f.format, "format", "", "ndjson, csv, tsv or parquet; by default what the file's name says")
+	flags.StringVar(&f.format, "format", "", "ndjson, csv, tsv or parquet; by default what the file's name says, before .gz or .zst")
 	flags.StringVar(&f.kind, "kind", "track", "what the rows are: track, identify or alias")
 	flags.StringVar(&f.environment, "environment", "", "the environment, for rows that name none; by default the first that the key may use")
 	flags.StringArrayVar(&f.maps, "map", nil, "MEMBER=COLUMN: where a member comes from; a path leads into objects: distinct_id=user.id, properties.plan=tier")

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,15 +29,15 @@ const (
 // have separators and ends of lines in it, and quotation marks that are doubled. Between tabs, what is not quoted well is
 // text.
 type cells struct {
-	file  *os.File
-	lines *takenBack
-	tabs  bool
-	names []string
-	texts bool
+	closes func() error
+	lines  *takenBack
+	tabs   bool
+	names  []string
+	texts  bool
 }
 
-func openCSV(file *os.File, format Format, texts bool) (Source, error) {
-	c := &cells{file: file, lines: &takenBack{in: bufio.NewReaderSize(file, 256<<10)}, tabs: format == TSV, texts: texts}
+func openCSV(text *bufio.Reader, closes func() error, format Format, texts bool) (Source, error) {
+	c := &cells{closes: closes, lines: &takenBack{in: text}, tabs: format == TSV, texts: texts}
 	first, err := c.record()
 	if isEnd(err) {
 		return nil, errors.New("the file is empty: the first line must name the columns")
@@ -63,7 +62,7 @@ func openCSV(file *os.File, format Format, texts bool) (Source, error) {
 	return c, nil
 }
 
-func (c *cells) Close() error { return c.file.Close() }
+func (c *cells) Close() error { return c.closes() }
 
 func (c *cells) Next() (Row, error) {
 	read, err := c.record()
@@ -283,4 +282,4 @@ func shown(text []byte) string {
 }
 
 // newReader reads a file in steps.
-func newReader(in io.Reader) *bufio.Reader { return bufio.NewReaderSize(in, 64<<10) }
+func newReader(in io.Reader) *bufio.Reader { return bufio.NewReaderSize(in, 256<<10) }

@@ -41,6 +41,9 @@ func openParquet(file *os.File) (s Source, err error) {
 		return nil, err
 	}
 	opened, err := parquet.OpenFile(file, info.Size())
+	if err != nil && unpackedName(file.Name()) != file.Name() {
+		return nil, errors.New("it is not a Parquet file: one that is packed must be unpacked first")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("it is not a Parquet file: %w", err)
 	}

@@ -25,9 +25,9 @@ const (
 	Parquet Format = "parquet"
 )
 
-// FormatOf tells a format by a file's name; empty when the name says nothing.
+// FormatOf tells a format by a file's name, which may end in how it is packed; empty when the name says nothing.
 func FormatOf(name string) Format {
-	switch strings.ToLower(filepath.Ext(name)) {
+	switch strings.ToLower(filepath.Ext(unpackedName(name))) {
 	case ".ndjson", ".jsonl", ".json":
 		return NDJSON
 	case ".csv":
@@ -40,29 +40,42 @@ func FormatOf(name string) Format {
 	return ""
 }
 
-// Open opens a file. texts says that numbers and booleans of CSV stay texts. The source closes the file.
+// Open opens a file. One of text may be packed with gzip or zstd, and is unpacked while it is read: its lines are those of the
+// text. texts says that numbers and booleans of CSV stay texts. The source closes the file.
 func Open(file *os.File, format Format, texts bool) (Source, error) {
 	switch format {
-	case NDJSON:
-		return &lines{file: file, in: newReader(file)}, nil
-	case CSV, TSV:
-		return openCSV(file, format, texts)
+	case NDJSON, CSV, TSV:
 	case Parquet:
 		return openParquet(file)
+	default:
+		return nil, fmt.Errorf("%q is not ndjson, csv, tsv or parquet", format)
 	}
-	return nil, fmt.Errorf("%q is not ndjson, csv, tsv or parquet", format)
+	text, done, err := unpacked(newReader(file))
+	if err != nil {
+		return nil, err
+	}
+	closes := func() error { done(); return file.Close() }
+	if format == NDJSON {
+		return &lines{closes: closes, in: text}, nil
+	}
+	source, err := openCSV(text, closes, format, texts)
+	if err != nil {
+		done()
+		return nil, err
+	}
+	return source, nil
 }
 
 func isEnd(err error) bool { return errors.Is(err, io.EOF) }
 
 // lines is a file with a JSON object on each line. Empty lines are passed over.
 type lines struct {
-	file   *os.File
+	closes func() error
 	in     *bufio.Reader
 	number int64
 }
 
-func (l *lines) Close() error { return l.file.Close() }
+func (l *lines) Close() error { return l.closes() }
 
 func (l *lines) Next() (Row, error) {
 	for {
