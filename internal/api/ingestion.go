@@ -192,7 +192,7 @@ func refusalsOf(b event.Batch, err error) (list []event.Rejection) {
 		case told:
 			r.Problem = problem.New(p.Code, "The key may not send this, as it may not send what came before it in the batch.")
 		default: // what is said is about the first
-			r.Problem, told = p, true
+			r.Problem, told = b.Items[i].Told(p), true
 		}
 		list = append(list, r)
 	}

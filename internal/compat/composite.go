@@ -16,6 +16,9 @@ func CompositeEvents() Reader {
 func compositeEvent(in object) (translated, error) {
 	name := firstOf(in["name"], in["event"])
 	t := translated{kind: event.Track, item: object{}, names: map[string]string{"event": "name", "traits": "$set"}}
+	if in["name"] == nil && in["event"] != nil {
+		t.names["event"] = "event"
+	}
 	user, anonymous := firstOf(in["distinct_id"], in["distinctId"]), firstOf(in["anonymous_id"], in["anonymousId"])
 	t.who(user, anonymous)
 	t.set("device_id", firstOf(in["device_id"], in["deviceId"]))

@@ -90,7 +90,7 @@ func (r Reader) read(raw jsontext.Value) (event.Item, error) {
 		return event.Item{}, err
 	}
 	item := batch.Items[0]
-	item.Problem = t.named(item.Problem)
+	item.Problem, item.Called = t.named(item.Problem), t.names["event"]
 	return item, nil
 }
 

@@ -33,7 +33,11 @@ func SegmentBatch() Reader {
 		if !slices.Contains(segmentCalls[:], call) {
 			return translated{}, problem.Invalid("type", "must be %s", strings.Join(segmentCalls[:], ", "))
 		}
-		return segmentCall(call, in)
+		t, err := segmentCall(call, in)
+		if call != "track" {
+			t.names["event"] = "type" // which says the event's name
+		}
+		return t, err
 	}}
 }
 

@@ -1,6 +1,8 @@
 package event
 
 import (
+	"slices"
+
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/problem"
 )
@@ -37,6 +39,21 @@ type Item struct {
 	// Text is the item as JSON that ReadBatch reads; of one that could not be put into our words, as it was sent. It is a part of
 	// the body, and lent as long as that.
 	Text []byte
+
+	// Called is the member in which the sender named the event; empty: as we call it.
+	Called string
+}
+
+// Told is a problem of the item with the event's name called as the sender calls it.
+func (i *Item) Told(p *problem.Error) *problem.Error {
+	at := slices.IndexFunc(p.Fields, func(f problem.Field) bool { return f.Name == memberNames[eventName] })
+	if i.Called == "" || at < 0 {
+		return p
+	}
+	told := *p
+	told.Fields = slices.Clone(p.Fields)
+	told.Fields[at].Name = i.Called
+	return &told
 }
 
 // Targets is what the batch wants to touch, a target for each good item.

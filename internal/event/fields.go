@@ -92,7 +92,7 @@ func (f *fields) item(kind Kind, size int) Item {
 	if size > MaxEventBytes {
 		return Item{Problem: problem.New(problem.EventTooLarge, "The event is %d bytes of JSON; at most %d are accepted.", size, MaxEventBytes)}
 	}
-	e := Event{Kind: kind}
+	e, called := Event{Kind: kind}, ""
 	f.texts.Grow(f.room())
 	f.text(environment, &e.Environment, MaxIDBytes)
 	f.time(&e.Timestamp)
@@ -107,6 +107,9 @@ func (f *fields) item(kind Kind, size int) Item {
 		name := f.given(eventName, nameAlias)
 		f.text(name, &e.Name, MaxNameBytes)
 		f.require(name, e.Name)
+		if name != eventName {
+			called = memberNames[name]
+		}
 		f.object(properties, &e.Properties)
 	case Identify:
 		f.require(distinctID, e.DistinctID)
@@ -117,7 +120,7 @@ func (f *fields) item(kind Kind, size int) Item {
 		f.require(newUserID, e.NewUserID)
 	case Forget: // nobody sends one
 	}
-	return Item{Event: e, Problem: f.problem}
+	return Item{Event: e, Problem: f.problem, Called: called}
 }
 
 // room is how much the texts take at the most.

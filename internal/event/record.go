@@ -98,7 +98,7 @@ func divide(permit gate.Permit, batch Batch) ([]*Event, []Rejection) {
 			rejected = append(rejected, Rejection{Index: i, Problem: item.Problem})
 			continue
 		case len(refused) > 0 && refused[0].Index == good:
-			rejected = append(rejected, Rejection{Index: i, Problem: permit.Refusal(item.target(), refused[0].Reason)})
+			rejected = append(rejected, Rejection{Index: i, Problem: item.Told(permit.Refusal(item.target(), refused[0].Reason))})
 			refused = refused[1:]
 		default:
 			accepted = append(accepted, &item.Event)
