@@ -157,8 +157,7 @@ func (rq *request) readBody(schema *huma.Schema, optional, loosely bool, into an
 	if err := json.Unmarshal(text, into, json.RejectUnknownMembers(!loosely)); err != nil {
 		var semantic *json.SemanticError
 		if errors.As(err, &semantic) && semantic.Err != nil {
-			name := strings.ReplaceAll(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/", ".")
-			return problem.Invalid(name, "%s", semantic.Err)
+			return problem.Invalid(memberAt(semantic.JSONPointer), "%s", semantic.Err)
 		}
 		return problem.Invalid("", "does not fit: %s", clip(err.Error(), 120))
 	}
@@ -239,10 +238,18 @@ func plainly(number string) string {
 	return strconv.FormatFloat(f, 'f', -1, 64)
 }
 
+// memberAt is a place in a body as fields are named.
+func memberAt(at jsontext.Pointer) string {
+	return cmp.Or(strings.ReplaceAll(strings.TrimPrefix(string(at), "/"), "/", "."), "body")
+}
+
 // badJSON says what is wrong with a text and where.
 func badJSON(text []byte, err error) error {
 	if len(strings.TrimSpace(string(text))) == 0 {
 		return problem.New(problem.InvalidRequest, "The body is empty; a JSON object is expected.")
+	}
+	if semantic, ok := errors.AsType[*json.SemanticError](err); ok && errors.Is(err, strconv.ErrRange) {
+		return problem.Invalid(memberAt(semantic.JSONPointer), "the number is too large: it must be below 1.8e308")
 	}
 	var syntax *jsontext.SyntacticError
 	if !errors.As(err, &syntax) {
