@@ -37,6 +37,7 @@ type endpoint[I, O any] struct {
 	Long   bool                                             // the answer may take long: whether it is still allowed is asked again
 	As     speech                                           // how its clients are told of problems
 	Slash  bool                                             // the address with a slash at its end is the same one
+	Items  bool                                             // it takes items, and the address with two slashes before it is the same one
 	Also   []string                                         // other addresses that are the same one
 	Of     compat.System                                    // another system's route, which is not there when that is switched off
 	Spent  string                                           // the header that says how many credits it came to; empty: none
@@ -76,6 +77,7 @@ type row struct {
 	costs        bool // credits
 	takes        bool // a body
 	slash        bool // may stand at the end
+	items        bool // it takes them
 	serve        func(*request) error
 }
 
@@ -93,7 +95,7 @@ func mount[I, O any](a *API, e endpoint[I, O]) {
 	also, iex := a.share(&e.Doc, e.Path, e.Also, status, e.IEX.sharing())
 	a.add(row{
 		method: e.Method, path: e.Path, action: e.Action, cross: e.Cross, as: e.As, status: status, doc: e.Doc, costs: e.costs(),
-		takes: e.Doc.takes(), slash: e.Slash, also: also, of: e.Of, spent: e.Spent, iex: iex,
+		takes: e.Doc.takes(), slash: e.Slash, items: e.Items, also: also, of: e.Of, spent: e.Spent, iex: iex,
 		serve: func(rq *request) error {
 			in, permit, attempt, err := admit(a, rq, &e)
 			if errors.Is(err, errNothing) {

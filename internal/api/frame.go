@@ -110,7 +110,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.writeProblem(rq, err)
 		return
 	}
-	if s := a.plain[rq.r.URL.Path]; s != nil && rq.r.URL.RawPath == "" { // an escaped slash is not a slash
+	if s := a.siteOf(rq.r); s != nil {
 		s.ServeHTTP(&rq.reply, rq.r)
 		return
 	}
@@ -128,10 +128,33 @@ func (a *API) enter(r *http.Request) error {
 	if err := a.checkHost(r.Host); err != nil {
 		return err
 	}
-	if clean := path.Clean(r.URL.Path); !strings.HasPrefix(clean, "/") || clean != r.URL.Path && clean+"/" != r.URL.Path {
+	if a.siteOf(r) != nil {
+		return nil
+	}
+	if clean := path.Clean(r.URL.Path); !strings.HasPrefix(clean, "/") || clean != r.URL.Path && (clean == "/" || clean+"/" != r.URL.Path) {
 		return notFound()
 	}
 	return nil
+}
+
+// siteOf is the site of a path without parameters; nil for any other. A slash too many before the path is passed over where items
+// are sent to: clients put it there whose address of the server ends in one, and what a redirect takes from them is lost. All else
+// that is known of the request, its signature too, is of the path that was sent.
+func (a *API) siteOf(r *http.Request) *site {
+	if r.URL.RawPath != "" { // an escaped slash is not a slash
+		return nil
+	}
+	if s := a.plain[r.URL.Path]; s != nil {
+		return s
+	}
+	if r.Method != http.MethodPost && r.Method != http.MethodOptions || !strings.HasPrefix(r.URL.Path, "//") {
+		return nil
+	}
+	s := a.plain[r.URL.Path[1:]]
+	if s == nil || s.rows[http.MethodPost] == nil || !s.rows[http.MethodPost].items {
+		return nil
+	}
+	return s
 }
 
 // site is one path with its rows by method.

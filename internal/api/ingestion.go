@@ -163,7 +163,7 @@ func mountEvents[T any](a *API, of compat.System, path string, action access.Act
 
 // takesItems completes a row that records items.
 func takesItems(a *API, e endpoint[event.Batch, event.Receipt]) endpoint[event.Batch, event.Receipt] {
-	e.Method, e.Cross, e.Do, e.Refused = "POST", true, a.record, a.keepRefused
+	e.Method, e.Cross, e.Items, e.Do, e.Refused = "POST", true, true, a.record, a.keepRefused
 	e.Wants = func(b event.Batch) access.Attempt {
 		return access.Attempt{Each: e.Action.ByItem(), Targets: b.Targets()}
 	}

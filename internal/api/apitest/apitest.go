@@ -278,14 +278,13 @@ func (c *Contract) fault(format string, args ...any) {
 }
 
 // find is the operation that a request is for.
-func (c *Contract) find(r *http.Request) *operation {
-	method := r.Method
+func (c *Contract) find(method, sent string) *operation {
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
 	var best *operation
 	for _, op := range c.operations {
-		path := r.URL.EscapedPath()
+		path := sent
 		if op.slash {
 			path = strings.TrimSuffix(path, "/")
 		}
