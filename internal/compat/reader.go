@@ -42,15 +42,21 @@ func (r Reader) Read(body []byte) (event.Batch, error) {
 	if err := json.Unmarshal(body, &s); err != nil {
 		return event.Batch{}, event.Unreadable(body, err)
 	}
-	if r.needed && !s.listed {
+	if r.needed && !s.listed && s.other == "" {
 		return event.Batch{}, problem.Invalid(r.lists[0], "is required: a list of items")
 	}
 	if len(s.items) == 0 {
 		return event.Batch{}, problem.Invalid("body", "has no items; at least one is needed")
 	}
+	if r.needed && !s.listed {
+		return event.Batch{}, s.noList()
+	}
 	batch := event.Batch{Shape: event.Shape{Kind: event.Track, Source: r.source}, Items: make([]event.Item, len(s.items))}
 	for i, raw := range s.items {
 		item, err := r.read(raw)
+		if s.other != "" && !s.listed && (err != nil || item.Problem != nil) {
+			return event.Batch{}, s.noList() // it is no item, so what looks like a list was meant as one
+		}
 		if err != nil {
 			item = event.Item{Problem: problem.From(err), Text: raw}
 		}
@@ -198,7 +204,10 @@ type splitter struct {
 	body   []byte
 	items  []jsontext.Value // parts of body
 	listed bool
+	other  string // a member that should be a list, and is something else
 }
+
+func (s *splitter) noList() error { return problem.Invalid(s.other, "must be a list of items") }
 
 // UnmarshalJSONFrom reads the whole body. json.Unmarshal calls it, lends it a decoder, and sees that nothing follows.
 func (s *splitter) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
@@ -227,10 +236,14 @@ func (s *splitter) object(dec *jsontext.Decoder) error {
 		if err != nil {
 			return err
 		}
-		if known := name.String(); dec.PeekKind() == '[' && slices.Contains(s.lists, known) {
+		switch known, kind := slices.Index(s.lists, name.String()), dec.PeekKind(); {
+		case known >= 0 && kind == '[':
 			s.listed = true
 			err = s.list(dec)
-		} else {
+		case known >= 0 && kind != 'n':
+			s.other = s.lists[known]
+			err = dec.SkipValue()
+		default:
 			err = dec.SkipValue()
 		}
 		if err != nil {
