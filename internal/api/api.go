@@ -259,5 +259,5 @@ type notThere struct{}
 // ServeHTTP answers not_found.
 func (notThere) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	rq := w.(*reply).rq
-	rq.a.writeProblem(rq, notFound())
+	rq.a.writeProblem(rq, rq.nowhere())
 }

@@ -55,6 +55,23 @@ func TestASystemThatIsSwitchedOffIsNotThere(t *testing.T) {
 	}
 }
 
+// Promise: where IEX Cloud's routes are switched off, nothing speaks as IEX Cloud does.
+func TestNowhereWithoutIEX(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	cfg := w.config()
+	cfg.Registry, cfg.Without = prometheus.NewRegistry(), []compat.System{compat.IEX}
+	handler, err := api.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/stock/aapl/quote?token=pk_live_none", nil))
+	if answer.Code != http.StatusNotFound || answer.Header().Get("Content-Type") != "application/problem+json" {
+		t.Errorf("it answers %d as %s", answer.Code, answer.Header().Get("Content-Type"))
+	}
+}
+
 // Promise: a key that comes as the user name of HTTP Basic is judged as in any other header, and beside another key it is
 // one too many.
 func TestWriteKeysAreUserNames(t *testing.T) {

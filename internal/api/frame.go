@@ -28,6 +28,7 @@ type request struct {
 	reply   reply
 	r       *http.Request
 	row     *row
+	as      *speech // how its sender is told of a problem; nil: as the row says
 	id      string
 	from    proxy.Client // who sent it, as far as the connection and trusted proxies say
 	caller  caller       // set before Read, on a row that needs a key

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/weir-analytics/weir/internal/compat"
+	"github.com/weir-analytics/weir/internal/problem"
 )
 
 // shared says that clients of IEX Cloud use a row of ours as well, at the same address, and what is different for them: see
@@ -77,4 +78,19 @@ func (rq *request) fromIEX() bool {
 		return true
 	}
 	return compat.IEXOnly(rq.r.URL.Path)
+}
+
+// nowhere is the answer to a request for an address that is not there. Whoever sends a key as only clients of IEX Cloud do, to an
+// address under a version of theirs, is told as they are. Nobody looks at the key.
+func (rq *request) nowhere() error {
+	if slices.Contains(rq.a.cfg.Without, compat.IEX) {
+		return notFound()
+	}
+	text, meant := compat.IEXNowhere(rq.r.URL.Path)
+	if query, err := rq.query(); !meant || err != nil || len(query[compat.IEXKeyParameter]) == 0 {
+		return notFound()
+	}
+	as := asIEX
+	rq.as = &as
+	return problem.New(problem.NotFound, "%s", text)
 }

@@ -31,7 +31,10 @@ var asPage = speech{page: true}
 const problemHeader = "Weir-Problem"
 
 func (rq *request) speech() speech {
-	if rq.row == nil {
+	switch {
+	case rq.as != nil:
+		return *rq.as
+	case rq.row == nil:
 		return speech{}
 	}
 	if rq.fromIEX() {

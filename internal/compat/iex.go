@@ -11,6 +11,8 @@ import (
 const (
 	iexQuota  = "You have exceeded your allotted message quota. Please enable pay-as-you-go to regain access"
 	iexBadKey = "The API key provided is not valid."
+
+	iexNoSymbol = "Unknown symbol" // there is no market data, so no symbol is known
 )
 
 // IEXUsedHeader is the header that tells clients of IEX Cloud how many credits a request came to.
@@ -36,6 +38,19 @@ func IEXVersions(path string) []string {
 
 // IEXKeyParameter is the parameter in which clients of IEX Cloud send their key, and no others do.
 const IEXKeyParameter = "token"
+
+// IEXNowhere reports whether an address that is not there is one that clients of IEX Cloud may have meant, by its version, and gives
+// the text by which they are told.
+func IEXNowhere(path string) (text string, meant bool) {
+	version, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if version != "v1" && version != "stable" && version != "beta" {
+		return "", false
+	}
+	if strings.HasPrefix(rest, "stock/") {
+		return iexNoSymbol, true
+	}
+	return "There is nothing at this address.", true
+}
 
 // IEXOnly reports whether an address is one that only clients of IEX Cloud know: under a version that we have not, or of a
 // channel.

@@ -156,6 +156,7 @@ func (c *Contract) checkStranger(e Exchange, partial bool) {
 	case e.Request.Method == http.MethodOptions && e.Status == http.StatusNoContent:
 	case e.Status < 300:
 		c.fault("%s answered %d at %s", name, e.Status, e.Request.URL.Path)
+	case e.Status == http.StatusNotFound && e.Request.URL.Query().Has("token") && e.Header.Get("Weir-Problem") == "not_found": // as IEX Cloud's clients know it
 	case mediaOf(e.Header) != problemType:
 		c.fault("%s answered %d as %s", name, e.Status, mediaOf(e.Header))
 	case e.Request.Method != http.MethodHead && !partial:
