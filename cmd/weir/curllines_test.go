@@ -115,3 +115,23 @@ func (r *lineRun) take(at int, body []byte) {
 	}
 	clear(r.keep)
 }
+
+// Promise: the first commands of the documentation of workflows work as they are pasted, and record the event.
+func TestFirstWorkflowOfTheDocumentation(t *testing.T) {
+	text, err := os.ReadFile("../../docs/workflows.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(text), "```sh\n")
+	block, _, _ = strings.Cut(block, "\n```")
+	r := install(t).serve()
+	for i, command := range strings.Split(block, "\ncurl ") {
+		run := lineRun{running: r, keep: map[string]string{}, words: []string{"$SECRET", r.secret, "\n", " "}, status: "20" + strconv.Itoa(i+1)}
+		run.send(i+1, "curl "+strings.TrimPrefix(command, "curl "))
+	}
+	const question = `SELECT distinct_id, properties->>'text' AS text FROM events WHERE event = 'Order Paid'`
+	await(t, "the event", func() bool { return len(r.ask(question)) == 1 })
+	if row := r.ask(question)[0]; row[0] != "u_1" || row[1] != "Paid by u_1: 12.5" {
+		t.Errorf("it is recorded as %v", row)
+	}
+}
