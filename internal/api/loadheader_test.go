@@ -42,7 +42,7 @@ func TestFilesWithoutTheKeyAreRefused(t *testing.T) {
 		}
 		for _, query := range []string{"?wait=true", "?overwrite=true&wait=true"} {
 			body := s.ask(s.all, "POST", "/v1/data/CORE/QUOTES"+query, c.file, status)
-			for _, column := range strings.Fields(c.lacks) {
+			for column := range strings.FieldsSeq(c.lacks) {
 				if !strings.Contains(body, `"field":"`+column+`"`) {
 					t.Errorf("%s: %s is not named in %s", name, column, body)
 				}

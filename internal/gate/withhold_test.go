@@ -35,7 +35,7 @@ func TestWithhold(t *testing.T) {
 		nil, errors.New("a fault"), problem.New(problem.NotFound, "Nothing."),
 		problem.New(problem.PublicKeyNotEnough, "Said to whoever asks for others."), // which this permit is for
 	} {
-		if got := permit.Withhold(err); got != err || err != nil && problem.From(err).DecisionID != "" { //nolint:errorlint // it is the value itself
+		if got := permit.Withhold(err); got != err || err != nil && problem.From(err).DecisionID != "" {
 			t.Errorf("%v became %v", err, got)
 		}
 	}
