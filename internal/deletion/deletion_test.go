@@ -30,6 +30,7 @@ type parts struct {
 	person  []string         // ids that are one person
 	taken   []string         // ids that are somebody else's by now
 	old     int64            // events that retention finds
+	oldAt   time.Time        // when they were received; zero: long ago
 	held    map[string]int64 // by id, in another part
 	journal []string         // ids of records
 	calls   int
@@ -92,6 +93,9 @@ func (p *parts) Theirs(ctx context.Context, _ event.Space, ids []string) (theirs
 }
 
 func (p *parts) count(s deletion.Selection) (c deletion.Counts) {
+	if len(s.IDs) == 0 && p.oldAt.After(s.Until) {
+		return deletion.Counts{}
+	}
 	if len(s.IDs) == 0 {
 		return deletion.Counts{Events: p.old}
 	}
@@ -116,7 +120,9 @@ func (p *parts) Erase(ctx context.Context, _ event.Space, s deletion.Selection) 
 			return
 		}
 		c = p.count(s)
-		p.old = 0
+		if len(s.IDs) == 0 {
+			p.old -= c.Events
+		}
 		for _, id := range s.IDs {
 			delete(p.events, id)
 		}
@@ -529,5 +535,41 @@ func TestASweepThatFailedGoesOn(t *testing.T) {
 			}
 			return
 		}
+	}
+}
+
+// Promise: a sweep that was cut short before it deleted anything spares what its environment keeps by now; one that had begun
+// to delete ends.
+func TestASweepSparesWhatIsKeptByNow(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		failAt int
+		left   int64
+		days   int
+	}{
+		{3, 4, 60}, // counting, keeping, erasing
+		{5, 0, 30}, // after erasing
+	} {
+		y := newYard(t)
+		y.parts.old, y.parts.oldAt, y.parts.failAt = 4, y.world.Clock.Now().AddDate(0, 0, -45), c.failAt
+		production := access.Environment{Name: "production", Mode: access.Live}
+		y.kept = []deletion.Kept{{Organization: "org", Project: y.permit("production").Project(), Environment: production, Days: 30}}
+		end := y.serve()
+		if err := y.service.Sweep(t.Context()); err == nil {
+			t.Fatalf("fault %d: the first sweep did not fail", c.failAt)
+		}
+		y.parts.failAt, y.kept[0].Days = 0, 60
+		if err := y.service.Sweep(t.Context()); err != nil || y.parts.old != c.left {
+			t.Errorf("fault %d: %d are left, %v", c.failAt, y.parts.old, err)
+		}
+		list, _, err := y.service.List(t.Context(), y.permit("production"), deletion.Place{}, 10)
+		if err != nil || len(list) != 1 || list[0].Status != job.Succeeded || list[0].Of.Days != c.days {
+			t.Errorf("fault %d: %+v, %v", c.failAt, list, err)
+			continue
+		}
+		if of := list[0].Signed.Receipt.Of; of.Days != c.days || !of.Until.Equal(list[0].Of.Until) || list[0].Signed.Receipt.Removed[0].Count != 4-c.left {
+			t.Errorf("fault %d: %+v", c.failAt, list[0].Signed.Receipt)
+		}
+		end()
 	}
 }

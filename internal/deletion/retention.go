@@ -67,7 +67,11 @@ func (s *Service) Sweep(ctx context.Context) (faults error) {
 // next sweep goes on with, whether there are rows left by then or not.
 func (s *Service) sweep(ctx context.Context, k Kept) error {
 	r, begun, err := s.unfinished(ctx, k)
-	if err == nil && !begun {
+	switch {
+	case err != nil:
+	case begun:
+		r, err = s.spare(ctx, k, r)
+	default:
 		r, begun, err = s.beginSweep(ctx, k)
 	}
 	if err != nil || !begun {
@@ -111,10 +115,32 @@ func (s *Service) unfinished(ctx context.Context, k Kept) (r Record, found bool,
 	return list[at], true, nil
 }
 
+// spare leaves out of a sweep what the environment keeps by now, since its days have become more. What was deleted before stays
+// so, and is then deleted everywhere.
+func (s *Service) spare(ctx context.Context, k Kept, r Record) (Record, error) {
+	until, space := s.until(k), event.Space{Project: k.Project, Environment: k.Environment.Name}
+	if !until.Before(r.Of.Until) {
+		return r, nil
+	}
+	left, err := s.cfg.Warehouse.CountErasable(ctx, space, Selection{Until: r.Of.Until, Track: true})
+	if err != nil || left.Events == 0 {
+		return r, err
+	}
+	if left, err = s.cfg.Warehouse.CountErasable(ctx, space, Selection{Until: until, Track: true}); err != nil {
+		return r, err
+	}
+	r.Of = Of{Until: until, Days: k.Days, Found: left.Events}
+	return r, s.cfg.Control.KeepDeletion(ctx, r, nil)
+}
+
+// until is the time before which an environment keeps nothing.
+func (s *Service) until(k Kept) time.Time {
+	return s.cfg.Now().UTC().AddDate(0, 0, -k.Days).Truncate(24 * time.Hour)
+}
+
 // beginSweep keeps that events are to be deleted, if there are any.
 func (s *Service) beginSweep(ctx context.Context, k Kept) (r Record, begun bool, err error) {
-	now := s.cfg.Now().UTC().Truncate(time.Microsecond)
-	until := now.AddDate(0, 0, -k.Days).Truncate(24 * time.Hour)
+	now, until := s.cfg.Now().UTC().Truncate(time.Microsecond), s.until(k)
 	space := event.Space{Project: k.Project, Environment: k.Environment.Name}
 	counts, err := s.cfg.Warehouse.CountErasable(ctx, space, Selection{Until: until, Track: true})
 	if err != nil || counts.Events == 0 {

@@ -17,7 +17,7 @@ const deletionColumns = `id, project_id, environment, live, key_id, about, creat
 
 var _ deletion.Control = (*Store)(nil)
 
-// KeepDeletion implements deletion.Control. A receipt that is there stays as it is.
+// KeepDeletion implements deletion.Control. What has a receipt stays as it is.
 func (s *Store) KeepDeletion(ctx context.Context, r deletion.Record, entry *audit.Entry) error {
 	about, err := json.Marshal(r.Of)
 	if err != nil {
@@ -25,7 +25,7 @@ func (s *Store) KeepDeletion(ctx context.Context, r deletion.Record, entry *audi
 	}
 	err = s.transact(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO deletions (`+deletionColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-			ON CONFLICT (id) DO UPDATE SET receipt = excluded.receipt WHERE deletions.receipt = ''`,
+			ON CONFLICT (id) DO UPDATE SET about = excluded.about, receipt = excluded.receipt WHERE deletions.receipt = ''`,
 			r.ID, r.Project, r.Environment, flag(r.Live), r.KeyID, string(about), r.CreatedAt.UnixMicro(), string(r.Receipt)); err != nil {
 			return err
 		}
