@@ -40,7 +40,7 @@ func TestWhatStandsThereAnyway(t *testing.T) {
 	said := jsontext.Value(`{"channel":"general","text":"for bob"}`)
 	known := mention.Texts(jsontext.Value(`{"channel":"general","text":"for {{who}}"}`))
 	for id, want := range map[string]bool{"channel": false, "general": false, "text": false, "for bob": true} {
-		if mention.Of([]string{id}).InJSONBut(said, known) != want {
+		if mention.Of([]string{id}).InSent(said, known) != want {
 			t.Errorf("%s", id)
 		}
 	}
@@ -53,6 +53,20 @@ func TestInMembers(t *testing.T) {
 	for id, want := range map[string]bool{"bob": true, "42": true, "values": false, "events": false, "id": false, "where": false} {
 		if mention.Of([]string{id}).InMembers(v, "values") != want {
 			t.Errorf("%s", id)
+		}
+	}
+}
+
+// Promise: an amount names nobody whose id it equals; a number that is called an id does, and a long one wherever it is.
+func TestAmountsNameNobody(t *testing.T) {
+	t.Parallel()
+	who := mention.Of([]string{"42", "1234567890"})
+	for text, want := range map[string]bool{
+		`{"amount":42}`: false, `42`: false, `{"prices":[1,42]}`: false, `{"width":42}`: false, `{"user_id":42}`: true, `{"userId":42}`: true,
+		`{"of":{"ids":[7,42]}}`: true, `{"user":"42"}`: true, `{"customer":1234567890}`: true,
+	} {
+		if who.InSent(jsontext.Value(text), nil) != want {
+			t.Errorf("%s: %v", text, !want)
 		}
 	}
 }

@@ -75,17 +75,20 @@ func (ids IDs) in(text string, is func(form, id string) bool) bool {
 // InJSON reports whether a value, or anything in it, names one of the ids as a text does, also as the name of a member. What
 // is not JSON is looked through as a statement is.
 func (ids IDs) InJSON(v jsontext.Value) bool {
-	return ids.inJSON(v, func(string, *jsontext.Decoder) bool { return true })
+	return ids.inJSON(v, func(jsontext.Token, *jsontext.Decoder) bool { return true })
 }
 
-// InJSONBut is InJSON for a value in which some texts stand whoever it is about: these name nobody.
-func (ids IDs) InJSONBut(v jsontext.Value, known map[string]bool) bool {
-	return ids.inJSON(v, func(text string, _ *jsontext.Decoder) bool { return !known[text] })
+// InSent is InJSON for what others sent: texts that stand in it whoever it is about name nobody, and nor does a number of less
+// than 8 digits that is called no id, as it is an amount that somebody's id happens to equal.
+func (ids IDs) InSent(v jsontext.Value, known map[string]bool) bool {
+	return ids.inJSON(v, func(token jsontext.Token, in *jsontext.Decoder) bool {
+		return !known[token.String()] && (token.Kind() != '0' || meantAsID(token.String(), in))
+	})
 }
 
 // InMembers is InJSON for the values that members of some names have, wherever these are.
 func (ids IDs) InMembers(v jsontext.Value, names ...string) bool {
-	return ids.inJSON(v, func(_ string, in *jsontext.Decoder) bool {
+	return ids.inJSON(v, func(_ jsontext.Token, in *jsontext.Decoder) bool {
 		if in, n := in.StackIndex(in.StackDepth()); in == '{' && n%2 == 1 { // it is a name
 			return false
 		}
@@ -99,7 +102,7 @@ func (ids IDs) InMembers(v jsontext.Value, names ...string) bool {
 }
 
 // inJSON looks at those texts and numbers that count.
-func (ids IDs) inJSON(v jsontext.Value, counts func(text string, in *jsontext.Decoder) bool) bool {
+func (ids IDs) inJSON(v jsontext.Value, counts func(token jsontext.Token, in *jsontext.Decoder) bool) bool {
 	if len(v) == 0 || ids.None() {
 		return false
 	}
@@ -112,12 +115,24 @@ func (ids IDs) inJSON(v jsontext.Value, counts func(text string, in *jsontext.De
 		case err != nil:
 			return ids.InStatement(string(v))
 		}
-		if kind := token.Kind(); kind == '"' || kind == '0' {
-			if text := token.String(); counts(text, in) && ids.InText(text) {
-				return true
-			}
+		if kind := token.Kind(); (kind == '"' || kind == '0') && counts(token, in) && ids.InText(token.String()) {
+			return true
 		}
 	}
+}
+
+// meantAsID reports whether a number may be an id: it is long, or what it is the value of is called one, as `user_id` and `ids`
+// are.
+func meantAsID(number string, in *jsontext.Decoder) bool {
+	if len(number) >= partID {
+		return true
+	}
+	for name := range in.StackPointer().Tokens() {
+		if name = strings.ToLower(name); strings.HasSuffix(name, "id") || strings.HasSuffix(name, "ids") {
+			return true
+		}
+	}
+	return false
 }
 
 // Texts are the texts in a value, names of members among them.

@@ -11,10 +11,10 @@ import (
 // stands in every body, as the names of the standard one and the texts of the template, names nobody.
 func (w *Workflow) Names(who mention.IDs, body string) bool {
 	if w.Template != "" {
-		return who.InJSONBut(jsontext.Value(body), mention.Texts(jsontext.Value(w.Template)))
+		return who.InSent(jsontext.Value(body), mention.Texts(jsontext.Value(w.Template)))
 	}
 	if !w.Webhook() {
-		return who.InJSON(jsontext.Value(body))
+		return who.InSent(jsontext.Value(body), nil)
 	}
 	var sent struct {
 		Type string `json:"type"`
@@ -23,9 +23,9 @@ func (w *Workflow) Names(who mention.IDs, body string) bool {
 		} `json:"data"`
 	}
 	if err := json.Unmarshal([]byte(body), &sent); err != nil || sent.Type != standardType { // of a template that it had before
-		return who.InJSON(jsontext.Value(body))
+		return who.InSent(jsontext.Value(body), nil)
 	}
-	return who.InJSON(sent.Data.Variables) // whom it is about, the delivery says: an id is no part of another id
+	return who.InSent(sent.Data.Variables, nil) // whom it is about, the delivery says: an id is no part of another id
 }
 
 // standardType is the type of the standard body.
