@@ -1,5 +1,5 @@
 // Package js owns the client for pages: its source in src, and what is made of it in dist, of which the server serves the
-// file for pages as /weir.js.
+// file for pages as /weir.js, and the one for pages with Altertable's snippet as /altertable.js.
 //
 // It does not own what the server does with what the client sends (event).
 package js
@@ -12,3 +12,8 @@ import _ "embed"
 //
 //go:embed dist/weir.js
 var Script []byte
+
+// Altertable is the same under the names that pages with Altertable's snippet use, minified.
+//
+//go:embed dist/altertable.js
+var Altertable []byte

@@ -2,8 +2,9 @@ import { type Signing } from './sign.js';
 export type { Signing };
 export declare const version = "0.1.0";
 export type Properties = Record<string, unknown>;
-/** Whether events may be sent: `pending` keeps them in memory until it is decided, `denied` keeps nothing. */
-export type Consent = 'granted' | 'denied' | 'pending';
+/** Whether events may be sent: `pending` keeps them in memory until it is decided, `dismissed` too, for who did not want to be
+ * asked, and `denied` keeps nothing. */
+export type Consent = 'granted' | 'denied' | 'pending' | 'dismissed';
 /** What was not sent, or not accepted, and why. */
 export interface Failure {
     /** The status of the answer; 0 when none came, or the item did not get as far. */
@@ -31,6 +32,8 @@ export interface Options {
     /** Signs each request. Beacons cannot be signed: what is left when a page ends is sent by the next. */
     signing?: Signing;
     onError?: (failure: Failure) => void;
+    /** Where a page keeps ids and what could not be sent; by default localStorage, and null is nowhere. */
+    storage?: Storage | null;
     /** What sends; by default the platform's fetch. */
     fetch?: typeof fetch;
 }
@@ -50,6 +53,7 @@ export declare class Weir {
     private readonly tab;
     private queue;
     private state;
+    private readonly store;
     private sending;
     private timer;
     private waits;
@@ -70,8 +74,10 @@ export declare class Weir {
     identify(userId: string, traits?: Properties): void;
     /** Another id of the same person. */
     alias(newUserId: string): void;
-    /** Whoever comes next is somebody else. What is in the queue is still sent. */
-    reset(): void;
+    /** Whoever comes next is somebody else, at another device if that is said. What is in the queue is still sent. */
+    reset(options?: {
+        device?: boolean;
+    }): void;
     /** Sends what is in the queue, and resolves when the server has answered for all of it, or cannot be reached. */
     flush(): Promise<void>;
     /** Sends what is in the queue and ends. */

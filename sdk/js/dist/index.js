@@ -33,30 +33,37 @@ function uuid() {
   return [...b].map((x, i) => ([4, 6, 8, 10].includes(i) ? "-" : "") + x.toString(16).padStart(2, "0")).join("");
 }
 var size = (text) => new TextEncoder().encode(text).length;
-var store = {
-  keys: () => {
+var Store = class {
+  constructor(own) {
+    this.own = own;
+  }
+  own;
+  get in() {
+    return this.own === void 0 ? localStorage : this.own;
+  }
+  keys() {
     try {
-      return Object.keys(localStorage);
+      return Object.keys(this.in);
     } catch {
       return [];
     }
-  },
-  get: (name) => {
+  }
+  get(name) {
     try {
-      return JSON.parse(localStorage.getItem(name));
+      return JSON.parse(this.in.getItem(name));
     } catch {
       return null;
     }
-  },
-  set: (name, value) => {
+  }
+  set(name, value) {
     try {
-      localStorage.setItem(name, JSON.stringify(value));
+      this.in.setItem(name, JSON.stringify(value));
     } catch {
     }
-  },
-  drop: (name) => {
+  }
+  drop(name) {
     try {
-      localStorage.removeItem(name);
+      this.in.removeItem(name);
     } catch {
     }
   }
@@ -67,7 +74,8 @@ var Weir = class {
     this.url = (options.url ?? (script ? new URL(".", script).href : "")).replace(/\/+$/, "");
     if (!options.key || !this.url) throw new TypeError("weir: init needs a key and the url of the server");
     this.name = `weir.${options.key.slice(0, 20)}.${options.environment ?? ""}`;
-    this.state = { ...this.fresh(), ...page && store.get(this.name) };
+    this.store = new Store(options.storage);
+    this.state = { ...this.fresh(), ...page && this.store.get(this.name) };
     if (page) this.live();
   }
   options;
@@ -76,6 +84,7 @@ var Weir = class {
   tab = uuid();
   queue = [];
   state;
+  store;
   sending;
   timer;
   waits = 0;
@@ -119,10 +128,10 @@ var Weir = class {
   alias(newUserId) {
     this.add("alias", { anonymous_id: this.state.before ?? null, new_user_id: newUserId });
   }
-  /** Whoever comes next is somebody else. What is in the queue is still sent. */
-  reset() {
+  /** Whoever comes next is somebody else, at another device if that is said. What is in the queue is still sent. */
+  reset(options = {}) {
     const { device, consent } = this.state;
-    this.state = { ...this.fresh(), device, ...consent && { consent } };
+    this.state = { ...this.fresh(), ...!options.device && { device }, ...consent && { consent } };
     this.save();
   }
   /** Sends what is in the queue, and resolves when the server has answered for all of it, or cannot be reached. */
@@ -203,12 +212,12 @@ var Weir = class {
     if (!page) return;
     const queue = `${this.name}.queue.${this.tab}`;
     if (this.consent !== "granted") {
-      store.drop(queue);
-      if (this.consent === "denied") store.set(this.name, { consent: "denied" });
+      this.store.drop(queue);
+      if (this.consent === "denied" || this.state.consent) this.store.set(this.name, { consent: this.consent });
       return;
     }
-    store.set(this.name, this.state);
-    this.queue.length ? store.set(queue, this.queue) : store.drop(queue);
+    this.store.set(this.name, this.state);
+    this.queue.length ? this.store.set(queue, this.queue) : this.store.drop(queue);
   }
   soon(wait = this.options.gather ?? 500) {
     if (this.timer || this.closed || this.consent !== "granted" || !this.queue.length) return;
@@ -259,11 +268,11 @@ var Weir = class {
   live() {
     const prefix = `${this.name}.queue.`;
     if (this.consent === "granted") {
-      for (const name of store.keys()) {
+      for (const name of this.store.keys()) {
         if (!name.startsWith(prefix)) continue;
-        const left = store.get(name);
+        const left = this.store.get(name);
         if (Array.isArray(left)) this.queue.push(...left);
-        store.drop(name);
+        this.store.drop(name);
       }
       this.trim();
     }

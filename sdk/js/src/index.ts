@@ -11,8 +11,9 @@ export const version = '0.1.0'
 
 export type Properties = Record<string, unknown>
 
-/** Whether events may be sent: `pending` keeps them in memory until it is decided, `denied` keeps nothing. */
-export type Consent = 'granted' | 'denied' | 'pending'
+/** Whether events may be sent: `pending` keeps them in memory until it is decided, `dismissed` too, for who did not want to be
+ * asked, and `denied` keeps nothing. */
+export type Consent = 'granted' | 'denied' | 'pending' | 'dismissed'
 
 /** What was not sent, or not accepted, and why. */
 export interface Failure {
@@ -42,6 +43,8 @@ export interface Options {
   /** Signs each request. Beacons cannot be signed: what is left when a page ends is sent by the next. */
   signing?: Signing
   onError?: (failure: Failure) => void
+  /** Where a page keeps ids and what could not be sent; by default localStorage, and null is nowhere. */
+  storage?: Storage | null
   /** What sends; by default the platform's fetch. */
   fetch?: typeof fetch
 }
@@ -83,11 +86,15 @@ function uuid(): string {
 const size = (text: string) => new TextEncoder().encode(text).length
 
 /** Storage that may be missing, full or forbidden: what it cannot keep is kept in memory only. */
-const store = {
-  keys: (): string[] => { try { return Object.keys(localStorage) } catch { return [] } },
-  get: (name: string): unknown => { try { return JSON.parse(localStorage.getItem(name)!) } catch { return null } },
-  set: (name: string, value: unknown) => { try { localStorage.setItem(name, JSON.stringify(value)) } catch { /* in memory */ } },
-  drop: (name: string) => { try { localStorage.removeItem(name) } catch { /* nothing there */ } },
+class Store {
+  constructor(private readonly own: Storage | null | undefined) {}
+
+  private get in(): Storage { return this.own === undefined ? localStorage : this.own! }
+
+  keys(): string[] { try { return Object.keys(this.in) } catch { return [] } }
+  get(name: string): unknown { try { return JSON.parse(this.in.getItem(name)!) } catch { return null } }
+  set(name: string, value: unknown): void { try { this.in.setItem(name, JSON.stringify(value)) } catch { /* in memory */ } }
+  drop(name: string): void { try { this.in.removeItem(name) } catch { /* nothing there */ } }
 }
 
 /** A client. Make it with init. */
@@ -97,6 +104,7 @@ export class Weir {
   private readonly tab = uuid()
   private queue: Item[] = []
   private state: State
+  private readonly store: Store
   private sending: Promise<void> | undefined
   private timer: ReturnType<typeof setTimeout> | undefined
   private waits = 0 // tries that failed, one after the other
@@ -108,7 +116,8 @@ export class Weir {
     this.url = (options.url ?? (script ? new URL('.', script).href : '')).replace(/\/+$/, '')
     if (!options.key || !this.url) throw new TypeError('weir: init needs a key and the url of the server')
     this.name = `weir.${options.key.slice(0, 20)}.${options.environment ?? ''}`
-    this.state = { ...this.fresh(), ...(page && (store.get(this.name) as Partial<State> | null)) }
+    this.store = new Store(options.storage)
+    this.state = { ...this.fresh(), ...(page && (this.store.get(this.name) as Partial<State> | null)) }
     if (page) this.live()
   }
 
@@ -146,10 +155,10 @@ export class Weir {
   /** Another id of the same person. */
   alias(newUserId: string): void { this.add('alias', { anonymous_id: this.state.before ?? null, new_user_id: newUserId }) }
 
-  /** Whoever comes next is somebody else. What is in the queue is still sent. */
-  reset(): void {
+  /** Whoever comes next is somebody else, at another device if that is said. What is in the queue is still sent. */
+  reset(options: { device?: boolean } = {}): void {
     const { device, consent } = this.state
-    this.state = { ...this.fresh(), device, ...(consent && { consent }) }
+    this.state = { ...this.fresh(), ...(!options.device && { device }), ...(consent && { consent }) }
     this.save()
   }
 
@@ -228,12 +237,12 @@ export class Weir {
     if (!page) return
     const queue = `${this.name}.queue.${this.tab}`
     if (this.consent !== 'granted') {
-      store.drop(queue)
-      if (this.consent === 'denied') store.set(this.name, { consent: 'denied' })
+      this.store.drop(queue)
+      if (this.consent === 'denied' || this.state.consent) this.store.set(this.name, { consent: this.consent }) // what was chosen, and nothing else
       return
     }
-    store.set(this.name, this.state)
-    this.queue.length ? store.set(queue, this.queue) : store.drop(queue)
+    this.store.set(this.name, this.state)
+    this.queue.length ? this.store.set(queue, this.queue) : this.store.drop(queue)
   }
 
   private soon(wait = this.options.gather ?? 500): void {
@@ -290,11 +299,11 @@ export class Weir {
   private live(): void {
     const prefix = `${this.name}.queue.`
     if (this.consent === 'granted') {
-      for (const name of store.keys()) {
+      for (const name of this.store.keys()) {
         if (!name.startsWith(prefix)) continue
-        const left = store.get(name)
+        const left = this.store.get(name)
         if (Array.isArray(left)) this.queue.push(...(left as Item[]))
-        store.drop(name) // a page that is still open writes its own again, and an id is stored once
+        this.store.drop(name) // a page that is still open writes its own again, and an id is stored once
       }
       this.trim()
     }

@@ -2,13 +2,13 @@
 //
 //   <script src="https://weir.example.com/weir.js" data-key="pk_live_…" data-pages></script>
 
-import { init, version, Weir } from './index.js'
+import { init, version, Weir, type Consent } from './index.js'
 
 const { key, url, environment, release, consent, pages } = (document.currentScript as HTMLScriptElement | null)?.dataset ?? {}
 const global = { init, version, Weir }
 const made = key && init({
   key, pages: pages !== undefined, ...(url && { url }), ...(environment && { environment }), ...(release && { release }),
-  ...(consent && { consent: consent as 'granted' | 'denied' | 'pending' }),
+  ...(consent && { consent: consent as Consent }),
 })
 
 // The client itself, that can make others.
