@@ -52,6 +52,15 @@ func TestASystemThatIsSwitchedOffIsNotThere(t *testing.T) {
 				}
 			}
 		}
+		want := http.StatusOK // the client that pages load, without a key
+		if off == compat.Altertable {
+			want = http.StatusNotFound
+		}
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/altertable.js", nil))
+		if there := strings.Contains(document, `"/altertable.js": {`); answer.Code != want || there != (want == http.StatusOK) {
+			t.Errorf("without %s, /altertable.js answers %d, and the document has it: %t", off, answer.Code, there)
+		}
 	}
 }
 

@@ -241,6 +241,7 @@ var wishes = map[string]struct{ path, body string }{
 	"GET /readyz":                                                   {"/readyz", ""},
 	"GET /openapi.json":                                             {"/openapi.json", ""},
 	"GET /weir.js":                                                  {"/weir.js", ""},
+	"GET /altertable.js":                                            {"/altertable.js", ""},
 	"GET /docs":                                                     {"/docs", ""},
 	"GET /docs/{asset}":                                             {"/docs/favicon-16x16.png", ""},
 	"GET /problems/{code}":                                          {"/problems/not_found", ""},

@@ -88,7 +88,7 @@ var tags = [...]huma.Tag{
 	{Name: "Members", Description: "People: invite them, give them roles, and sign in."},
 	{Name: "Organization", Description: "Projects, their environments and settings, and what is used of them."},
 	{Name: "Ledger", Description: "See what was denied and why, how much was used and by whom, and who changed what."},
-	{Name: "Compatibility", Description: "What clients of Composite, UserFlux, Segment and IEX Cloud send and ask, in their words."},
+	{Name: "Compatibility", Description: "What clients of Composite, UserFlux, Segment and IEX Cloud send and ask, in their words, and what Altertable's snippet loads."},
 	{Name: "Server", Description: "Whether the server is well, and its documentation."},
 }
 

@@ -1,18 +1,13 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"html/template"
 	"net/http"
 	"reflect"
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/swaggest/swgui"
 	"github.com/swaggest/swgui/v5/static"
 	"github.com/swaggest/swgui/v5emb"
@@ -21,7 +16,6 @@ import (
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/keyring"
 	"github.com/weir-analytics/weir/internal/problem"
-	"github.com/weir-analytics/weir/sdk/js"
 )
 
 // WhoAmI is what a key is and may do.
@@ -114,60 +108,8 @@ func mountServer(a *API) {
 			Out: reflect.TypeFor[map[string]any](),
 		},
 	})
-	mountScript(a)
+	mountScripts(a)
 	mountPages(a)
-}
-
-// script is the client for pages in one encoding.
-type script struct {
-	tag  string
-	text []byte
-}
-
-// scripts are the client for pages as it is and packed, which is done once, as well as it goes.
-func scripts() map[string]script {
-	var packed bytes.Buffer
-	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
-	if err == nil {
-		_, err = w.Write(js.Script)
-		err = errors.Join(err, w.Close())
-	}
-	if err != nil {
-		panic(err) // the level is one there is, and memory takes everything
-	}
-	all := map[string]script{"": {text: js.Script}, "gzip": {text: packed.Bytes()}}
-	for encoding, s := range all {
-		sum := sha256.Sum256(s.text)
-		all[encoding] = script{`"` + hex.EncodeToString(sum[:16]) + `"`, s.text}
-	}
-	return all
-}
-
-// mountScript adds the client for pages, which pages of any origin may load.
-func mountScript(a *API) {
-	all := scripts()
-	mountOpen(a, open{
-		Method: "GET", Path: "/weir.js", Action: access.Anyone,
-		Serve: func(rq *request) error {
-			header, encoding := rq.reply.Header(), ""
-			if encodingOf(rq.r.Header.Values("Accept-Encoding"), "gzip") != "" {
-				encoding = "gzip"
-				header.Set("Content-Encoding", encoding)
-			}
-			header.Set("Content-Type", "text/javascript; charset=utf-8")
-			header.Set("Cache-Control", "public, max-age=3600")
-			header.Set("Cross-Origin-Resource-Policy", "cross-origin")
-			header.Set("ETag", all[encoding].tag)
-			header.Add("Vary", "Accept-Encoding")
-			rq.r.Header.Del("Range") // it is small, and sent whole
-			http.ServeContent(&rq.reply, rq.r, "", time.Time{}, bytes.NewReader(all[encoding].text))
-			return nil
-		},
-		Doc: doc{
-			ID: "script", Tag: "Server", Summary: "The client for pages", Text: "For a `script` element; pages of any origin may load it.",
-			Types: []string{"text/javascript"}, Statuses: map[int]reflect.Type{http.StatusNotModified: reflect.TypeFor[nothing]()},
-		},
-	})
 }
 
 func whoIs(permit gate.Permit, in whoami) WhoAmI {
