@@ -266,7 +266,7 @@ func merge(into map[string]jsontext.Value, patch jsontext.Value) (map[string]jso
 			if err != nil {
 				return nil, err
 			}
-			if value, err = json.Marshal(inner, jsontext.AllowDuplicateNames(true)); err != nil {
+			if value, err = json.Marshal(inner, json.Deterministic(true), jsontext.AllowDuplicateNames(true)); err != nil {
 				return nil, fmt.Errorf("rejected: write an item: %w", err)
 			}
 		}
