@@ -33,6 +33,7 @@ type oracleCounts struct {
 	statements, answered, rows, failed, refused int
 	again                                       int // asked once more, as its parts met in another order
 	unlike                                      int // answered here and with the barrier, and failed over a copy without
+	unasked                                     int // joins of which one side was not asked
 }
 
 // Promise: whatever a statement says, and whatever its scope is, its answer, or the kind of its error, is that of the
@@ -67,7 +68,7 @@ func TestOracle(t *testing.T) {
 		})
 	}
 	t.Logf("%+v", counts)
-	if counts.answered*3 < counts.statements || counts.failed*20 < counts.statements {
+	if counts.answered*3 < counts.statements || counts.failed*20 < counts.statements || counts.unasked*100 > counts.statements {
 		t.Errorf("the statements are of too few kinds: %+v", counts)
 	}
 }
@@ -381,6 +382,10 @@ func (o *oracle) try(counts *oracleCounts) {
 	want, wantErr := o.askCopy(sql, false)
 	for again := 0; class(err) != class(wantErr); again++ { // one part of a statement may end it before another fails
 		if again == 10 {
+			if unasked(sql, err, wantErr) {
+				counts.unasked++
+				return
+			}
 			o.fail(sql, "ended in %v; over the copy, in %v", err, wantErr)
 		}
 		counts.again++
@@ -401,6 +406,13 @@ func (o *oracle) try(counts *oracleCounts) {
 	}
 	counts.answered++
 	counts.rows += len(got.rows)
+}
+
+// unasked reports whether a statement that joins answered where it failed otherwise. The engine begins with that side of a join
+// which it holds for the smaller one, by how much is stored, and does not ask the other when it is empty: this is told of in
+// docs/restrictions.md, and must be rare.
+func unasked(sql string, err, other error) bool {
+	return strings.Contains(sql, "JOIN") && (err == nil && problem.Of(other) == problem.InvalidSQL || other == nil && problem.Of(err) == problem.InvalidSQL)
 }
 
 // class is the kind of an error. What needs too much of the machine is one kind.
