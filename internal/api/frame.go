@@ -338,7 +338,7 @@ func (w *reply) Write(b []byte) (int, error) {
 	if w.rq.line.status == 0 {
 		w.rq.line.status = http.StatusOK
 	}
-	n, err := w.ResponseWriter.Write(b) //nolint:gosec // a text is sent as a text, and no browser may take it for anything else
+	n, err := w.ResponseWriter.Write(b)
 	w.rq.line.sent += int64(n)
 	return n, err
 }
