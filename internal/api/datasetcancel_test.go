@@ -7,10 +7,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/weir-analytics/weir/internal/api"
 	"github.com/weir-analytics/weir/internal/dataset"
 	"github.com/weir-analytics/weir/internal/event"
-	"github.com/weir-analytics/weir/internal/job"
 )
 
 // holding keeps records, and holds whoever has written some under another uid than the first, until that is cancelled.
@@ -58,22 +56,7 @@ func TestACancelledRebuildLeavesNothing(t *testing.T) {
 			t.Parallel()
 			w := open(t).apart(t)
 			h := &holding{Records: w.warehouse, reached: make(chan struct{})}
-			jobs := job.New(job.Config{Store: w.store, Dir: t.TempDir(), Now: w.clock.Now, NewID: newSuffix, Log: w.log, Stands: job.Standing(w.ring, w.clock.Now)})
-			datasets := dataset.New(dataset.Config{Store: w.store, Records: h, Jobs: jobs, Live: new(dataset.Live), Now: w.clock.Now, NewID: newSuffix})
-			jobs.Handle(dataset.UpdateKind, datasets.Rebuild)
-			jobs.Handle(dataset.IngestKind, datasets.Ingest)
-			ctx, cancel := context.WithCancel(context.Background())
-			over := make(chan error, 1)
-			go func() { over <- jobs.Run(ctx) }()
-			t.Cleanup(func() {
-				cancel()
-				if err := <-over; err != nil {
-					t.Error(err)
-				}
-			})
-			whole := w.site
-			t.Cleanup(func() { w.site = whole })
-			w.site = w.variant(t, func(cfg *api.Config) { cfg.Jobs, cfg.Datasets = jobs, datasets }, nil)
+			jobs := w.jobsOver(t, h)
 			s := newTables(t, w)
 			s.define("QUOTES", "core")
 			s.ask(s.all, "POST", "/v1/record/CORE/QUOTES", `[{"symbol":"A","date":"2026-01-01","open":1.5},{"symbol":"B","date":"2026-01-01","open":2}]`, 200)

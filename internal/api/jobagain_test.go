@@ -34,14 +34,11 @@ func (h *halting) WriteRecords(ctx context.Context, space event.Space, uid strin
 	return h.Records.WriteRecords(ctx, space, uid, b)
 }
 
-// Promise: a file whose loading was cancelled in the middle is loaded once more without being sent again, and each of its records is
-// there once, those without a date too; whoever may not do what the job did cannot have it done again.
-func TestAJobIsDoneOnceMore(t *testing.T) {
-	t.Parallel()
-	w := open(t).apart(t)
-	h := &halting{Records: w.warehouse, at: 2, reached: make(chan struct{})}
+// jobsOver has jobs and datasets of its own at the site of a world, until the test ends: what they keep goes through records.
+func (w *world) jobsOver(t *testing.T, records dataset.Records) *job.Runner {
+	t.Helper()
 	jobs := job.New(job.Config{Store: w.store, Dir: t.TempDir(), Now: w.clock.Now, NewID: newSuffix, Log: w.log, Stands: job.Standing(w.ring, w.clock.Now)})
-	datasets := dataset.New(dataset.Config{Store: w.store, Records: h, Jobs: jobs, Live: new(dataset.Live), Now: w.clock.Now, NewID: newSuffix})
+	datasets := dataset.New(dataset.Config{Store: w.store, Records: records, Jobs: jobs, Live: new(dataset.Live), Now: w.clock.Now, NewID: newSuffix})
 	jobs.Handle(dataset.UpdateKind, datasets.Rebuild)
 	jobs.Handle(dataset.IngestKind, datasets.Ingest)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -56,6 +53,16 @@ func TestAJobIsDoneOnceMore(t *testing.T) {
 	whole := w.site
 	t.Cleanup(func() { w.site = whole })
 	w.site = w.variant(t, func(cfg *api.Config) { cfg.Jobs, cfg.Datasets = jobs, datasets }, nil)
+	return jobs
+}
+
+// Promise: a file whose loading was cancelled in the middle is loaded once more without being sent again, and each of its records is
+// there once, those without a date too; whoever may not do what the job did cannot have it done again.
+func TestAJobIsDoneOnceMore(t *testing.T) {
+	t.Parallel()
+	w := open(t).apart(t)
+	h := &halting{Records: w.warehouse, at: 2, reached: make(chan struct{})}
+	jobs := w.jobsOver(t, h)
 	s := newTables(t, w)
 	s.ask(s.all, "POST", "/v1/datasets/CORE", `{"datasetId":"LIST","schema":{"type":"object","properties":{"symbol":{"type":"string"},"n":{"type":"integer"}}},
 		"columnMapping":{"key":"symbol"}}`, 201)
