@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -27,6 +28,7 @@ type memory struct {
 	mu   sync.Mutex
 	jobs map[string]job.Job
 	fail error
+	busy int // how many saves fail from now on
 }
 
 func (m *memory) InsertJob(_ context.Context, j job.Job) error {
@@ -41,6 +43,9 @@ func (m *memory) InsertJob(_ context.Context, j job.Job) error {
 func (m *memory) SaveJob(_ context.Context, j job.Job) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.busy--; m.busy >= 0 {
+		return problem.New(problem.Unavailable, "The store is busy.")
+	}
 	if !m.jobs[j.ID].State.Over() {
 		m.jobs[j.ID] = j
 	}
@@ -349,6 +354,71 @@ func TestJobsThatAreMeantEnd(t *testing.T) {
 	if n, err := r.CancelIf(t.Context(), h.permit.Project(), "", func(j job.Job) bool { return j.ID == other.ID }); n != 1 || err != nil {
 		t.Error(n, err)
 	}
+}
+
+func (m *memory) fails(times int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.busy = times
+}
+
+// Promise: a store that is busy or is started again fails no job: not when it begins, nor when it keeps its place, nor when it
+// is over; one that is away for good fails what is under way, and what became of a job is kept before it is told.
+func TestJobsOutliveABusyStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.kinds["keep"] = func(_ context.Context, run *job.Run) error {
+			h.store.fails(30)
+			err := run.Keep(job.Progress{Done: 1}, nil)
+			h.store.fails(300)
+			return err
+		}
+		h.kinds["lose"] = func(_ context.Context, run *job.Run) error {
+			h.store.fails(60)
+			return run.Keep(job.Progress{Done: 1}, nil)
+		}
+		r, stop := h.open()
+		defer stop()
+		for kind, want := range map[string]job.State{"keep": job.Succeeded, "lose": job.Failed} {
+			h.store.fails(30)
+			j := h.ended(r, h.submit(r, job.Wanted{Kind: kind}).ID)
+			if j.State != want || h.store.jobs[j.ID].State != want {
+				t.Errorf("%s is %+v, kept %+v", kind, j, h.store.jobs[j.ID])
+			}
+		}
+	})
+}
+
+// Promise: a server that stops while it cannot keep what became of a job stops, and the job is done again at the next start;
+// whoever wanted it ended is not told that it is.
+func TestWhatCouldNotBeKeptIsOpenAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.kinds["good"] = func(context.Context, *job.Run) error { return nil }
+		h.kinds["wait"] = func(ctx context.Context, _ *job.Run) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		r, stop := h.openWith(func(cfg *job.Config) { cfg.Workers = 1 })
+		running := h.submit(r, job.Wanted{Kind: "wait"})
+		synctest.Wait()
+		waiting := h.submit(r, job.Wanted{Kind: "good"})
+		h.store.fails(1 << 30)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if _, err := r.CancelIf(ctx, h.permit.Project(), "", func(j job.Job) bool { return j.ID == waiting.ID }); problem.Of(err) != problem.Unavailable {
+			t.Errorf("it is ended: %v", err)
+		}
+		stop()
+		h.store.fails(0)
+		r, stop = h.open()
+		defer stop()
+		synctest.Wait() // it has been taken up
+		if j := h.ended(r, waiting.ID); j.State != job.Succeeded {
+			t.Errorf("it is %+v", j)
+		}
+		r.Cancel(t.Context(), running.ID)
+	})
 }
 
 // Promise: what ended long ago is forgotten, with its folder.

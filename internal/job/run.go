@@ -55,7 +55,7 @@ func (r *Run) begin() error {
 	if err := r.stands(now); err != nil {
 		return err
 	}
-	return r.runner.cfg.Store.SaveJob(r.ctx, now)
+	return r.runner.keep(r.ctx, now, keepTries)
 }
 
 // Tell says how far the job is. It is kept from time to time.
@@ -89,7 +89,7 @@ func (r *Run) save(now Job) error {
 		return err
 	}
 	r.saved = r.runner.now()
-	if err := r.runner.cfg.Store.SaveJob(r.ctx, now); err != nil {
+	if err := r.runner.keep(r.ctx, now, keepTries); err != nil {
 		return fmt.Errorf("job: how far it is: %w", err)
 	}
 	return nil
@@ -190,7 +190,8 @@ func (r *Runner) Cancel(ctx context.Context, id string) {
 }
 
 // CancelIf ends the jobs of an environment that are meant and not over, whether they are begun or not, and gives how many. It
-// returns when they have stopped, or ctx is done. A job may call it, of other kinds than its own.
+// returns when they have stopped and that is kept, or with an error when ctx is done before. A job may call it, of other kinds
+// than its own.
 func (r *Runner) CancelIf(ctx context.Context, project, environment string, meant func(Job) bool) (n int64, err error) {
 	var running, waiting []*entry
 	r.mu.Lock()
@@ -214,17 +215,17 @@ func (r *Runner) CancelIf(ctx context.Context, project, environment string, mean
 	r.mu.Unlock()
 	for _, e := range waiting {
 		ended, cancel := context.WithCancelCause(ctx)
-		r.finish(&Run{runner: r, entry: e, ctx: ended, cancel: cancel}, errCancelled, errCancelled)
+		err = errors.Join(err, r.finish(ctx, &Run{runner: r, entry: e, ctx: ended, cancel: cancel}, errCancelled, errCancelled))
 		cancel(nil)
 	}
 	for _, e := range running {
 		select {
 		case <-e.over:
 		case <-ctx.Done():
-			return int64(len(waiting)), ctx.Err()
+			return int64(len(waiting)), errors.Join(err, ctx.Err())
 		}
 	}
-	return int64(len(waiting) + len(running)), nil
+	return int64(len(waiting) + len(running)), err
 }
 
 // Await returns when a job is over, or is left for the next start, or ctx is done.

@@ -46,6 +46,8 @@ const (
 	maxStarts = 10        // a job that was begun so often and is not over is the server's end
 	trimEvery = 10 * time.Minute
 	saveEvery = time.Second // progress alone is kept no more often
+	keepPause = time.Second // between two tries to keep a job
+	keepTries = 60          // of what is under way; then the job fails
 )
 
 // Runner runs jobs. Make one with New; Run starts it.
@@ -349,7 +351,7 @@ func (r *Runner) work(parent context.Context, e *entry) {
 		r.leave(e)
 		return
 	}
-	r.finish(run, err, cause)
+	_ = r.finish(parent, run, err, cause) // it is logged, and at the next start the job is done again
 }
 
 // call calls the work. A panic is a fault of the one job.
@@ -378,8 +380,8 @@ func (r *Runner) forget(e *entry) {
 	close(e.over)
 }
 
-// finish keeps what became of a job, and tries until it can.
-func (r *Runner) finish(run *Run, err, cause error) {
+// finish keeps what became of a job, and tries until it can or ctx is done. Then it is open again at the next start.
+func (r *Runner) finish(ctx context.Context, run *Run, err, cause error) (unkept error) {
 	j := run.Job()
 	j.State, j.EndedAt = Succeeded, r.now()
 	switch {
@@ -399,8 +401,8 @@ func (r *Runner) finish(run *Run, err, cause error) {
 			r.cfg.Log.Error("the folder of a job that is over could not be tidied", "job", j.ID, "error", err)
 		}
 	}
-	if err := r.cfg.Store.SaveJob(context.WithoutCancel(run.ctx), j); err != nil {
-		r.cfg.Log.Error("what became of a job could not be kept; it is done again at the next start", "job", j.ID, "error", err)
+	if unkept = r.keep(ctx, j, 0); unkept != nil {
+		r.cfg.Log.Error("what became of a job could not be kept; it is done again at the next start", "job", j.ID, "error", unkept)
 	}
 	r.mu.Lock()
 	run.entry.job = j
@@ -408,6 +410,26 @@ func (r *Runner) finish(run *Run, err, cause error) {
 	r.mu.Unlock()
 	if run.entry.ended != nil {
 		run.entry.ended(j)
+	}
+	return unkept
+}
+
+// keep keeps a job, with patience for a store that is busy or is being started again: it tries so often, or, with 0, until
+// ctx is done. It tries once also when ctx is done already.
+func (r *Runner) keep(ctx context.Context, j Job, tries int) error {
+	pause := time.NewTicker(keepPause)
+	defer pause.Stop()
+	for try := 1; ; try++ {
+		err := r.cfg.Store.SaveJob(context.WithoutCancel(ctx), j)
+		if err == nil || try == tries {
+			return err
+		}
+		r.cfg.Log.Warn("a job could not be kept yet", "job", j.ID, "error", err)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return err
+		}
 	}
 }
 
