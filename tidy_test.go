@@ -234,8 +234,8 @@ var rungs = map[string]int{
 	"cmd/*": 4, "bench": 4, "examples/*": 4, ".": 4, "tools": 4,
 }
 
-// besides are the imports allowed within a rung: query names its rows by event.Space, the ids that belong to
-// nobody are those of events, whoever changes something writes the
+// besides are the imports allowed within a rung: query names its rows by event.Space, every part is told by event.Traces
+// what to forget, the ids that belong to nobody are those of events, whoever changes something writes the
 // audit, an app is let in with a key, what is made of others is made of them, and the rows of other systems are
 // translated by compat.
 var besides = map[[2]string]bool{
@@ -260,6 +260,7 @@ var besides = map[[2]string]bool{
 	{"internal/rejected", "internal/event"}:      true,
 	{"internal/query/saved", "internal/audit"}:   true,
 	{"internal/workflow", "internal/audit"}:      true,
+	{"internal/workflow", "internal/event"}:      true,
 	{"internal/deletion", "internal/audit"}:      true,
 	{"internal/deletion", "internal/event"}:      true,
 	{"internal/deletion", "internal/job"}:        true,

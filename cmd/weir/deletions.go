@@ -15,13 +15,13 @@ func (s *server) openDeletions(w world, questions *query.Service, datasets *data
 		Warehouse: undoing{s.warehouse, datasets.Still}, Journal: s.journal.erasing, Loader: s.loader, Control: s.control.store, Clock: s.control.store, Jobs: s.jobs, Derive: s.control.derive,
 		Now: w.now, NewID: newSuffix, NewAudit: newAuditID, Log: s.log, Projects: s.retained,
 		Parts: []deletion.Forgetter{
-			{Name: "recordings", Forget: s.forgetRecordings, Count: s.countRecordings},
-			{Name: "rejected", Forget: s.forgetRejected, Count: s.countRejected},
-			{Name: "exports", Forget: func(ctx context.Context, t deletion.Target) (int64, error) {
+			{Name: "recordings", Forget: s.recorded.Forget, Count: s.recorded.Count},
+			{Name: "rejected", Forget: s.rejected.Forget, Count: s.rejected.Count},
+			{Name: "exports", Forget: func(ctx context.Context, t event.Traces) (int64, error) {
 				return s.exports.Forget(ctx, t.Project, t.Environment, t.IDs)
 			}},
-			{Name: "deliveries", Forget: s.forgetDeliveries, Count: s.countDeliveries},
-			{Name: "results", Forget: func(_ context.Context, t deletion.Target) (int64, error) {
+			{Name: "deliveries", Forget: s.control.workflows.Forget, Count: s.control.workflows.Count},
+			{Name: "results", Forget: func(_ context.Context, t event.Traces) (int64, error) {
 				questions.Forget(t.Project, t.Environment)
 				return s.runs.Forget(t.Project, t.Environment, t.IDs), nil
 			}},

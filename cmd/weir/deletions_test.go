@@ -152,7 +152,8 @@ func TestNothingIsLeftOfWhoWasDeleted(t *testing.T) {
 	r.live(deletedMarker) // what is in the journal, and kept in memory and in files
 	wish := map[string]any{"environment": "production", "person": "second-" + deletedMarker}
 	preview := r.must(http.StatusOK, r.secret, "/v1/deletions?dry_run=true", wish)
-	if !strings.HasPrefix(string(preview), `{"events":105,"events_changed":0,"persons":1,"persons_changed":0,"records":0,"ids":3,"parts":[{"part":"recordings","count":1},`) {
+	if !strings.HasPrefix(string(preview), `{"events":105,"events_changed":0,"persons":1,"persons_changed":0,"records":0,"ids":3,"parts":[{"part":"recordings","count":1},`) ||
+		!strings.Contains(string(preview), `{"part":"deliveries","count":2}`) {
 		t.Fatalf("the preview is %s", preview)
 	}
 	d := r.deleted(r.must(http.StatusAccepted, r.secret, "/v1/deletions", wish))

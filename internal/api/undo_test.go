@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -10,25 +9,7 @@ import (
 	"testing"
 
 	"github.com/weir-analytics/weir/internal/api"
-	"github.com/weir-analytics/weir/internal/deletion"
-	"github.com/weir-analytics/weir/internal/recording"
 )
-
-func (w *world) forgetRecordings(ctx context.Context, t deletion.Target) (int64, error) {
-	if t.KeyID != "" {
-		removed, err := w.recordings.ForgetSent(ctx, t.Project, t.Environment, recording.Sent{KeyID: t.KeyID, From: t.From, Until: t.Until})
-		return removed.Sessions, err
-	}
-	removed, err := w.recordings.Forget(ctx, t.Project, t.Environment, t.IDs)
-	return removed.Sessions, err
-}
-
-func (w *world) countRecordings(ctx context.Context, t deletion.Target) (int64, error) {
-	if t.KeyID != "" {
-		return w.recordings.CountSent(ctx, t.Project, t.Environment, recording.Sent{KeyID: t.KeyID, From: t.From, Until: t.Until})
-	}
-	return w.recordings.CountPersons(ctx, t.Project, t.Environment, t.IDs)
-}
 
 // leak writes with a key into everything that takes something: the names of events, keys of records and sessions begin with a word.
 func (s *tables) leak(key, word string) {

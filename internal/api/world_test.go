@@ -218,7 +218,7 @@ func (w *world) start(ctx context.Context) {
 	w.deletions = deletion.New(deletion.Config{
 		Warehouse: w.warehouse, Journal: w.journal, Loader: w.loader, Control: w.store, Jobs: w.jobs, Derive: w.vault.Derive,
 		Now: w.clock.Now, NewID: newSuffix, NewAudit: newAudit, Log: w.log,
-		Parts: []deletion.Forgetter{{Name: "recordings", Forget: w.forgetRecordings, Count: w.countRecordings}},
+		Parts: []deletion.Forgetter{{Name: "recordings", Forget: w.recordings.Forget, Count: w.recordings.Count}},
 	})
 	w.running.Go(func() { _ = w.jobs.Run(ctx) })
 	w.running.Go(func() { _ = w.runs.Run(ctx) })

@@ -86,19 +86,12 @@ type Loader interface {
 	Loaded() event.Position
 }
 
-// Target is what the other parts are told to forget. Everything that was made of the environment's events goes in any case.
-type Target struct {
-	Project, Environment string
-	IDs                  []string  // of a person, and of nobody else; none: it is of nobody
-	KeyID                string    // what this key sent; empty: it is of no key, or of some of its events only
-	From, Until          time.Time // when that was received, as in a Selection
-}
-
-// Forgetter is a part that has something of what is deleted. It may be told twice, and gives how many things it removed.
+// Forgetter is a part that has something of what is deleted. It is told whose traces to remove, may be told twice, and
+// gives how many things it removed. Everything that was made of the environment's events goes in any case.
 type Forgetter struct {
 	Name   string // in the receipt, such as recordings
-	Forget func(ctx context.Context, t Target) (int64, error)
-	Count  func(ctx context.Context, t Target) (int64, error) // how many Forget would remove; nil, or below 0: that is not told beforehand
+	Forget func(ctx context.Context, t event.Traces) (int64, error)
+	Count  func(ctx context.Context, t event.Traces) (int64, error) // how many Forget would remove; nil: that is not told beforehand
 }
 
 // Record is a deletion, as it is kept.

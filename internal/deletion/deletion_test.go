@@ -156,7 +156,7 @@ func (p *parts) Await(ctx context.Context, _ event.Position, _ ...event.Space) e
 
 func (p *parts) Loaded() event.Position { return 7 }
 
-func (p *parts) forget(ctx context.Context, t deletion.Target) (n int64, err error) {
+func (p *parts) forget(ctx context.Context, t event.Traces) (n int64, err error) {
 	if p.broken {
 		panic("broken")
 	}

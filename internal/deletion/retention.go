@@ -89,7 +89,7 @@ func (s *Service) sweep(ctx context.Context, k Kept) error {
 	}
 	removed = append(removed, Removed{"journal", n})
 	for _, p := range s.cfg.Parts {
-		n, err := p.Forget(ctx, Target{Project: space.Project, Environment: space.Environment})
+		n, err := p.Forget(ctx, event.Traces{Space: space})
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}

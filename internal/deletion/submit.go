@@ -68,9 +68,9 @@ func (o *Of) selection() Selection {
 	return Selection{KeyID: o.KeyID, Events: o.Events, From: o.From, Until: o.Until}
 }
 
-// target is what other parts are told. What some events are named of is of these alone.
-func (o *Of) target(space event.Space, ids []string) Target {
-	t := Target{Project: space.Project, Environment: space.Environment, IDs: ids}
+// traces is what other parts are told. What some events are named of is of these alone.
+func (o *Of) traces(space event.Space, ids []string) event.Traces {
+	t := event.Traces{Space: space, IDs: ids}
 	if o.KeyID != "" && len(o.Events) == 0 {
 		t.KeyID, t.From, t.Until = o.KeyID, o.From, o.Until
 	}
@@ -103,7 +103,7 @@ func (s *Service) Preview(ctx context.Context, permit gate.Permit, w Wish) (foun
 	if found.Counts, err = s.cfg.Warehouse.CountErasable(ctx, space, selection); err != nil {
 		return Found{}, err
 	}
-	t := w.Of.target(space, selection.IDs)
+	t := w.Of.traces(space, selection.IDs)
 	for _, p := range s.cfg.Parts {
 		if p.Count == nil {
 			continue
@@ -112,9 +112,7 @@ func (s *Service) Preview(ctx context.Context, permit gate.Permit, w Wish) (foun
 		if err != nil {
 			return Found{}, fmt.Errorf("deletion: count %s: %w", p.Name, err)
 		}
-		if n >= 0 {
-			found.Parts = append(found.Parts, Removed{p.Name, n})
-		}
+		found.Parts = append(found.Parts, Removed{p.Name, n})
 	}
 	return found, nil
 }

@@ -274,7 +274,7 @@ func (d *deleting) part(ctx context.Context, p Forgetter) error {
 	if err != nil {
 		return err
 	}
-	n, err := p.Forget(ctx, d.record.Of.target(d.space, ids))
+	n, err := p.Forget(ctx, d.record.Of.traces(d.space, ids))
 	if err != nil {
 		return fmt.Errorf("deletion: %s: %w", p.Name, err)
 	}

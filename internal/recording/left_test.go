@@ -58,7 +58,7 @@ func TestForgettingThatFailedIsRepeated(t *testing.T) {
 		b.add(t, "t", 0, "bob", "x")
 		permit := b.permit(access.DeleteRecordings, "production")
 		for range 2 {
-			if _, err := b.service.DeletePerson(t.Context(), permit, []string{"ana"}); !errors.Is(err, errDisk) {
+			if _, err := b.service.Forget(t.Context(), of(permit, "ana")); !errors.Is(err, errDisk) {
 				t.Errorf("%s: while the disk fails: %v, and left are %v", again, err, b.files(t))
 			}
 		}
@@ -66,7 +66,7 @@ func TestForgettingThatFailedIsRepeated(t *testing.T) {
 		if again == "another process" {
 			b.service = openService(t, cfg)
 		}
-		if _, err := b.service.DeletePerson(t.Context(), permit, []string{"ana"}); err != nil || len(b.files(t)) != 1 {
+		if _, err := b.service.Forget(t.Context(), of(permit, "ana")); err != nil || len(b.files(t)) != 1 {
 			t.Errorf("%s: %v, and left are %v", again, err, b.files(t))
 		}
 	}

@@ -65,50 +65,6 @@ func (s *Service) remove(ctx context.Context, name string, before time.Time) (Se
 	return session, err
 }
 
-// forgetStep is how many sessions of a person are looked up at once.
-const forgetStep = 100
-
-// DeletePerson deletes every recording of the permit's environment in which one of the ids occurs, whole: also what was
-// recorded before the id was known. It may be repeated.
-func (s *Service) DeletePerson(ctx context.Context, permit gate.Permit, ids []string) (Removed, error) {
-	return s.Forget(ctx, permit.Project(), permit.Environment(), ids)
-}
-
-// Forget is DeletePerson for work that goes on after the request that it was permitted by: the project and the environment are
-// those of that permit. It may be repeated, and counts what it deleted also when it fails half-way. When it gives no error,
-// no file is left of what was deleted before either, nor of a chunk that was not taken, in which an id may stand.
-func (s *Service) Forget(ctx context.Context, project, environment string, ids []string) (removed Removed, err error) {
-	for _, id := range ids {
-		if id == "" {
-			continue
-		}
-		for removed.Sessions < maxForgotten {
-			list, err := s.cfg.Store.Sessions(ctx, Filter{Project: project, Environment: environment, DistinctID: id, Limit: forgetStep})
-			if err != nil {
-				return removed, err
-			}
-			if len(list) == 0 {
-				break
-			}
-			for i := range list {
-				session, err := s.remove(ctx, nameOf(project, environment, list[i].ID), time.Time{})
-				switch {
-				case errors.Is(err, ErrNone): // somebody else was faster
-				case err != nil:
-					return removed, err
-				default:
-					removed.add(session)
-				}
-			}
-		}
-	}
-	if removed.Sessions >= maxForgotten {
-		return removed, fmt.Errorf("recording: %d sessions were deleted, and there may be more: it must be repeated", removed.Sessions)
-	}
-	s.settle()
-	return removed, s.tidy(ctx, false)
-}
-
 // Sweep deletes the recordings that have become old, and files of which nothing is known: those of a chunk whose sender had no
 // answer, and of a deletion that did not come to its end. What it cannot delete it passes over, and tells at the end.
 func (s *Service) Sweep(ctx context.Context) (Removed, error) {

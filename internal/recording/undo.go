@@ -4,73 +4,87 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
+
+	"github.com/weir-analytics/weir/internal/event"
 )
 
-// ForgetSent deletes the chunks that a key sent, in an environment of a project, and the sessions of which none is left. Of the
-// others what the rest says stays, and the sequences are missing; they may be sent again. It counts the sessions of which it
-// deleted something, also when it fails half-way, and may be repeated. When it gives no error, no file is left of what was deleted
-// before either.
-func (s *Service) ForgetSent(ctx context.Context, project, environment string, which Sent) (removed Removed, err error) {
-	if which.KeyID == "" {
-		return removed, errors.New("recording: chunks that no key sent")
+// forgetStep is how many sessions are looked up at once.
+const forgetStep = 100
+
+// meant are the filters that together list what a deletion is of: the sessions in which a person's id occurs, which go whole, also
+// what was recorded before the id was known, or those to which a key sent chunks, of which these go.
+func meant(t event.Traces) (list []Filter) {
+	if t.KeyID != "" {
+		return []Filter{{Project: t.Project, Environment: t.Environment, Sent: Sent{t.KeyID, t.From, t.Until}}}
 	}
-	f := Filter{Project: project, Environment: environment, Sent: which, Limit: forgetStep}
-	for removed.Sessions < maxForgotten {
-		list, err := s.cfg.Store.Sessions(ctx, f)
-		if err != nil {
-			return removed, err
+	for _, id := range t.IDs {
+		if id != "" {
+			list = append(list, Filter{Project: t.Project, Environment: t.Environment, DistinctID: id})
 		}
-		if len(list) == 0 {
-			s.settle()
-			return removed, s.tidy(ctx, false)
+	}
+	return list
+}
+
+// Forget deletes what a deletion is of, and the sessions of which nothing is left. Of a session that others sent to as well the
+// rest stays, and the sequences are missing; they may be sent again. It tells of how many sessions it deleted something, also when
+// it fails half-way, and may be repeated. When it gives no error, no file is left of what was deleted before either, nor of a
+// chunk that was not taken, in which an id may stand.
+func (s *Service) Forget(ctx context.Context, t event.Traces) (sessions int64, err error) {
+	for _, f := range meant(t) {
+		n, err := s.forget(ctx, f)
+		if sessions += n; err != nil {
+			return sessions, err
+		}
+	}
+	s.settle()
+	return sessions, s.tidy(ctx, false)
+}
+
+// forget deletes what a filter lists.
+func (s *Service) forget(ctx context.Context, f Filter) (sessions int64, err error) {
+	f.Limit = forgetStep
+	for sessions < maxForgotten {
+		list, err := s.cfg.Store.Sessions(ctx, f)
+		if err != nil || len(list) == 0 {
+			return sessions, err
 		}
 		for i := range list {
-			gone, err := s.removeSent(ctx, nameOf(project, environment, list[i].ID), which)
-			switch {
+			switch err := s.take(ctx, nameOf(f.Project, f.Environment, list[i].ID), f.Sent); {
 			case errors.Is(err, ErrNone): // somebody else was faster
 			case err != nil:
-				return removed, err
+				return sessions, err
 			default:
-				removed.add(gone)
+				sessions++
 			}
 		}
 	}
-	return removed, fmt.Errorf("recording: chunks of %d sessions were deleted, and there may be more: it must be repeated", removed.Sessions)
+	return sessions, fmt.Errorf("recording: of %d sessions something was deleted, and there may be more: it must be repeated", sessions)
 }
 
-// removeSent forgets chunks of a session and then deletes their files.
-func (s *Service) removeSent(ctx context.Context, name string, which Sent) (Session, error) {
+// take deletes a session, or the chunks of it that a key sent.
+func (s *Service) take(ctx context.Context, name string, which Sent) error {
+	if which == (Sent{}) {
+		_, err := s.remove(ctx, name, time.Time{})
+		return err
+	}
 	defer s.lock(name)()
 	ctx = context.WithoutCancel(ctx) // what is begun is ended
-	gone, err := s.cfg.Store.Drop(ctx, name, which)
-	if err != nil {
-		return Session{}, err
+	if _, err := s.cfg.Store.Drop(ctx, name, which); err != nil {
+		return err
 	}
-	err = s.tidyFolder(ctx, name)
+	err := s.tidyFolder(ctx, name)
 	if err != nil {
 		s.left.Store(true)
 	}
-	return gone, err
+	return err
 }
 
-// CountSent counts the sessions of which ForgetSent would delete something.
-func (s *Service) CountSent(ctx context.Context, project, environment string, which Sent) (int64, error) {
-	if which.KeyID == "" {
-		return 0, errors.New("recording: chunks that no key sent")
-	}
+// Count counts the sessions of which Forget would delete something.
+func (s *Service) Count(ctx context.Context, t event.Traces) (int64, error) {
 	seen := map[string]bool{}
-	err := s.count(ctx, Filter{Project: project, Environment: environment, Sent: which}, seen)
-	return int64(len(seen)), err
-}
-
-// CountPersons counts the sessions in which one of the ids occurs.
-func (s *Service) CountPersons(ctx context.Context, project, environment string, ids []string) (int64, error) {
-	seen := map[string]bool{}
-	for _, id := range ids {
-		if id == "" {
-			continue
-		}
-		if err := s.count(ctx, Filter{Project: project, Environment: environment, DistinctID: id}, seen); err != nil {
+	for _, f := range meant(t) {
+		if err := s.count(ctx, f, seen); err != nil {
 			return 0, err
 		}
 	}

@@ -7,10 +7,17 @@ import (
 	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/event"
+	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/recording"
 	"github.com/weir-analytics/weir/internal/recording/files"
 )
+
+// of is what is deleted of somebody in a permit's environment.
+func of(permit gate.Permit, ids ...string) event.Traces {
+	return event.Traces{Space: event.Space{Project: permit.Project(), Environment: permit.Environment()}, IDs: ids}
+}
 
 // Promise: of what a key sent, the chunks that came in a time are deleted with their files, and sessions of which none is left;
 // chunks of other keys, of other times and of other environments stay and are played, and the room is free again.
@@ -42,20 +49,20 @@ func TestWhatAKeySentIsForgotten(t *testing.T) {
 	until := b.world.Clock.Now()
 	send("after", 0, "evil")
 
-	which := recording.Sent{KeyID: leaked().KeyID(), From: from, Until: until}
-	project := leaked().Project()
-	if n, err := b.service.CountSent(t.Context(), project, "production", which); err != nil || n != 131 || len(b.files(t)) != 136 {
+	which := event.Traces{Space: event.Space{Project: leaked().Project(), Environment: "production"}, KeyID: leaked().KeyID(), From: from, Until: until}
+	if n, err := b.service.Count(t.Context(), which); err != nil || n != 131 || len(b.files(t)) != 136 {
 		t.Fatalf("counted %d, %v; files %d", n, err, len(b.files(t)))
 	}
-	if removed, err := b.service.ForgetSent(t.Context(), project, "staging", which); err != nil || removed != (recording.Removed{}) {
-		t.Errorf("elsewhere: %+v, %v", removed, err)
+	elsewhere := which
+	elsewhere.Environment = "staging"
+	if n, err := b.service.Forget(t.Context(), elsewhere); err != nil || n != 0 {
+		t.Errorf("elsewhere: %d, %v", n, err)
 	}
-	removed, err := b.service.ForgetSent(t.Context(), project, "production", which)
-	if err != nil || removed.Sessions != 131 || removed.Chunks != 131 || len(b.files(t)) != 5 {
-		t.Errorf("removed %+v, %v; files %v", removed, err, b.files(t))
+	if n, err := b.service.Forget(t.Context(), which); err != nil || n != 131 || len(b.files(t)) != 5 {
+		t.Errorf("removed %d, %v; files %v", n, err, b.files(t))
 	}
-	if again, err := b.service.ForgetSent(t.Context(), project, "production", which); err != nil || again != (recording.Removed{}) {
-		t.Errorf("again: %+v, %v", again, err)
+	if n, err := b.service.Forget(t.Context(), which); err != nil || n != 0 {
+		t.Errorf("again: %d, %v", n, err)
 	}
 	if _, err := b.play(t, "spam7"); problem.Of(err) != problem.NotFound {
 		t.Errorf("what the key sent is still there: %v", err)
@@ -73,11 +80,9 @@ func TestWhatAKeySentIsForgotten(t *testing.T) {
 	if p, err := b.play(t, "mixed"); err != nil || len(p.Events) != 6 || len(p.Missing) != 0 {
 		t.Errorf("sent anew: %+v, %v", p, err)
 	}
-	if _, err := b.service.ForgetSent(t.Context(), project, "production", recording.Sent{From: from}); err == nil {
-		t.Error("chunks of no key were deleted")
-	}
-	if _, err := b.service.CountSent(t.Context(), project, "production", recording.Sent{From: from}); err == nil {
-		t.Error("chunks of no key were counted")
+	which.KeyID = ""
+	if n, err := b.service.Forget(t.Context(), which); err != nil || n != 0 || len(b.files(t)) != 6 {
+		t.Errorf("of nobody %d, %v; files %v", n, err, b.files(t))
 	}
 }
 
@@ -98,15 +103,15 @@ func TestUndoingThatFailedIsRepeated(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.add(t, "s", 1, "", "good")
-		which := recording.Sent{KeyID: leaked.KeyID()}
-		if _, err := b.service.ForgetSent(t.Context(), leaked.Project(), "production", which); !errors.Is(err, errDisk) {
+		which := event.Traces{Space: event.Space{Project: leaked.Project(), Environment: "production"}, KeyID: leaked.KeyID()}
+		if _, err := b.service.Forget(t.Context(), which); !errors.Is(err, errDisk) {
 			t.Fatalf("%s: %v", again, err)
 		}
 		fails = false
 		if again == "another process" {
 			b.service = openService(t, cfg)
 		}
-		if _, err := b.service.ForgetSent(t.Context(), leaked.Project(), "production", which); err != nil || len(b.files(t)) != 1 {
+		if _, err := b.service.Forget(t.Context(), which); err != nil || len(b.files(t)) != 1 {
 			t.Errorf("%s: %v; files %v", again, err, b.files(t))
 		}
 	}

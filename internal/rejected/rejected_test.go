@@ -251,7 +251,7 @@ func TestForgetting(t *testing.T) {
 	}
 	b.take(t, mine(), `{"event":1,"distinct_id":"77","environment":"canary"}`)
 	for range 2 {
-		if _, err := b.Forget(t.Context(), "prj_1", "production", []string{"ana-4711", "77", ""}); err != nil {
+		if _, err := b.Forget(t.Context(), event.Traces{Space: event.Space{Project: "prj_1", Environment: "production"}, IDs: []string{"ana-4711", "77", ""}}); err != nil {
 			t.Fatal(err)
 		}
 		slices.Reverse(kept)
@@ -399,10 +399,10 @@ func TestTheListIsAsANaiveOne(t *testing.T) {
 				if who == "" {
 					return
 				}
-				n, err := b.Forget(t.Context(), "prj_1", "production", []string{who})
+				n, err := b.Forget(t.Context(), event.Traces{Space: event.Space{Project: "prj_1", Environment: "production"}, IDs: []string{who}})
 				before := len(model)
 				model = slices.DeleteFunc(model, func(item string) bool { return strings.Contains(item, `"`+who+`"`) })
-				if err != nil || n != before-len(model) {
+				if err != nil || int(n) != before-len(model) {
 					rt.Fatal(n, err)
 				}
 			},

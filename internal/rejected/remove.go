@@ -18,14 +18,6 @@ import (
 // looseID is how long an id must be to be looked for within other texts too: a shorter one would be found everywhere.
 const looseID = 8
 
-// Forget deletes what was kept of a person in an environment: each entry that has one of the ids in it as a text or a number
-// anywhere, or, of an id of at least 8 bytes, in which it stands anywhere at all. When it returns nil no byte of them is in
-// the files. It tells how many entries it deleted, and may be repeated when it failed.
-func (s *Service) Forget(ctx context.Context, project, environment string, ids []string) (removed int, err error) {
-	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return id == "" })
-	return s.removeIf(ctx, project, func(e *Entry) bool { return e.Environment == environment && e.tellsOf(ids) })
-}
-
 // tellsOf reports whether an entry has one of the ids in it.
 func (e *Entry) tellsOf(ids []string) bool {
 	said := []string{e.Event, e.Detail}
@@ -56,11 +48,6 @@ func (e *Entry) tellsOf(ids []string) bool {
 // has reports whether a text is one of the ids, or has a long one in it.
 func has(text string, ids []string) bool {
 	return slices.ContainsFunc(ids, func(id string) bool { return text == id || len(id) >= looseID && strings.Contains(text, id) })
-}
-
-// removeIf deletes the entries of a project that are meant.
-func (s *Service) removeIf(ctx context.Context, project string, meant func(*Entry) bool) (removed int, err error) {
-	return s.each(ctx, project, func(*file) bool { return true }, func(e *Entry) bool { return !meant(e) })
 }
 
 // each goes through the entries of a project's files that are meant, and keeps what keep says to, which it may change.

@@ -2,66 +2,46 @@ package rejected
 
 import (
 	"context"
-	"errors"
 	"math"
 	"slices"
-	"time"
+
+	"github.com/weir-analytics/weir/internal/event"
 )
 
-// sentBy is the condition of the entries of an environment that a key sent in a time; of the filter, no more counts.
-func sentBy(environment string, f Filter) func(*Entry) bool {
-	from, to := numberOfTime(f.From), numberOfTime(f.To)
-	return func(e *Entry) bool {
-		n := numberOf(e.ID)
-		return e.Environment == environment && e.KeyID == f.KeyID && (f.From.IsZero() || n >= from) && (f.To.IsZero() || n < to)
+// meant is the condition of the entries that a deletion is of: those that a key sent in a time, or that have one of a person's ids in
+// them as a text or a number anywhere, or, of an id of at least 8 bytes, in which it stands anywhere at all.
+func meant(t event.Traces) func(*Entry) bool {
+	if t.KeyID != "" {
+		return func(e *Entry) bool {
+			n := numberOf(e.ID)
+			return e.Environment == t.Environment && e.KeyID == t.KeyID && (t.From.IsZero() || n >= numberAt(t.From)) && (t.Until.IsZero() || n < numberAt(t.Until))
+		}
 	}
+	ids := slices.DeleteFunc(slices.Clone(t.IDs), func(id string) bool { return id == "" })
+	return func(e *Entry) bool { return e.Environment == t.Environment && e.tellsOf(ids) }
 }
 
-func numberOfTime(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return numberAt(t)
+// Forget deletes the entries that a deletion is of. When it returns nil no byte of them is in the files. It tells how many entries it
+// deleted, and may be repeated when it failed.
+func (s *Service) Forget(ctx context.Context, t event.Traces) (removed int64, err error) {
+	of := meant(t)
+	n, err := s.each(ctx, t.Project, func(f *file) bool { return t.KeyID == "" || f.key == t.KeyID }, func(e *Entry) bool { return !of(e) })
+	return int64(n), err
 }
 
-var errNoKey = errors.New("rejected: what no key sent")
-
-// ForgetSent deletes what a key sent in a time that was not accepted, in an environment. When it returns nil, no byte of it is in
-// the files. It tells how many entries it deleted, and may be repeated when it failed.
-func (s *Service) ForgetSent(ctx context.Context, project, environment string, f Filter) (removed int, err error) {
-	if f.KeyID == "" {
-		return 0, errNoKey
-	}
-	meant := sentBy(environment, f)
-	return s.each(ctx, project, func(at *file) bool { return at.key == f.KeyID }, func(e *Entry) bool { return !meant(e) })
-}
-
-// CountSent counts what ForgetSent would delete.
-func (s *Service) CountSent(ctx context.Context, project, environment string, f Filter) (int, error) {
-	if f.KeyID == "" {
-		return 0, errNoKey
-	}
-	return s.count(ctx, project, f.KeyID, sentBy(environment, f))
-}
-
-// CountPersons counts what Forget would delete.
-func (s *Service) CountPersons(ctx context.Context, project, environment string, ids []string) (int, error) {
-	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return id == "" })
-	return s.count(ctx, project, "", func(e *Entry) bool { return e.Environment == environment && e.tellsOf(ids) })
-}
-
-// count counts entries of a project, of a key if one is named. What has become too old is there until it is swept.
-func (s *Service) count(ctx context.Context, project, key string, meant func(*Entry) bool) (n int, err error) {
-	shelf, err := s.shelf(project)
+// Count counts what Forget would delete. What has become too old is there until it is swept.
+func (s *Service) Count(ctx context.Context, t event.Traces) (n int64, err error) {
+	shelf, err := s.shelf(t.Project)
 	if err != nil {
 		return 0, err
 	}
-	for _, f := range shelf.between(key, 0, math.MaxInt64) {
+	of := meant(t)
+	for _, f := range shelf.between(t.KeyID, 0, math.MaxInt64) {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
 		err := shelf.read(&f, func(e *Entry) {
-			if meant(e) {
+			if of(e) {
 				n++
 			}
 		})

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weir-analytics/weir/internal/rejected"
+	"github.com/weir-analytics/weir/internal/event"
 )
 
 // Promise: what a key sent in a time that was not accepted is counted and deleted, from every byte; what it sent at another time,
@@ -22,18 +22,19 @@ func TestWhatAKeySentIsForgotten(t *testing.T) {
 	b.take(t, good, `[{"event":7,"distinct_id":"good"}]`)
 	b.take(t, elsewhere, `[{"event":7,"distinct_id":"elsewhere"}]`)
 	b.world.Clock.Advance(time.Hour)
-	f := rejected.Filter{KeyID: "key_evil", From: from, To: b.world.Clock.Now()}
+	f := event.Traces{Space: event.Space{Project: "prj_1", Environment: "production"}, KeyID: "key_evil", From: from, Until: b.world.Clock.Now()}
 	b.take(t, evil, `[{"event":7,"distinct_id":"late"}]`)
-	if n, err := b.CountSent(t.Context(), "prj_1", "production", f); err != nil || n != 2 {
+	if n, err := b.Count(t.Context(), f); err != nil || n != 2 {
 		t.Fatalf("counted %d, %v", n, err)
 	}
-	if n, err := b.CountPersons(t.Context(), "prj_1", "production", []string{"MARKER", "late", ""}); err != nil || n != 3 {
+	persons := event.Traces{Space: event.Space{Project: "prj_1", Environment: "production"}, IDs: []string{"MARKER", "late", ""}}
+	if n, err := b.Count(t.Context(), persons); err != nil || n != 3 {
 		t.Fatalf("of persons counted %d, %v", n, err)
 	}
-	if n, err := b.ForgetSent(t.Context(), "prj_1", "production", f); err != nil || n != 2 {
+	if n, err := b.Forget(t.Context(), f); err != nil || n != 2 {
 		t.Fatalf("removed %d, %v", n, err)
 	}
-	if n, err := b.ForgetSent(t.Context(), "prj_1", "production", f); err != nil || n != 0 {
+	if n, err := b.Forget(t.Context(), f); err != nil || n != 0 {
 		t.Fatalf("again: removed %d, %v", n, err)
 	}
 	left := written(t, b.dir)
@@ -45,10 +46,8 @@ func TestWhatAKeySentIsForgotten(t *testing.T) {
 	if bytes.Contains(left, []byte("MARKER")) {
 		t.Error("there are bytes left")
 	}
-	if _, err := b.ForgetSent(t.Context(), "prj_1", "production", rejected.Filter{}); err == nil {
-		t.Error("what no key sent was deleted")
-	}
-	if _, err := b.CountSent(t.Context(), "prj_1", "production", rejected.Filter{}); err == nil {
-		t.Error("what no key sent was counted")
+	nobody := event.Traces{Space: event.Space{Project: "prj_1", Environment: "production"}, From: from}
+	if n, err := b.Forget(t.Context(), nobody); err != nil || n != 0 {
+		t.Errorf("of nobody %d were deleted, %v", n, err)
 	}
 }

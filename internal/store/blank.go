@@ -96,8 +96,9 @@ func (s *Store) BlankJobs(ctx context.Context, project, environment string, ids 
 	return changed, nil
 }
 
-// DropNaming implements workflow.Outbox.
-func (f Workflows) DropNaming(ctx context.Context, project, environment string, ids []string) (dropped int, err error) {
+// dropNaming removes the deliveries of an environment that are about one of some ids or name one in their body, and answers that name
+// one, or with dry only counts them.
+func (f Workflows) dropNaming(ctx context.Context, project, environment string, ids []string, dry bool) (dropped int64, err error) {
 	who, after, of := mention.Of(ids), workflow.Delivery{}, workflow.Workflow{}
 	for !who.None() {
 		page, err := f.deliveriesAfter(ctx, project, environment, &after)
@@ -115,14 +116,20 @@ func (f Workflows) DropNaming(ctx context.Context, project, environment string, 
 					return dropped, err
 				}
 			}
-			n := 0
+			var how string
 			switch {
 			case slices.Contains(ids, d.UserID) || of.Names(who, d.Body):
-				n, err = f.s.remove(ctx, `DELETE FROM workflow_deliveries WHERE id = $1`, d.ID)
+				how = `DELETE FROM workflow_deliveries WHERE id = $1`
 			case who.InText(d.Excerpt): // which says nothing of what is sent
-				n, err = f.s.remove(ctx, `UPDATE workflow_deliveries SET excerpt = '' WHERE id = $1`, d.ID)
+				how = `UPDATE workflow_deliveries SET excerpt = '' WHERE id = $1`
+			default:
+				continue
 			}
-			if dropped += n; err != nil {
+			n := 1
+			if !dry {
+				n, err = f.s.remove(ctx, how, d.ID)
+			}
+			if dropped += int64(n); err != nil {
 				return dropped, err
 			}
 		}

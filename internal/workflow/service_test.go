@@ -16,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/gate/gatetest"
 	"github.com/weir-analytics/weir/internal/problem"
@@ -495,7 +496,7 @@ func TestEventsOfWorkflows(t *testing.T) {
 		if !errors.Is(err, failing) {
 			t.Errorf("what refuses an event is lost: %v", err)
 		}
-		if n, err := b.service.Forget(t.Context(), "prj_1", "production", []string{"u"}); err != nil || n != 1 {
+		if n, err := b.service.Forget(t.Context(), event.Traces{Space: event.Space{Project: "prj_1", Environment: "production"}, IDs: []string{"u"}}); err != nil || n != 1 {
 			t.Errorf("of the person %d were removed, %v", n, err)
 		}
 	})

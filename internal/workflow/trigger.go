@@ -281,9 +281,3 @@ func (s *Service) Replay(ctx context.Context, permit gate.Permit, id, delivery s
 func stillPending() error {
 	return problem.New(problem.Conflict, "The delivery has not ended: it is still being sent.")
 }
-
-// Forget removes all deliveries that are about one of a person's ids, or name one in what is sent, and what targets
-// answered that names one, and tells how many. Those that were still to be sent are not.
-func (s *Service) Forget(ctx context.Context, project, environment string, ids []string) (int, error) {
-	return s.cfg.Outbox.DropNaming(ctx, project, environment, ids)
-}

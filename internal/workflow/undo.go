@@ -2,22 +2,18 @@ package workflow
 
 import (
 	"context"
-	"errors"
-	"time"
+
+	"github.com/weir-analytics/weir/internal/event"
 )
 
-// Triggered says which deliveries of an environment are meant: those that a key triggered, From a time, and before Until.
-type Triggered struct {
-	Project, Environment string
-	KeyID                string
-	From, Until          time.Time // zero: no bound
+// Forget removes the deliveries that a deletion is of, and tells how many: those that a key triggered, or that are about one of a
+// person's ids or name one in what is sent, and what targets answered that names one. What of them was still to be sent is not,
+// unless it is on its way.
+func (s *Service) Forget(ctx context.Context, t event.Traces) (int64, error) {
+	return s.cfg.Outbox.DropDeliveries(ctx, t, false)
 }
 
-// DropTriggered removes the deliveries that a key triggered, and tells how many; with dry it only counts them. What of them was still
-// to be sent is not, unless it is on its way.
-func (s *Service) DropTriggered(ctx context.Context, by Triggered, dry bool) (int, error) {
-	if by.KeyID == "" {
-		return 0, errors.New("workflow: deliveries that no key triggered")
-	}
-	return s.cfg.Store.DropTriggered(ctx, by, dry)
+// Count counts what Forget would remove.
+func (s *Service) Count(ctx context.Context, t event.Traces) (int64, error) {
+	return s.cfg.Outbox.DropDeliveries(ctx, t, true)
 }

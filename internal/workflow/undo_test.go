@@ -1,9 +1,11 @@
 package workflow_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/weir-analytics/weir/internal/access"
+	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/gate/gatetest"
 	"github.com/weir-analytics/weir/internal/workflow"
@@ -21,21 +23,21 @@ func TestWhatAKeyTriggeredIsDropped(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	by := workflow.Triggered{Project: permit.Project(), Environment: "production", KeyID: permit.KeyID()}
-	for _, c := range []struct {
-		dry  bool
-		want int
-	}{{true, 2}, {false, 2}, {false, 0}} {
-		if n, err := b.service.DropTriggered(t.Context(), by, c.dry); err != nil || n != c.want {
-			t.Errorf("%+v: %d, %v", c, n, err)
+	by := event.Traces{Space: event.Space{Project: permit.Project(), Environment: "production"}, KeyID: permit.KeyID()}
+	for _, do := range []struct {
+		what func(context.Context, event.Traces) (int64, error)
+		want int64
+	}{{b.service.Count, 2}, {b.service.Forget, 2}, {b.service.Forget, 0}} {
+		if n, err := do.what(t.Context(), by); err != nil || n != do.want {
+			t.Errorf("%d and not %d, %v", n, do.want, err)
 		}
 	}
 	by.KeyID = other.KeyID()
-	if n, err := b.service.DropTriggered(t.Context(), by, true); err != nil || n != 1 {
+	if n, err := b.service.Count(t.Context(), by); err != nil || n != 1 {
 		t.Errorf("of another key there are %d, %v", n, err)
 	}
 	by.KeyID = ""
-	if _, err := b.service.DropTriggered(t.Context(), by, false); err == nil {
-		t.Error("what no key triggered was removed")
+	if n, err := b.service.Forget(t.Context(), by); err != nil || n != 0 {
+		t.Errorf("of nobody %d were removed, %v", n, err)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/weir-analytics/weir/internal/audit"
+	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/workflow/outbound"
@@ -137,13 +138,12 @@ type Filter struct {
 // Change runs change on a workflow, of revision 0 when there is none, and on how many others the environment has. What it
 // makes of it is stored with the entry for the audit, with the next revision; without an entry nothing is. An error of change
 // comes back in the chain, and nothing is stored. With a workflow its deliveries are deleted. Each calls do for every workflow
-// there is. DropTriggered removes the deliveries that a key triggered, or with dry only counts them, and tells how many.
+// there is.
 type Store interface {
 	Workflows(ctx context.Context, project, environment, after string, limit int) ([]Workflow, error)
 	FindWorkflow(ctx context.Context, at At) (Workflow, error)
 	ChangeWorkflow(ctx context.Context, at At, change func(w *Workflow, others int) (*audit.Entry, error)) (Workflow, error)
 	EachWorkflow(ctx context.Context, do func(Workflow) error) error
-	DropTriggered(ctx context.Context, by Triggered, dry bool) (int, error)
 }
 
 // Lane is what a project sends to one target. What becomes of it is no other project's affair, also where many send to the same.
@@ -162,15 +162,16 @@ func (d *Delivery) Lane() Lane { return Lane{d.Project, d.Target} }
 // and whose time has come, of no lane more than perLane and of none that is named, those of the projects in turn, and when the next
 // one's time comes; zero: there is none. Settle stores what came of an attempt,
 // or of a replay, unless the delivery is gone or has other Tries or State than from says, which it reports. TrimDeliveries
-// removes some of what ended before a time or is more than most of a workflow, and tells how many. DropNaming removes all that is
-// about one of some ids, or names one in its body, and takes away answers of targets that name one; it tells how many of both.
+// removes some of what ended before a time or is more than most of a workflow, and tells how many. DropDeliveries
+// removes what a deletion is of, or with dry only counts it: what a key triggered, or what is about one of a person's ids or names one
+// in its body, and answers of targets that name one; it tells how many of all.
 type Outbox interface {
 	AddDelivery(ctx context.Context, d Delivery, most int) (there Delivery, added bool, err error)
 	Deliveries(ctx context.Context, f Filter) ([]Delivery, error)
 	Due(ctx context.Context, now time.Time, perLane, limit int, except []Lane) (due []Delivery, next time.Time, err error)
 	Settle(ctx context.Context, from, to *Delivery) (bool, error)
 	TrimDeliveries(ctx context.Context, before time.Time, most int) (int, error)
-	DropNaming(ctx context.Context, project, environment string, ids []string) (int, error)
+	DropDeliveries(ctx context.Context, t event.Traces, dry bool) (int64, error)
 }
 
 // What a Store or an Outbox can say.

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/workflow"
 )
 
@@ -23,12 +24,12 @@ func deliveriesOfAKeyAreDropped(t *testing.T, open Open) {
 		d := sent(&w, 9)
 		d.ID, d.KeyID, d.CreatedAt = fmt.Sprint("other", i), text+"2", start().Add(time.Hour)
 		addDelivery(t, s, d)
-		by := workflow.Triggered{Project: w.Project, Environment: "e", KeyID: text, From: start().Add(time.Hour), Until: start().Add(2 * time.Hour)}
-		drop := func(dry bool, want int) {
+		by := event.Traces{Space: event.Space{Project: w.Project, Environment: "e"}, KeyID: text, From: start().Add(time.Hour), Until: start().Add(2 * time.Hour)}
+		drop := func(dry bool, want int64) {
 			if text == "" {
 				want = 0
 			}
-			if n, err := s.Workflows.DropTriggered(t.Context(), by, dry); err != nil || n != want {
+			if n, err := s.Outbox.DropDeliveries(t.Context(), by, dry); err != nil || n != want {
 				t.Errorf("%.40q: %d, %v, want %d", text, n, err, want)
 			}
 		}

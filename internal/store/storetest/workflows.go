@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weir-analytics/weir/internal/audit"
+	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/workflow"
 	"github.com/weir-analytics/weir/internal/workflow/outbound"
 )
@@ -172,7 +173,7 @@ func deliveriesAreKeptWhole(t *testing.T, open Open) {
 		if there, added, err := s.Outbox.AddDelivery(t.Context(), other, 0); err != nil || added || !reflect.DeepEqual(there, d) {
 			t.Fatalf("%.40q: again: %+v, %v, %v", text, there, added, err)
 		}
-		if n, err := s.Outbox.DropNaming(t.Context(), d.Project, d.Environment, []string{text}); err != nil || (n == 1) != (text != "") {
+		if n, err := s.Outbox.DropDeliveries(t.Context(), event.Traces{Space: event.Space{Project: d.Project, Environment: d.Environment}, IDs: []string{text}}, false); err != nil || (n == 1) != (text != "") {
 			t.Fatalf("%.40q: dropped %d, %v", text, n, err)
 		}
 	}
@@ -356,10 +357,13 @@ func deliveriesThatNameAreDropped(t *testing.T, open Open) {
 	add("standard", &w, func(d *workflow.Delivery) {
 		d.Body = `{"type":"workflow.triggered","timestamp":"2026-11-28T14:38:56Z","data":{"workflow_id":"w","user_id":"john@mail.example","variables":{"a":"x"}}}`
 	})
-	for _, want := range []int{4, 0} {
-		n, err := s.Outbox.DropNaming(t.Context(), "prj_1", "e", []string{"", "o'brian-1", "2026", "data", "timestamp", "workflow", "variables", "john"})
-		if err != nil || n != want {
-			t.Fatal(n, err)
+	of := event.Traces{Space: event.Space{Project: "prj_1", Environment: "e"}, IDs: []string{"", "o'brian-1", "2026", "data", "timestamp", "workflow", "variables", "john"}}
+	for _, do := range []struct {
+		dry  bool
+		want int64
+	}{{true, 4}, {true, 4}, {false, 4}, {true, 0}, {false, 0}} {
+		if n, err := s.Outbox.DropDeliveries(t.Context(), of, do.dry); err != nil || n != do.want {
+			t.Fatalf("%+v: %d, %v", do, n, err)
 		}
 	}
 	for _, c := range []struct {
