@@ -44,7 +44,7 @@ var roles = [endOfRoles]roleRow{
 		scopes: EventsWrite | EventsRead | UsersWrite | UsersRead | ProjectsRead | TeamRead | KeysWrite | KeysRead | DatasetsRead | DatasetsWrite |
 			DatasetsDelete | MetricsRead | MetricsWrite | MetricsRun | SQLRun | RecordingsWrite | RecordingsRead | WorkflowsRun | WorkflowsRead | WorkflowsWrite |
 			ExportsRun | AuditRead | RejectedRead | RejectedWrite,
-		says: "All data, and keys that can do no more than that; not members, settings, billing, or deletions.",
+		says: "All data, and keys that can do no more than that; not members, settings or billing, nor deleting persons and events.",
 	},
 	Analyst: {
 		name: "analyst",
