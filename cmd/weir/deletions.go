@@ -56,7 +56,7 @@ func (s *server) sweepRecords(ctx context.Context) {
 // evenClock reports whether the clock can be trusted with what has become old.
 func (s *server) evenClock(ctx context.Context) (bool, error) { return s.deletions.Even(ctx) }
 
-// retained lists the environments that keep events for some days only.
+// retained lists all environments, and how long they keep events.
 func (s *server) retained(ctx context.Context) (list []deletion.Kept, err error) {
 	all, err := s.control.registry.Retained(ctx, s.control.organization.ID)
 	for _, r := range all {

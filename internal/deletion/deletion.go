@@ -152,7 +152,7 @@ type Config struct {
 	Control   Control
 	Parts     []Forgetter // told in their order
 	Jobs      *job.Runner
-	Projects  func(ctx context.Context) ([]Kept, error) // what environments keep; nil: everything, for ever
+	Projects  func(ctx context.Context) ([]Kept, error) // what every environment keeps; nil: everything, for ever
 	Clock     Clock                                     // nil: the clock is right
 	Derive    func(purpose string) ([]byte, error)      // secrets of the master key; an error: there is none
 	Now       func() time.Time
@@ -166,7 +166,7 @@ type Kept struct {
 	Organization string
 	Project      string
 	Environment  access.Environment
-	Days         int
+	Days         int // 0: for ever
 }
 
 // Service deletes. Make one with New.

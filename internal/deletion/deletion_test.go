@@ -538,17 +538,20 @@ func TestASweepThatFailedGoesOn(t *testing.T) {
 	}
 }
 
-// Promise: a sweep that was cut short before it deleted anything spares what its environment keeps by now; one that had begun
-// to delete ends.
+// Promise: a sweep that was cut short before it deleted anything spares what its environment keeps by now, also when that is all;
+// one that had begun to delete ends. Each has a receipt.
 func TestASweepSparesWhatIsKeptByNow(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		failAt int
+		now    int // days that it keeps by then
 		left   int64
 		days   int
 	}{
-		{3, 4, 60}, // counting, keeping, erasing
-		{5, 0, 30}, // after erasing
+		{3, 60, 4, 60}, // counting, keeping, erasing
+		{5, 60, 0, 30}, // after erasing
+		{3, 0, 4, 30},
+		{5, 0, 0, 30},
 	} {
 		y := newYard(t)
 		y.parts.old, y.parts.oldAt, y.parts.failAt = 4, y.world.Clock.Now().AddDate(0, 0, -45), c.failAt
@@ -558,7 +561,7 @@ func TestASweepSparesWhatIsKeptByNow(t *testing.T) {
 		if err := y.service.Sweep(t.Context()); err == nil {
 			t.Fatalf("fault %d: the first sweep did not fail", c.failAt)
 		}
-		y.parts.failAt, y.kept[0].Days = 0, 60
+		y.parts.failAt, y.kept[0].Days = 0, c.now
 		if err := y.service.Sweep(t.Context()); err != nil || y.parts.old != c.left {
 			t.Errorf("fault %d: %d are left, %v", c.failAt, y.parts.old, err)
 		}

@@ -1,6 +1,7 @@
 package deletion
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +39,8 @@ func (s *Service) Run(ctx context.Context) {
 }
 
 // Sweep deletes, in every environment that keeps events for some days only, those that were received before, if the clock can
-// be trusted. What one environment fails with holds up no other.
+// be trusted. One that keeps them for ever has none of its own begun, and one that was begun before ended. What one environment
+// fails with holds up no other.
 func (s *Service) Sweep(ctx context.Context) (faults error) {
 	even, err := s.Even(ctx)
 	if err != nil || !even {
@@ -51,9 +53,6 @@ func (s *Service) Sweep(ctx context.Context) (faults error) {
 	for _, k := range all {
 		if ctx.Err() != nil {
 			return errors.Join(faults, ctx.Err())
-		}
-		if k.Days <= 0 {
-			continue
 		}
 		if err := s.sweep(ctx, k); err != nil {
 			faults = errors.Join(faults, fmt.Errorf("%s/%s: %w", k.Project, k.Environment.Name, err))
@@ -71,7 +70,7 @@ func (s *Service) sweep(ctx context.Context, k Kept) error {
 	case err != nil:
 	case begun:
 		r, err = s.spare(ctx, k, r)
-	default:
+	case k.Days > 0:
 		r, begun, err = s.beginSweep(ctx, k)
 	}
 	if err != nil || !begun {
@@ -115,7 +114,7 @@ func (s *Service) unfinished(ctx context.Context, k Kept) (r Record, found bool,
 	return list[at], true, nil
 }
 
-// spare leaves out of a sweep what the environment keeps by now, since its days have become more. What was deleted before stays
+// spare leaves out of a sweep what the environment keeps by now, since its days have become more, or it keeps them for ever. What was deleted before stays
 // so, and is then deleted everywhere.
 func (s *Service) spare(ctx context.Context, k Kept, r Record) (Record, error) {
 	until, space := s.until(k), event.Space{Project: k.Project, Environment: k.Environment.Name}
@@ -129,12 +128,15 @@ func (s *Service) spare(ctx context.Context, k Kept, r Record) (Record, error) {
 	if left, err = s.cfg.Warehouse.CountErasable(ctx, space, Selection{Until: until, Track: true}); err != nil {
 		return r, err
 	}
-	r.Of = Of{Until: until, Days: k.Days, Found: left.Events}
+	r.Of = Of{Until: until, Days: cmp.Or(k.Days, r.Of.Days), Found: left.Events}
 	return r, s.cfg.Control.KeepDeletion(ctx, r, nil)
 }
 
-// until is the time before which an environment keeps nothing.
+// until is the time before which an environment keeps nothing: one that keeps events for ever, before there were any.
 func (s *Service) until(k Kept) time.Time {
+	if k.Days <= 0 {
+		return time.Unix(0, 0).UTC()
+	}
 	return s.cfg.Now().UTC().AddDate(0, 0, -k.Days).Truncate(24 * time.Hour)
 }
 

@@ -76,11 +76,11 @@ func (w *Whole) retain(name string, days int) {
 	w.Settings.Retention = all
 }
 
-// Retained is an environment that keeps events for some days only.
+// Retained is an environment, and how long it keeps events.
 type Retained struct {
 	Project     string
 	Environment access.Environment
-	Days        int
+	Days        int // 0: for ever
 }
 
 // Retained lists those of an organization. An environment that was deleted is none, and neither is one of a project that was.
@@ -95,9 +95,7 @@ func (r *Registry) Retained(ctx context.Context, organization string) (list []Re
 			return nil, err
 		}
 		for _, env := range w.Environments {
-			if days := w.Settings.Retention[env.Name]; days > 0 {
-				list = append(list, Retained{p.ID, env, days})
-			}
+			list = append(list, Retained{p.ID, env, w.Settings.Retention[env.Name]})
 		}
 	}
 	return list, nil
