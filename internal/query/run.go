@@ -95,13 +95,26 @@ func newRun(permit gate.Permit, q Asked, now time.Time) Run {
 	if q.Name != "" {
 		sql = "-- " + q.Name
 	}
-	if len(sql) > keptSQL {
-		sql = strings.ToValidUTF8(sql[:keptSQL], "")
-	}
+	sql = beginning(sql)
 	return Run{
 		ID: q.ID, Project: permit.Project(), KeyID: permit.Key().ID, Owner: permit.Key().Owner(), Environment: permit.Environment(), Live: permit.Live(), SQL: sql,
 		StartedAt: now.UTC().Truncate(time.Microsecond), Status: Running,
 	}
+}
+
+// beginning is what is kept of a statement. It ends before a literal, a name or a word that would be cut in two: in a part of one
+// nobody would find who is named there.
+func beginning(sql string) string {
+	if len(sql) <= keptSQL {
+		return sql
+	}
+	sql = sql[:keptSQL]
+	for _, quote := range []string{"'", `"`} {
+		if strings.Count(sql, quote)%2 == 1 {
+			sql = sql[:strings.LastIndex(sql, quote)]
+		}
+	}
+	return sql[:max(strings.LastIndexAny(sql, " \t\n,()"), 0)]
 }
 
 // over is the run with what became of it.

@@ -167,19 +167,33 @@ func TestRunsAreKept(t *testing.T) {
 	})
 }
 
-// Promise: of a statement 4 KiB are kept, whole characters, or nothing when statements are not to be kept.
+// Promise: of a statement at most 4 KiB are kept, and no part of who is named where it is cut; nothing when statements are not to be
+// kept.
 func TestStatementsAreKeptInPart(t *testing.T) {
 	t.Parallel()
-	for _, hide := range []bool{false, true} {
+	for name, c := range map[string]struct {
+		sql  string
+		hide bool
+		want int
+	}{
+		"short":                {sql: "SELECT 'a'", want: 10},
+		"just short enough":    {sql: "SELECT " + strings.Repeat("1", 4089), want: 4096},
+		"hidden":               {sql: "SELECT 'a'", hide: true},
+		"a long literal":       {sql: "SELECT '" + strings.Repeat("é", 5000) + "'", want: 6},
+		"a name cut in two":    {sql: "SELECT " + strings.Repeat("1,", 2042) + `"a b c d e"`, want: 4090},
+		"a literal cut in two": {sql: "SELECT " + strings.Repeat("1,", 2042) + "'ana smith', 2", want: 4090},
+		"a word cut in two":    {sql: "SELECT " + strings.Repeat("1,", 2042) + "$$ana-4711$$", want: 4090},
+		"one word":             {sql: strings.Repeat("é", 5000)},
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			store := newShelf()
-			r, end := running(t, time.Now, store, func(cfg *query.RunsConfig) { cfg.HideSQL = hide })
+			r, end := running(t, time.Now, store, func(cfg *query.RunsConfig) { cfg.HideSQL = c.hide })
 			q := named("qry_1")
-			q.SQL = "SELECT '" + strings.Repeat("é", 5000) + "'"
+			q.SQL = c.sql
 			_, _ = r.Ask(t.Context(), service(t, &engine{err: problem.New(problem.InvalidSQL, "no")}), permit(t), q)
 			end()
-			if got := store.of("qry_1").SQL; (got == "") != hide || len(got) > 4096 || !strings.HasPrefix(q.SQL, got) {
-				t.Errorf("hidden %v: %d bytes are kept", hide, len(got))
+			if got := store.of("qry_1").SQL; len(got) != c.want || !strings.HasPrefix(c.sql, got) {
+				t.Errorf("%s: %d bytes are kept, want %d: …%q", name, len(got), c.want, got[max(0, len(got)-20):])
 			}
 		})
 	}
