@@ -51,7 +51,7 @@ type controlStore interface {
 }
 
 func openLimits(ctx context.Context, counts limit.Store, now func() time.Time, log *slog.Logger) (*limit.Limiter, error) {
-	return limit.Open(ctx, counts, limit.Config{Now: now, Log: log, Server: rand.Text()})
+	return limit.Open(ctx, counts, limit.Config{Now: now, Log: log, Server: rand.Text(), Patience: time.Minute}) // the machine may be busy
 }
 
 // journal is a journal that can be erased in.

@@ -18,6 +18,7 @@
 package limit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -160,6 +161,8 @@ type Config struct {
 	Now    func() time.Time
 	Log    *slog.Logger
 	Server string // a name that no other start of the program has
+	// Patience is how long a request waits for the store; zero: 250 ms.
+	Patience time.Duration
 }
 
 // Limiter counts. Make one with Open, keep Run running, and end with Close. Its methods may be called from many
@@ -189,7 +192,7 @@ func Open(ctx context.Context, store Store, cfg Config) (*Limiter, error) {
 	}
 	l := &Limiter{
 		store: store, cfg: cfg, base: cfg.Now(), seed: maphash.MakeSeed(), seen: new(recent), crowded: make(chan struct{}, 1),
-		bounds: bounds{patience: patience, accounts: 200_000, reservations: 50_000, settled: 10_000, cycle: 1_000},
+		bounds: bounds{patience: cmp.Or(cfg.Patience, patience), accounts: 200_000, reservations: 50_000, settled: 10_000, cycle: 1_000},
 	}
 	l.keys.prefix, l.projects.prefix = "key/", "project/"
 	l.queue.worker, l.queue.closing = make(chan struct{}, 1), make(chan struct{})
