@@ -1,14 +1,15 @@
 // Records the page it is on with rrweb, and sends chunks with a public key. A chunk that was not answered is sent again as it
-// is, under its number: the server keeps it once. What is left when the page ends goes as a beacon.
+// is, under its number: the server keeps it once. What is left when the page ends goes as a beacon. Who it is stands in the
+// script's data-distinct-id, as soon as the page knows.
 (() => {
-  const { url, key } = document.currentScript.dataset
+  const about = document.currentScript.dataset, { url, key } = about
   const session = crypto.randomUUID()
   const every = 1000, most = 500
   let events = [], sequence = 0, waiting = null, sending = false
 
   const next = () => {
     if (!waiting && events.length) {
-      waiting = JSON.stringify({ session_id: session, sequence, events: events.splice(0, most) })
+      waiting = JSON.stringify({ session_id: session, sequence, distinct_id: about.distinctId, events: events.splice(0, most) })
       sequence++
     }
     return waiting

@@ -63,7 +63,7 @@ func TestAmountsNameNobody(t *testing.T) {
 	who := mention.Of([]string{"42", "1234567890"})
 	for text, want := range map[string]bool{
 		`{"amount":42}`: false, `42`: false, `{"prices":[1,42]}`: false, `{"width":42}`: false, `{"user_id":42}`: true, `{"userId":42}`: true,
-		`{"of":{"ids":[7,42]}}`: true, `{"user":"42"}`: true, `{"customer":1234567890}`: true,
+		`{"of":{"ids":[7,42]}}`: true, `{"user":"42"}`: true, `{"customer":1234567890}`: true, `{"timestamp":1234567890000}`: false,
 	} {
 		if who.InSent(jsontext.Value(text), nil) != want {
 			t.Errorf("%s: %v", text, !want)

@@ -40,6 +40,11 @@ func Of(ids []string) IDs {
 // None reports whether there are no ids.
 func (ids IDs) None() bool { return len(ids.list) == 0 }
 
+// Long are those of at least 8 bytes, which are found as a part of words too.
+func (ids IDs) Long() IDs {
+	return IDs{slices.DeleteFunc(slices.Clone(ids.list), func(id string) bool { return len(id) < partID })}
+}
+
 // InStatement reports whether a statement, or another text in which it does no harm to find too much, names one of the ids: a
 // shorter one than 4 bytes must stand between quotation marks.
 func (ids IDs) InStatement(text string) bool {
@@ -115,7 +120,13 @@ func (ids IDs) inJSON(v jsontext.Value, counts func(token jsontext.Token, in *js
 		case err != nil:
 			return ids.InStatement(string(v))
 		}
-		if kind := token.Kind(); (kind == '"' || kind == '0') && counts(token, in) && ids.InText(token.String()) {
+		kind, named := token.Kind(), false
+		if kind == '"' {
+			named = ids.InText(token.String())
+		} else if kind == '0' { // a part of a number is no id
+			named = slices.Contains(ids.list, token.String())
+		}
+		if named && counts(token, in) {
 			return true
 		}
 	}

@@ -12,8 +12,8 @@ import (
 // forgetStep is how many sessions are looked up at once.
 const forgetStep = 100
 
-// meant are the filters that together list what a deletion is of: the sessions in which a person's id occurs, which go whole, also
-// what was recorded before the id was known, or those to which a key sent chunks, of which these go.
+// meant are the filters that together list what a deletion is of: the sessions of which a chunk is told to be a person's, which go
+// whole, also what was recorded before the id was known, or those to which a key sent chunks, of which these go.
 func meant(t event.Traces) (list []Filter) {
 	if t.KeyID != "" {
 		return []Filter{{Project: t.Project, Environment: t.Environment, Sent: Sent{t.KeyID, t.From, t.Until}}}
@@ -26,13 +26,20 @@ func meant(t event.Traces) (list []Filter) {
 	return list
 }
 
-// Forget deletes what a deletion is of, and the sessions of which nothing is left. Of a session that others sent to as well the
+// Forget deletes what a deletion is of, and the sessions of which nothing is left. Of a person it looks through all recordings of the
+// environment for their ids besides, since what was recorded may name who nobody had told it is. Of a session that others sent to as well the
 // rest stays, and the sequences are missing; they may be sent again. It tells of how many sessions it deleted something, also when
 // it fails half-way, and may be repeated. When it gives no error, no file is left of what was deleted before either, nor of a
 // chunk that was not taken, in which an id may stand.
 func (s *Service) Forget(ctx context.Context, t event.Traces) (sessions int64, err error) {
 	for _, f := range meant(t) {
 		n, err := s.forget(ctx, f)
+		if sessions += n; err != nil {
+			return sessions, err
+		}
+	}
+	if t.KeyID == "" {
+		n, err := s.forgetNaming(ctx, t)
 		if sessions += n; err != nil {
 			return sessions, err
 		}
@@ -80,7 +87,7 @@ func (s *Service) take(ctx context.Context, name string, which Sent) error {
 	return err
 }
 
-// Count counts the sessions of which Forget would delete something.
+// Count counts the sessions of which Forget would delete something, but for those that name a person only in what was recorded.
 func (s *Service) Count(ctx context.Context, t event.Traces) (int64, error) {
 	seen := map[string]bool{}
 	for _, f := range meant(t) {
