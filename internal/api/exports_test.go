@@ -554,7 +554,7 @@ func TestExportsCostCredits(t *testing.T) {
 // whoever fetches it first: without enough credits it is not given.
 func TestExportsAcrossARestart(t *testing.T) {
 	t.Parallel()
-	w := open(t)
+	w := open(t).apart(t) // whoever runs jobs takes up all that are in the store
 	p := w.project(t)
 	p.send(manyEvents(700))
 	p.send(strings.ReplaceAll(manyEvents(700), "id-", "more-"))

@@ -249,6 +249,29 @@ func (h *house) givenUp(r *job.Runner, id string) job.Job {
 	}
 }
 
+// Promise: a job of a kind that a program does not know is left alone, and goes on with one that does.
+func TestUnknownKindsWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.kinds["new"] = func(context.Context, *job.Run) error { return nil }
+		id := h.submit(job.New(job.Config{
+			Store: h.store, Dir: h.dir, Kinds: h.kinds, Now: start, NewID: func() string { return "1" }, Log: slog.New(slog.DiscardHandler),
+		}), job.Wanted{Kind: "new"}).ID
+		_, stop := h.openWith(func(cfg *job.Config) { cfg.Kinds = nil })
+		synctest.Wait()
+		stop()
+		if got := h.store.jobs[id]; got.State != job.Queued {
+			t.Fatalf("it is %+v", got)
+		}
+		r, stop := h.open()
+		defer stop()
+		synctest.Wait()
+		if j := h.ended(r, id); j.State != job.Succeeded {
+			t.Errorf("it is %+v", j)
+		}
+	})
+}
+
 // Promise: a job that is cancelled ends, whether it is begun or not, and so does one whose key may not go on.
 func TestJobsEnd(t *testing.T) {
 	h := newHouse(t)

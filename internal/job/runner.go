@@ -257,7 +257,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 }
 
-// resume takes up what is not over.
+// resume takes up what is not over. What is of a kind that this program does not know waits for one that does.
 func (r *Runner) resume(ctx context.Context) error {
 	if err := os.MkdirAll(r.cfg.Dir, 0o700); err != nil {
 		return err
@@ -269,6 +269,10 @@ func (r *Runner) resume(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, j := range jobs {
+		if r.cfg.Kinds[j.Kind] == nil {
+			r.cfg.Log.Warn("a job is of a kind that this version does not know", "job", j.ID, "kind", j.Kind)
+			continue
+		}
 		if r.open[j.ID] == nil {
 			e := &entry{job: j, over: make(chan struct{})}
 			r.open[j.ID] = e
