@@ -144,8 +144,13 @@ func (f *importFlags) send(ctx context.Context, w world, path string, m *intake.
 	if f.rejected == "" {
 		f.rejected = path + ".rejected.ndjson"
 	}
-	state := path + ".weir-import"
-	held, err := intake.Hold(state + ".lock")
+	rejected, err := filepath.Abs(f.rejected)
+	if err != nil {
+		return err
+	}
+	settings := fmt.Sprint(base, f.format, f.kind, f.environment, f.maps, f.sets, f.strip, f.texts, rejected)
+	place := intake.Place{State: path + ".weir-import", Lock: path + ".weir-import.lock", Rejected: f.rejected, Source: file, File: m.File, Settings: settings, Again: f.again}
+	held, err := intake.Hold(place.Lock)
 	if errors.Is(err, intake.ErrBusy) {
 		return fmt.Errorf("%s: another import of this file is under way", path)
 	}
@@ -153,7 +158,7 @@ func (f *importFlags) send(ctx context.Context, w world, path string, m *intake.
 		return err
 	}
 	defer func() { err = errors.Join(err, held.Release()) }()
-	if m.Kept, err = f.keep(state, fmt.Sprint(base, f.format, f.kind, f.environment, f.maps, f.sets, f.strip, f.texts, f.rejected), m.File); err != nil {
+	if m.Kept, err = f.keep(place); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Kept.Close()) }()
@@ -180,41 +185,20 @@ func (f *importFlags) send(ctx context.Context, w world, path string, m *intake.
 }
 
 // keep opens what is kept of an import; of one that is to begin anew, nothing.
-func (f *importFlags) keep(state, settings, file string) (*intake.Kept, error) {
-	if f.again {
-		if err := forget(state, f.rejected); err != nil {
-			return nil, err
-		}
-	}
-	kept, err := intake.Keep(state, f.rejected, file, settings)
+func (f *importFlags) keep(place intake.Place) (*intake.Kept, error) {
+	kept, err := intake.Keep(place)
+	var unfit *intake.Unfit
 	switch {
+	case errors.As(err, &unfit):
+		return nil, &usageError{fmt.Sprintf("--rejected %s: %s, and is left as it is: name another file", f.rejected, unfit.Why)}
 	case errors.Is(err, intake.ErrBusy):
-		return nil, busy(f.rejected)
+		return nil, fmt.Errorf("%s: another import that is under way writes its rejected rows there: give another with --rejected", f.rejected)
 	case errors.Is(err, intake.ErrOther):
 		return nil, &usageError{fmt.Sprintf("%v: give the same, or --restart to begin at the first row", err)}
 	case errors.Is(err, intake.ErrLetters):
 		return nil, &usageError{fmt.Sprintf("%s: %v: move it away, give another with --rejected, or --restart to begin both anew", f.rejected, err)}
 	}
 	return kept, err
-}
-
-// forget takes away what is kept of an import, unless another writes its rejected rows there.
-func forget(state, rejected string) error {
-	held, err := intake.Hold(rejected)
-	if errors.Is(err, intake.ErrBusy) {
-		return busy(rejected)
-	}
-	if err != nil {
-		return err
-	}
-	if err := os.Remove(state); err != nil && !os.IsNotExist(err) {
-		return errors.Join(err, held.Release())
-	}
-	return held.Release()
-}
-
-func busy(rejected string) error {
-	return fmt.Errorf("%s: another import that is under way writes its rejected rows there: give another with --rejected", rejected)
 }
 
 // fileName names a file's content by its size, its beginning and its end.
@@ -237,6 +221,9 @@ func fileName(file *os.File) (name string, size int64, err error) {
 	return hex.EncodeToString(sum.Sum(nil)), info.Size(), nil
 }
 
+// longestWait is how long an import waits at the most, whatever it is told; then it asks again.
+const longestWait = time.Hour
+
 // sender sends batches to a server.
 func sender(base, key string) intake.Send {
 	client := &http.Client{Timeout: time.Minute}
@@ -254,7 +241,7 @@ func sender(base, key string) intake.Send {
 		defer func() { _ = answer.Body.Close() }()
 		a.Status = answer.StatusCode
 		if seconds, err := strconv.Atoi(answer.Header.Get("Retry-After")); err == nil && seconds > 0 {
-			a.RetryAfter = time.Duration(min(seconds, 3600)) * time.Second
+			a.RetryAfter = time.Duration(min(seconds, int(longestWait/time.Second))) * time.Second
 		}
 		a.Body, err = io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 		return a, err

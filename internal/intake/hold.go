@@ -2,6 +2,7 @@ package intake
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -13,11 +14,19 @@ var ErrBusy = errors.New("another import is under way")
 // Held is a path that one process has. It ends with the process, however that ends.
 type Held struct{ file *os.File }
 
-// Hold takes a path for this process: no two have the same one at once. A file is made there, which Release takes away.
+// Hold takes a path for this process: no two have the same one at once. An empty file is made there, which Release takes away;
+// one that has something in it is refused.
 func Hold(path string) (*Held, error) {
 	file, err := held(path)
 	if err != nil {
 		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && info.Size() > 0 {
+		err = fmt.Errorf("%s has something in it, and is left as it is: move it away", path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
 	}
 	return &Held{file}, nil
 }

@@ -43,7 +43,7 @@ func TestOneHoldsAPath(t *testing.T) {
 func TestRejectedRowsOfTwo(t *testing.T) {
 	folder := t.TempDir()
 	letters := filepath.Join(folder, "l")
-	first, err := Keep(filepath.Join(folder, "s"), letters, "f", "")
+	first, err := Keep(Place{State: filepath.Join(folder, "s"), Rejected: letters, File: "f"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestRejectedRowsOfTwo(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := filepath.Join(folder, "other")
-	if _, err := Keep(other, letters, "g", ""); !errors.Is(err, ErrBusy) {
+	if _, err := Keep(Place{State: other, Rejected: letters, File: "g"}); !errors.Is(err, ErrBusy) {
 		t.Errorf("the second: %v", err)
 	}
 	if _, err := os.Stat(other); !os.IsNotExist(err) {

@@ -99,7 +99,7 @@ func TestStoppedAnywhere(t *testing.T) {
 			if run > 200 {
 				s.weather = func() (bool, bool) { return false, false }
 			}
-			kept, err := Keep(filepath.Join(folder, "state"), letters, "file", "")
+			kept, err := Keep(Place{State: filepath.Join(folder, "state"), Rejected: letters, File: "file"})
 			if err != nil {
 				r.Fatal(err)
 			}
@@ -115,7 +115,7 @@ func TestStoppedAnywhere(t *testing.T) {
 			m.batch = rapid.IntRange(1, 7).Draw(r, "batch")
 			err = m.Run(t.Context())
 			if run%2 == 1 { // as if it had been killed after the rejected rows were written and before the state was
-				if _, err := kept.letters.WriteAt([]byte(`{"line":99}`+"\n"), kept.state.Letters); err != nil {
+				if _, err := kept.letters.WriteAt([]byte(`{"line":99,"code":"c","detail":""}`+"\n{\"line\":1"), kept.state.Letters); err != nil {
 					r.Fatal(err)
 				}
 				_ = kept.letters.Close()
@@ -297,7 +297,7 @@ func TestWhatStops(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()
-			kept, err := Keep(filepath.Join(folder, "s"), filepath.Join(folder, "l"), "f", "")
+			kept, err := Keep(Place{State: filepath.Join(folder, "s"), Rejected: filepath.Join(folder, "l"), File: "f"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -314,7 +314,7 @@ func TestWhatStops(t *testing.T) {
 			if err := kept.Close(); err != nil {
 				t.Error(err)
 			}
-			if _, err := Keep(filepath.Join(folder, "s"), filepath.Join(folder, "l"), "other", ""); c.rows > 0 && !errors.Is(err, ErrOther) {
+			if _, err := Keep(Place{State: filepath.Join(folder, "s"), Rejected: filepath.Join(folder, "l"), File: "other"}); c.rows > 0 && !errors.Is(err, ErrOther) {
 				t.Errorf("another file: %v", err)
 			}
 		})
@@ -398,13 +398,14 @@ func TestDamagedFiles(t *testing.T) {
 func TestRejectedRowsStay(t *testing.T) {
 	folder := t.TempDir()
 	letters := filepath.Join(folder, "l")
-	if err := os.WriteFile(letters, []byte("{}\n"), 0o600); err != nil {
+	const row = `{"line":7,"code":"c","detail":"d","text":"t"}` + "\n"
+	if err := os.WriteFile(letters, []byte(row), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Keep(filepath.Join(folder, "s"), letters, "f", ""); !errors.Is(err, ErrLetters) {
+	if _, err := Keep(Place{State: filepath.Join(folder, "s"), Rejected: letters, File: "f"}); !errors.Is(err, ErrLetters) {
 		t.Error(err)
 	}
-	if text, err := os.ReadFile(letters); err != nil || string(text) != "{}\n" {
+	if text, err := os.ReadFile(letters); err != nil || string(text) != row {
 		t.Errorf("%q, %v", text, err)
 	}
 }
@@ -487,7 +488,7 @@ func unquoted(v []byte) string {
 // Promise: what came before a fault of the file is sent; only what comes after it is not.
 func TestRowsBeforeAFaultAreSent(t *testing.T) {
 	folder := t.TempDir()
-	kept, err := Keep(filepath.Join(folder, "s"), filepath.Join(folder, "l"), "f", "")
+	kept, err := Keep(Place{State: filepath.Join(folder, "s"), Rejected: filepath.Join(folder, "l"), File: "f"})
 	if err != nil {
 		t.Fatal(err)
 	}

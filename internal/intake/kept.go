@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -35,6 +36,7 @@ type state struct {
 type Kept struct {
 	path    string
 	letters *os.File
+	own     bool // the file of rejected rows was made by this import
 	state   state
 }
 
@@ -44,48 +46,89 @@ var ErrOther = errors.New("this import was begun with another file or other flag
 // ErrLetters is what Keep answers when the rejected rows of another import stand in the file.
 var ErrLetters = errors.New("the file of rejected rows has those of another import")
 
-// Keep opens what is kept of an import at a path, and the file of rejected rows. Rows that were written there after the
-// last state are taken away: they are sent again. The rows of an import that is over are not. No two have the file of rejected
-// rows at once; the state is for its user to Hold.
-func Keep(path, letters, file, settings string) (k *Kept, err error) {
-	k = &Kept{path: path, state: state{File: file, Settings: settings}}
-	text, err := os.ReadFile(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+// Keep opens what is kept of an import, and the file of rejected rows. Rows that were written there after the last state are
+// taken away: they are sent again. The rows of an import that is over are not, unless it is to begin again; a file that has
+// anything else in it never is. No two have the file of rejected rows at once; the state is for its user to Hold.
+func Keep(p Place) (k *Kept, err error) {
+	letters, err := p.letters()
+	if err != nil {
 		return nil, err
-	default:
-		var was state
-		if err := json.Unmarshal(text, &was); err != nil {
-			return nil, fmt.Errorf("%s cannot be read: %w", path, err)
-		}
-		if was.File != file || was.Settings != settings {
+	}
+	was, err := readState(p.State)
+	if err != nil {
+		return nil, err
+	}
+	k = &Kept{path: p.State, own: was != nil, state: state{File: p.File, Settings: p.Settings}}
+	if was != nil && !p.Again {
+		if was.File != p.File || was.Settings != p.Settings {
 			return nil, ErrOther
 		}
-		k.state = was
+		k.state = *was
+	}
+	if _, err := os.Lstat(letters); errors.Is(err, fs.ErrNotExist) {
+		k.own = true
 	}
 	if k.letters, err = held(letters); err != nil {
 		return nil, err
 	}
-	if info, err := k.letters.Stat(); err != nil || text == nil && info.Size() > 0 {
-		return nil, errors.Join(cmp.Or(err, ErrLetters), k.letters.Close())
-	}
-	if err = k.letters.Truncate(k.state.Letters); err == nil && text == nil {
-		err = k.save() // before there are rows that were rejected, so that they are known to be this import's
-	}
-	if err != nil {
+	if err := k.begin(p, was != nil); err != nil {
 		return nil, errors.Join(err, k.letters.Close())
 	}
 	return k, nil
 }
 
+// readState reads a state; nil: there is none.
+func readState(path string) (*state, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var was state
+	if err := json.Unmarshal(text, &was); err != nil || was.File == "" {
+		return nil, fmt.Errorf("%s does not say how far an import is, and is left as it is: move it away (%w)", path, cmp.Or(err, errors.New("it names no file")))
+	}
+	return &was, nil
+}
+
+// begin makes the file of rejected rows what the state says, if it is one.
+func (k *Kept) begin(p Place, begun bool) error {
+	info, err := k.letters.Stat()
+	if err != nil {
+		return err
+	}
+	if err := p.suits(info); err != nil { // it may be another file by now
+		return err
+	}
+	if info.Size() > 0 {
+		if err := haveLetters(io.NewSectionReader(k.letters, 0, info.Size())); err != nil {
+			return err
+		}
+		if !begun && !p.Again {
+			return ErrLetters
+		}
+	}
+	if begun && p.Again {
+		if err := os.Remove(p.State); err != nil {
+			return err
+		}
+	}
+	k.state.Letters = min(k.state.Letters, info.Size()) // those of before may have been taken away
+	if err := k.letters.Truncate(k.state.Letters); err != nil || begun && !p.Again {
+		return err
+	}
+	return k.save() // before there are rows that were rejected, so that they are known to be this import's
+}
+
 // Progress is how far the import is.
 func (k *Kept) Progress() Progress { return k.state.Progress }
 
-// Close closes the file of rejected rows, and takes it away when it is empty.
+// Close closes the file of rejected rows, and takes it away when it is empty and was not there before.
 func (k *Kept) Close() error {
 	var err error
-	if k.state.Letters == 0 {
+	if k.state.Letters == 0 && k.own {
 		err = os.Remove(k.letters.Name()) // as long as it is held
 	}
 	return errors.Join(err, k.letters.Close())

@@ -90,7 +90,7 @@ func TestPackedText(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				kept, err := Keep(filepath.Join(folder, "s"), filepath.Join(folder, "l"), "f", "")
+				kept, err := Keep(Place{State: filepath.Join(folder, "s"), Rejected: filepath.Join(folder, "l"), File: "f"})
 				if err != nil {
 					t.Fatal(err)
 				}
