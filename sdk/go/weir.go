@@ -3,7 +3,8 @@
 //
 // A Client gathers items in a queue and sends them in batches from one goroutine. Every item has an id of its own from
 // the start and keeps it through all tries; the server stores an id once. A try that meets no answer, a 429 or a 5xx is
-// repeated after as long as Retry-After says, or else after a second, doubled each time up to a minute, give or take.
+// repeated after as long as Retry-After says, an hour at the most, or else after a second, doubled each time up to a
+// minute, give or take.
 // What the server refuses is not sent again, and is told to OnError.
 //
 // The queue is in memory. Close sends what is left; a process that ends without it loses that.
