@@ -79,7 +79,35 @@ func (f *importFlags) mapping() (*intake.Mapping, error) {
 	if err := m.Check(); err != nil {
 		return nil, &usageError{err.Error()}
 	}
+	if format := intake.Format(f.format); format != "" {
+		if err := format.Check(); err != nil {
+			return nil, &usageError{"--format: " + err.Error()}
+		}
+	}
 	return m, nil
+}
+
+// maxColumns bounds the columns that are told of a file.
+const maxColumns = 50
+
+// missing is what is wrong with columns that are mapped and that a file does not have.
+func missing(m *intake.Mapping, columns []string) error {
+	targets := m.Missing(columns)
+	if len(targets) == 0 {
+		return nil
+	}
+	for i, target := range targets {
+		targets[i] = "--map " + target + "=" + m.From[target]
+	}
+	there := make([]string, min(len(columns), maxColumns))
+	for i := range there {
+		there[i] = strconv.Quote(columns[i])
+	}
+	text := plain(strings.Join(targets, ", ")) + ": the file has no such column; it has " + strings.Join(there, ", ")
+	if more := len(columns) - len(there); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return &usageError{text}
 }
 
 func pairs(flag string, list []string) (map[string]string, error) {
@@ -119,6 +147,9 @@ func (f *importFlags) run(ctx context.Context, w world, path string) error {
 		return errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
 	}
 	defer func() { _ = source.Close() }()
+	if err := missing(mapping, source.Columns()); err != nil {
+		return err
+	}
 	if f.dry {
 		return intake.Show(w.out, source, mapping, name, 10)
 	}

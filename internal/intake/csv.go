@@ -64,6 +64,9 @@ func openCSV(text *bufio.Reader, closes func() error, format Format, texts bool)
 
 func (c *cells) Close() error { return c.closes() }
 
+// Columns are those of the first line.
+func (c *cells) Columns() []string { return c.names }
+
 func (c *cells) Next() (Row, error) {
 	read, err := c.record()
 	if err != nil {

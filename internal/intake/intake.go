@@ -38,9 +38,10 @@ type Row struct {
 }
 
 // Source gives the rows of a file, one after the other, and io.EOF after the last. A row that cannot be read is a row
-// with a fault; an error is of the file.
+// with a fault; an error is of the file. Columns are those that the file says it has; nil: it does not say.
 type Source interface {
 	Next() (Row, error)
+	Columns() []string
 	Close() error
 }
 

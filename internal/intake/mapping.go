@@ -61,6 +61,21 @@ func (m *Mapping) Check() error {
 	return nil
 }
 
+// Missing are the members that are mapped to a column which is not among those that a file says it has, in order. nil columns
+// are those of a file that does not say.
+func (m *Mapping) Missing(columns []string) (targets []string) {
+	if columns == nil {
+		return nil
+	}
+	for _, target := range slices.Sorted(maps.Keys(m.From)) {
+		outer, _, _ := strings.Cut(m.From[target], ".")
+		if !slices.Contains(columns, m.From[target]) && !slices.Contains(columns, outer) {
+			targets = append(targets, target)
+		}
+	}
+	return targets
+}
+
 func (m *Mapping) targets() map[string]string {
 	all := maps.Clone(m.From)
 	if all == nil {

@@ -52,6 +52,15 @@ func openParquet(file *os.File) (s Source, err error) {
 
 func (c *columns) Close() error { return errors.Join(c.rows.Close(), c.file.Close()) }
 
+// Columns are those of the schema, without what is in groups.
+func (c *columns) Columns() []string {
+	names := []string{}
+	for _, field := range c.schema.Fields() {
+		names = append(names, field.Name())
+	}
+	return names
+}
+
 func (c *columns) Next() (row Row, err error) {
 	defer notSound(&err)
 	c.buffer[0] = nil

@@ -25,6 +25,15 @@ const (
 	Parquet Format = "parquet"
 )
 
+// Check reports whether a format is one that there is.
+func (f Format) Check() error {
+	switch f {
+	case NDJSON, CSV, TSV, Parquet:
+		return nil
+	}
+	return fmt.Errorf("%q is not ndjson, csv, tsv or parquet", f)
+}
+
 // FormatOf tells a format by a file's name, which may end in how it is packed; empty when the name says nothing.
 func FormatOf(name string) Format {
 	switch strings.ToLower(filepath.Ext(unpackedName(name))) {
@@ -43,12 +52,11 @@ func FormatOf(name string) Format {
 // Open opens a file. One of text may be packed with gzip or zstd, and is unpacked while it is read: its lines are those of the
 // text. texts says that numbers and booleans of CSV stay texts. The source closes the file.
 func Open(file *os.File, format Format, texts bool) (Source, error) {
-	switch format {
-	case NDJSON, CSV, TSV:
-	case Parquet:
+	if err := format.Check(); err != nil {
+		return nil, err
+	}
+	if format == Parquet {
 		return openParquet(file)
-	default:
-		return nil, fmt.Errorf("%q is not ndjson, csv, tsv or parquet", format)
 	}
 	text, done, err := unpacked(newReader(file))
 	if err != nil {
@@ -76,6 +84,9 @@ type lines struct {
 }
 
 func (l *lines) Close() error { return l.closes() }
+
+// Columns are none: each line has members of its own.
+func (*lines) Columns() []string { return nil }
 
 func (l *lines) Next() (Row, error) {
 	for {
