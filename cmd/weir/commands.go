@@ -27,12 +27,33 @@ func rootCommand(w world) *cobra.Command {
 	root.SetErr(w.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err.Error()} })
 	root.AddCommand(serveCommand(w), initCommand(w), keysCommand(w), appsCommand(w), metricsCommand(w), membersCommand(w), projectsCommand(w), workflowsCommand(w), explainCommand(w), deniedCommand(w), auditCommand(w), sqlCommand(w), importCommand(w), exportCommand(w), rejectedCommand(w), masterKeyCommand(w), doctorCommand(w), configCommand(w), openapiCommand(w), versionCommand(w), warehouseCommand(w))
+	addedCommands(root)
 	usageFaults(root)
 	return root
 }
 
-// usageFaults makes wrong arguments of any command a usage error.
+// addedCommands adds those that the library would add when the program runs, so that they are like the others.
+func addedCommands(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "help" {
+			c.Args = func(c *cobra.Command, args []string) error {
+				found, rest, err := c.Root().Find(args)
+				if err == nil && len(rest) > 0 {
+					err = fmt.Errorf("unknown command %q for %q", rest[0], found.CommandPath())
+				}
+				return err
+			}
+		}
+	}
+}
+
+// usageFaults makes wrong arguments of any command a usage error, and so a word that no command of a group has.
 func usageFaults(c *cobra.Command) {
+	if c.HasSubCommands() && !c.Runnable() { // the library checks no arguments of a group that cannot run, and prints its help
+		c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
 			if err := check(c, args); err != nil {
