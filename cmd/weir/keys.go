@@ -183,6 +183,7 @@ type keysClient struct {
 	http   *http.Client
 	base   string
 	key    string
+	header http.Header // what requests say besides, if anything
 	asJSON bool
 }
 
@@ -287,6 +288,9 @@ func (c *keysClient) send(ctx context.Context, method, path string, body any) (*
 	r, err := http.NewRequestWithContext(ctx, method, c.base+path, reader)
 	if err != nil {
 		return nil, err
+	}
+	for name, values := range c.header {
+		r.Header[name] = values
 	}
 	r.Header.Set("Authorization", "Bearer "+c.key)
 	if body != nil {

@@ -58,7 +58,12 @@ func (c *keysClient) page(ctx context.Context, path string, table func(*tabwrite
 	if err := t.Flush(); err != nil || !more {
 		return err
 	}
-	_, err = fmt.Fprintln(c.w.out, "\nThere is more: narrow the list, raise --limit, or go on with --cursor from --json.")
+	return saidMore(c.w)
+}
+
+// saidMore tells that a page is not the last.
+func saidMore(w world) error {
+	_, err := fmt.Fprintln(w.out, "\nThere is more: narrow the list, raise --limit, or go on with --cursor from --json.")
 	return err
 }
 

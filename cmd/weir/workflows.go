@@ -61,14 +61,17 @@ func workflowFigures(s *workflow.Service) figures {
 func workflowsCommand(w world) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "workflows",
-		Short: "Create, list and trigger workflows, and see and replay their deliveries",
+		Short: "Create, list, show, change, delete and trigger workflows, and see and replay their deliveries",
 		Long: "Works against a server (--url, with a key from WEIR_KEY that holds workflows:read, workflows:write or workflows:run) or, without --url, on the data " +
 			"folder of a server that is stopped: what is triggered there is sent when the server runs.",
 		Args: cobra.NoArgs,
 	}
 	clientFlags(cmd, "webhook-allow")
 	cmd.PersistentFlags().String("environment", "", "the environment; by default the first that the key may use")
-	cmd.AddCommand(listWorkflowsCommand(w), createWorkflowCommand(w), rotateWorkflowCommand(w), triggerCommand(w), deliveriesCommand(w), replayCommand(w))
+	cmd.AddCommand(listWorkflowsCommand(w), showWorkflowCommand(w), createWorkflowCommand(w), updateWorkflowCommand(w),
+		enableWorkflowCommand(w, "enable", "Switch a workflow on; what waits is sent", true),
+		enableWorkflowCommand(w, "disable", "Switch a workflow off; what waits keeps waiting, and nothing new is taken", false),
+		deleteWorkflowCommand(w), rotateWorkflowCommand(w), triggerCommand(w), deliveriesCommand(w), replayCommand(w))
 	return cmd
 }
 
@@ -118,20 +121,26 @@ func listWorkflowsCommand(w world) *cobra.Command {
 }
 
 func workflowLine(one *api.Workflow) string {
-	to, state := "", "enabled"
+	to, state := workflowState(one)
+	return plain(fmt.Sprintf("%s  %s  %s  %s", one.ID, state, to, one.Name))
+}
+
+// workflowState is what a workflow does, and whether it is enabled.
+func workflowState(one *api.Workflow) (to, state string) {
 	switch {
 	case one.URL != nil:
 		to = "sends to " + *one.URL
 	case one.Event != nil:
 		to = "records " + *one.Event
 	}
+	state = "enabled"
 	if !one.Enabled {
 		state = "disabled"
 	}
 	if one.DisabledBecause != nil {
 		state += ": " + *one.DisabledBecause
 	}
-	return fmt.Sprintf("%s  %s  %s  %s", one.ID, state, to, one.Name)
+	return to, state
 }
 
 func createWorkflowCommand(w world) *cobra.Command {
@@ -141,6 +150,7 @@ func createWorkflowCommand(w world) *cobra.Command {
 	event := flags.String("event", "", "event that is recorded")
 	name := flags.String("name", "", "what people call it")
 	template := flags.String("template", "", "JSON that is sent, with {{name}} for variables")
+	disabled := flags.Bool("disabled", false, "leave it switched off for now")
 	cmd.RunE = withKeys(w, func(ctx context.Context, c *keysClient, args []string) error {
 		body := map[string]any{"name": *name, "url": *address, "event": *event}
 		if len(args) > 0 {
@@ -150,10 +160,14 @@ func createWorkflowCommand(w world) *cobra.Command {
 			body["environment"] = environment
 		}
 		if *template != "" {
-			if !json.Valid([]byte(*template)) {
-				return &usageError{"--template: is not valid JSON"}
+			text, err := templateOf(*template)
+			if err != nil {
+				return err
 			}
-			body["template"] = json.RawMessage(*template)
+			body["template"] = text
+		}
+		if *disabled {
+			body["enabled"] = false
 		}
 		var made api.Workflow
 		if err := c.call(ctx, http.MethodPost, "/v1/workflows", body, &made); err != nil {
@@ -200,6 +214,7 @@ func triggerCommand(w world) *cobra.Command {
 		Long: "A value that is JSON is taken as JSON, and any other as a text.",
 	}
 	user := cmd.Flags().String("user", "", "whom it is about")
+	once := cmd.Flags().String("idempotency-key", "", "the same trigger sent again with the same key is one")
 	cmd.RunE = withKeys(w, func(ctx context.Context, c *keysClient, args []string) error {
 		variables := map[string]json.RawMessage{}
 		for _, pair := range args[1:] {
@@ -215,6 +230,9 @@ func triggerCommand(w world) *cobra.Command {
 				}
 				variables[name] = text
 			}
+		}
+		if *once != "" {
+			c.header = http.Header{"Idempotency-Key": {*once}}
 		}
 		var d api.WorkflowDelivery
 		body := map[string]any{"variables": variables, "user_id": *user}
@@ -253,10 +271,14 @@ func deliveriesCommand(w world) *cobra.Command {
 	cmd := &cobra.Command{Use: "deliveries ID", Short: "List deliveries of a workflow, the latest first", Args: cobra.ExactArgs(1)}
 	status := cmd.Flags().String("status", "", "only those that are pending, delivered or failed")
 	limit := cmd.Flags().Int("limit", 50, "how many at the most, up to 200")
+	after := cmd.Flags().String("cursor", "", "where to go on, from the page before")
 	cmd.RunE = withKeys(w, func(ctx context.Context, c *keysClient, args []string) error {
 		query := url.Values{"limit": {fmt.Sprint(*limit)}}
 		if *status != "" {
 			query.Set("status", *status)
+		}
+		if *after != "" {
+			query.Set("cursor", *after)
 		}
 		var page api.WorkflowDeliveries
 		if err := c.call(ctx, http.MethodGet, workflowPath(cmd, query, args[0], "deliveries"), nil, &page); err != nil {
@@ -269,6 +291,9 @@ func deliveriesCommand(w world) *cobra.Command {
 			if _, err := fmt.Fprintln(w.out, deliveryLine(&page.Data[i])); err != nil {
 				return err
 			}
+		}
+		if page.NextCursor != nil {
+			return saidMore(w)
 		}
 		return nil
 	})
