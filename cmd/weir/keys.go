@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -289,9 +290,7 @@ func (c *keysClient) send(ctx context.Context, method, path string, body any) (*
 	if err != nil {
 		return nil, err
 	}
-	for name, values := range c.header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, c.header)
 	r.Header.Set("Authorization", "Bearer "+c.key)
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
