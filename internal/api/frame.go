@@ -107,7 +107,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header["X-Content-Type-Options"] = noSniff
 	defer rq.finish()
 	rq.startSpan()
-	if err := a.enter(rq.r); err != nil {
+	if err := a.enter(rq); err != nil {
 		a.writeProblem(rq, err)
 		return
 	}
@@ -125,7 +125,8 @@ var (
 )
 
 // enter refuses what no row is asked about: a strange host, and a path that the mux would answer with a redirect.
-func (a *API) enter(r *http.Request) error {
+func (a *API) enter(rq *request) error {
+	r := rq.r
 	if err := a.checkHost(r.Host); err != nil {
 		return err
 	}
@@ -133,7 +134,7 @@ func (a *API) enter(r *http.Request) error {
 		return nil
 	}
 	if clean := path.Clean(r.URL.Path); !strings.HasPrefix(clean, "/") || clean != r.URL.Path && (clean == "/" || clean+"/" != r.URL.Path) {
-		return notFound()
+		return rq.nowhere()
 	}
 	return nil
 }
@@ -203,6 +204,10 @@ func (s *site) serve(rq *request) error {
 		}
 		rq.reply.WriteHeader(http.StatusNoContent)
 		return nil
+	}
+	if s.ofIEX(rq) {
+		as := asIEX
+		rq.as = &as
 	}
 	return problem.New(problem.MethodNotAllowed, "This address takes: %s.", s.allow)
 }

@@ -71,13 +71,28 @@ type IEXDone struct {
 // fromIEX reports whether a request is one of IEX Cloud's clients, to a row that they share: its key stands where only they
 // put it, or it came to an address that only they know.
 func (rq *request) fromIEX() bool {
-	if rq.row == nil || !rq.row.iex {
-		return false
-	}
+	return rq.row != nil && rq.row.iex && rq.asIEXDoes()
+}
+
+// asIEXDoes reports whether a request has its key where only clients of IEX Cloud put it, or came to an address that only they know.
+func (rq *request) asIEXDoes() bool {
 	if query, err := rq.query(); err == nil && len(query[compat.IEXKeyParameter]) > 0 {
 		return true
 	}
 	return compat.IEXOnly(rq.r.URL.Path)
+}
+
+// ofIEX reports whether a request for what a site does not take is one of IEX Cloud's clients: to a site of theirs, or to one that
+// they share as they do it.
+func (s *site) ofIEX(rq *request) bool {
+	shared := compat.IEXOnly(rq.r.URL.Path)
+	for _, row := range s.rows {
+		if row.of == compat.IEX {
+			return true
+		}
+		shared = shared || row.iex
+	}
+	return shared && rq.asIEXDoes()
 }
 
 // nowhere is the answer to a request for an address that is not there. Whoever sends a key as only clients of IEX Cloud do, to an

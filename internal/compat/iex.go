@@ -52,11 +52,11 @@ func IEXNowhere(path string) (text string, meant bool) {
 	return "There is nothing at this address.", true
 }
 
-// IEXOnly reports whether an address is one that only clients of IEX Cloud know: under a version that we have not, or of a
-// channel.
+// IEXOnly reports whether an address is one that only clients of IEX Cloud know: under a version that we have not, of a
+// channel, or of the document as they call it.
 func IEXOnly(path string) bool {
-	version, channel, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	return version == "stable" || version == "beta" || slices.Contains(iexChannels(), channel)
+	version, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return version == "stable" || version == "beta" || rest == "openapi-doc" || slices.Contains(iexChannels(), rest)
 }
 
 // IEXChannels are the addresses at which clients of IEX Cloud follow a channel, which is here a dataset of that name.

@@ -64,6 +64,7 @@ func TestFindsWhatIsNotAsDocumented(t *testing.T) {
 		{"a registered type", "GET", "/elsewhere", "", 429, problem, full, false, ""},
 		{"a page instead of a registered type", "GET", "/elsewhere", "", 429, problem, page, false, "is not registered"},
 		{"a plain refusal", "GET", "/elsewhere", "", 404, "text/plain", "404", false, "answered 404 as text/plain"},
+		{"a plain refusal of a method", "PUT", "/elsewhere", "", 405, "text/plain", "405", false, "answered 405 as text/plain"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

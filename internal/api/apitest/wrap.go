@@ -157,6 +157,7 @@ func (c *Contract) checkStranger(e Exchange, partial bool) {
 	case e.Status < 300:
 		c.fault("%s answered %d at %s", name, e.Status, e.Request.URL.Path)
 	case e.Status == http.StatusNotFound && e.Request.URL.Query().Has("token") && e.Header.Get("Weir-Problem") == "not_found": // as IEX Cloud's clients know it
+	case e.Status == http.StatusMethodNotAllowed && underVersion(e.Request.URL.Path) && e.Header.Get("Weir-Problem") == "method_not_allowed": // likewise
 	case mediaOf(e.Header) != problemType:
 		c.fault("%s answered %d as %s", name, e.Status, mediaOf(e.Header))
 	case e.Request.Method != http.MethodHead && !partial:
@@ -167,6 +168,11 @@ func (c *Contract) checkStranger(e Exchange, partial bool) {
 			c.fault("%s answered %d: %v", name, e.Status, err)
 		}
 	}
+}
+
+// underVersion reports whether clients of IEX Cloud may mean an address: it is under a version of theirs.
+func underVersion(path string) bool {
+	return strings.HasPrefix(path, "/v1/") || strings.HasPrefix(path, "/stable/") || strings.HasPrefix(path, "/beta/")
 }
 
 // ofNote are the headers that a success has only where the document says so.
