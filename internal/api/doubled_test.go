@@ -8,8 +8,8 @@ import (
 	"github.com/weir-analytics/weir/internal/problem"
 )
 
-// Promise: a client whose address of the server ends in a slash sends items all the same, and browsers are answered before; a slash
-// too many means nothing anywhere else, and the gate is asked as ever.
+// Promise: a client whose address of the server ends in a slash sends items all the same, and browsers are answered before; so does a
+// page find its client. A slash too many means nothing anywhere else, and the gate is asked as ever.
 func TestASlashTooMany(t *testing.T) {
 	t.Parallel()
 	w := open(t)
@@ -28,6 +28,21 @@ func TestASlashTooMany(t *testing.T) {
 		{"POST", "//ingest/e", `{"name":"a"}`, public, 200},
 		{"POST", "//track", oneEvent, "", 401},
 		{"POST", "//track", `{"event":"a","distinct_id":"u"}`, narrow, 403},
+		{"GET", "//altertable.js", "", "", 200},
+		{"HEAD", "//altertable.js", "", "", 200},
+		{"GET", "//weir.js", "", "", 200},
+		{"OPTIONS", "//weir.js", "", "", 204},
+		{"POST", "//weir.js", "{}", "", 404},
+		{"GET", "///weir.js", "", "", 404},
+		{"GET", "//weir.js/", "", "", 404},
+		{"GET", "//./weir.js", "", "", 404},
+		{"GET", "/%2fweir.js", "", "", 404},
+		{"GET", "//track", "", public, 404},
+		{"GET", "//docs", "", "", 404},
+		{"GET", "//openapi.json", "", "", 404},
+		{"GET", "//recordings/player", "", "", 404},
+		{"HEAD", "//healthz", "", "", 404},
+		{"OPTIONS", "//healthz", "", "", 404},
 		{"POST", "///track", oneEvent, public, 404},
 		{"POST", "//track/", oneEvent, public, 404},
 		{"POST", "//v1//events", oneEvent, public, 404},

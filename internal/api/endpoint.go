@@ -59,6 +59,7 @@ type open struct {
 	As     speech
 	Also   []string
 	Of     compat.System
+	Script bool // pages load it, and the address with two slashes before it is the same one
 	Doc    doc
 }
 
@@ -77,7 +78,7 @@ type row struct {
 	costs        bool // credits
 	takes        bool // a body
 	slash        bool // may stand at the end
-	items        bool // it takes them
+	doubled      bool // two slashes may stand before it
 	serve        func(*request) error
 }
 
@@ -95,7 +96,7 @@ func mount[I, O any](a *API, e endpoint[I, O]) {
 	also, iex := a.share(&e.Doc, e.Path, e.Also, status, e.IEX.sharing())
 	a.add(row{
 		method: e.Method, path: e.Path, action: e.Action, cross: e.Cross, as: e.As, status: status, doc: e.Doc, costs: e.costs(),
-		takes: e.Doc.takes(), slash: e.Slash, items: e.Items, also: also, of: e.Of, spent: e.Spent, iex: iex,
+		takes: e.Doc.takes(), slash: e.Slash, doubled: e.Items, also: also, of: e.Of, spent: e.Spent, iex: iex,
 		serve: func(rq *request) error {
 			in, permit, attempt, err := admit(a, rq, &e)
 			if errors.Is(err, errNothing) {
@@ -303,7 +304,7 @@ func mountOpen(a *API, o open) {
 		status = http.StatusOK
 	}
 	a.add(row{
-		method: o.Method, path: o.Path, action: o.Action, as: o.As, also: o.Also, of: o.Of, status: status, doc: o.Doc, takes: o.Doc.takes(), serve: o.Serve,
+		method: o.Method, path: o.Path, action: o.Action, as: o.As, also: o.Also, of: o.Of, status: status, doc: o.Doc, takes: o.Doc.takes(), doubled: o.Script, serve: o.Serve,
 	})
 }
 

@@ -140,8 +140,8 @@ func (a *API) enter(rq *request) error {
 }
 
 // siteOf is the site of a path without parameters; nil for any other. A slash too many before the path is passed over where items
-// are sent to: clients put it there whose address of the server ends in one, and what a redirect takes from them is lost. All else
-// that is known of the request, its signature too, is of the path that was sent.
+// are sent to, and where pages load their client: clients put it there whose address of the server ends in one, and what a redirect
+// takes from them is lost. All else that is known of the request, its signature too, is of the path that was sent.
 func (a *API) siteOf(r *http.Request) *site {
 	if r.URL.RawPath != "" { // an escaped slash is not a slash
 		return nil
@@ -149,14 +149,13 @@ func (a *API) siteOf(r *http.Request) *site {
 	if s := a.plain[r.URL.Path]; s != nil {
 		return s
 	}
-	if r.Method != http.MethodPost && r.Method != http.MethodOptions || !strings.HasPrefix(r.URL.Path, "//") {
+	if !strings.HasPrefix(r.URL.Path, "//") {
 		return nil
 	}
-	s := a.plain[r.URL.Path[1:]]
-	if s == nil || s.rows[http.MethodPost] == nil || !s.rows[http.MethodPost].items {
-		return nil
+	if s := a.plain[r.URL.Path[1:]]; s != nil && s.doubled(r.Method) {
+		return s
 	}
-	return s
+	return nil
 }
 
 // site is one path with its rows by method.
@@ -164,6 +163,24 @@ type site struct {
 	rows  map[string]*row
 	allow string // the methods it takes
 	cross string // those of them that pages of any origin may use; empty: none
+}
+
+// doubled reports whether the site is the same with a slash too many before its path, for a method: one of a row that is, or the
+// question before it.
+func (s *site) doubled(method string) bool {
+	switch method {
+	case http.MethodHead:
+		method = http.MethodGet
+	case http.MethodOptions:
+		for _, row := range s.rows {
+			if row.doubled {
+				return true
+			}
+		}
+		return false
+	}
+	row := s.rows[method]
+	return row != nil && row.doubled
 }
 
 // ServeHTTP is called by the mux, with the frame's own writer.

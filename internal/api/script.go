@@ -57,7 +57,7 @@ func mountScript(a *API, of compat.System, path string, text []byte, d doc) {
 	all := scripts(text)
 	d.Types, d.Statuses = []string{"text/javascript"}, map[int]reflect.Type{http.StatusNotModified: reflect.TypeFor[nothing]()}
 	mountOpen(a, open{
-		Method: "GET", Path: path, Action: access.Anyone, Of: of,
+		Method: "GET", Path: path, Action: access.Anyone, Of: of, Script: true,
 		Serve: func(rq *request) error {
 			header, encoding := rq.reply.Header(), ""
 			if encodingOf(rq.r.Header.Values("Accept-Encoding"), "gzip") != "" {
