@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -274,6 +275,23 @@ func (in renameDataset) wants() access.Attempt {
 	attempt := touching(at, found, access.WriteRecords)
 	attempt.Targets = append(attempt.Targets, touching(dataset.At{Workspace: in.Workspace, ID: in.NewID}, found, access.WriteRecords).Targets...)
 	return attempt
+}
+
+// inWorkspace is a problem of a request whose address names a workspace: what is wrong with the environment that this is, is wrong
+// with the workspace, which is what the sender wrote.
+func (rq *request) inWorkspace(err error) error {
+	p, is := errors.AsType[*problem.Error](err)
+	if !is || rq.r.PathValue("workspace") == "" {
+		return err
+	}
+	at := slices.IndexFunc(p.Fields, func(f problem.Field) bool { return f.Name == "environment" })
+	if at < 0 {
+		return err
+	}
+	named := *p
+	named.Fields = slices.Clone(p.Fields)
+	named.Fields[at].Name = "workspace"
+	return &named
 }
 
 const workspaceText = "A workspace is an environment; the workspace `CORE` is the one that the key uses by default. "

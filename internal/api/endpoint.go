@@ -103,7 +103,7 @@ func mount[I, O any](a *API, e endpoint[I, O]) {
 				return e.Nothing(rq)
 			}
 			if err != nil {
-				return err
+				return rq.inWorkspace(err)
 			}
 			if e.Long {
 				defer a.watch(rq, permit, attempt)()
