@@ -12,6 +12,7 @@ import (
 
 	"github.com/weir-analytics/weir/internal/api"
 	"github.com/weir-analytics/weir/internal/audit"
+	"github.com/weir-analytics/weir/internal/compat"
 	"github.com/weir-analytics/weir/internal/dataset"
 	"github.com/weir-analytics/weir/internal/deletion"
 	"github.com/weir-analytics/weir/internal/event"
@@ -147,6 +148,7 @@ func openRecordings(
 func openRejected(cfg config, w world, log *slog.Logger) (*rejected.Service, error) {
 	return rejected.Open(rejected.Config{
 		Dir: filepath.Join(cfg.Data, "rejected"), Bytes: cfg.RejectedBytes, Keep: time.Duration(cfg.RejectedDays) * 24 * time.Hour, Now: w.now, Log: log,
+		Read: compat.ReadAgain,
 	})
 }
 

@@ -22,14 +22,14 @@ type RejectedEvent struct {
 	KeyID       string          `json:"key_id" doc:"The key that it was sent with." example:"key_3fQ9xT0aLmZk"`
 	Environment string          `json:"environment" doc:"The one that it was sent to; when the key could not use that, the key's default one." example:"production"`
 	Kind        string          `json:"kind" enum:"track,identify,alias"`
-	Source      string          `json:"source" doc:"The way it came in." example:"track"`
+	Source      string          `json:"source" doc:"The way it came in; of a client of another system, that system." example:"track"`
 	Event       string          `json:"event" doc:"Its name, as far as it has one." example:"Signed Up"`
 	Code        string          `json:"code" doc:"The problem's stable name." example:"invalid_field"`
 	Detail      string          `json:"detail" doc:"What is wrong."`
 	Errors      []problem.Field `json:"errors" doc:"The fields at fault."`
 	Bytes       int             `json:"bytes" doc:"Of its JSON, as it was sent."`
 	Tries       int             `json:"tries" doc:"How often it was sent again from here."`
-	Item        jsontext.Value  `json:"item" doc:"The item, without the secret parts of keys in it; null when it was too large to be kept."`
+	Item        jsontext.Value  `json:"item" doc:"The item as it was sent, in the words of its sender, without the secret parts of keys in it; null when it was too large to be kept."`
 }
 
 // RejectedEventPage is one page of a list of rejected events.
@@ -80,7 +80,7 @@ type replayRejected struct {
 		To          time.Time         `json:"to,omitzero" doc:"Those that came earlier."`
 		Limit       int               `json:"limit,omitzero" minimum:"1" maximum:"1000" doc:"How many at once, at the most; by default 1000."`
 		Cursor      string            `json:"cursor,omitempty" maxLength:"64" doc:"Where to go on, from the answer before."`
-		Rename      map[string]string `json:"rename,omitempty" nullable:"false" doc:"Other names for members of each item."`
+		Rename      map[string]string `json:"rename,omitempty" nullable:"false" doc:"Other names for members of each item, which is in the words of its sender."`
 		Patch       jsontext.Value    `json:"patch,omitempty" doc:"An object that each item is merged with (RFC 7396), after that."`
 	}
 	prepared rejected.Prepared

@@ -32,6 +32,7 @@ import (
 	"github.com/weir-analytics/weir/internal/api/apitest"
 	"github.com/weir-analytics/weir/internal/app"
 	"github.com/weir-analytics/weir/internal/audit"
+	"github.com/weir-analytics/weir/internal/compat"
 	"github.com/weir-analytics/weir/internal/dataset"
 	"github.com/weir-analytics/weir/internal/deletion"
 	"github.com/weir-analytics/weir/internal/event"
@@ -167,7 +168,7 @@ func (w *world) openControl(ctx context.Context, adjust ...func(*keyring.Config)
 	if w.recordings, err = openRecordings(w, 1<<30); err != nil {
 		return err
 	}
-	if w.rejected, err = rejected.Open(rejected.Config{Dir: filepath.Join(w.dir, "rejected"), Bytes: 16 << 20, Now: w.clock.Now, Log: w.log}); err != nil {
+	if w.rejected, err = rejected.Open(rejected.Config{Dir: filepath.Join(w.dir, "rejected"), Bytes: 16 << 20, Now: w.clock.Now, Log: w.log, Read: compat.ReadAgain}); err != nil {
 		return err
 	}
 	w.workflows = openWorkflows(w)

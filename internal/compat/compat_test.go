@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -86,6 +87,47 @@ func shown(batch event.Batch, err error) string {
 	return strings.Join(lines, "\n")
 }
 
+// Promise: an item is kept as it was sent, and read again by itself it is what it was at first, be it right or wrong.
+func TestItemsAreReadAgain(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		body  string
+		items []string
+	}{
+		"userflux event":   {`{"userId":"u","eventName":"Signup","properties":{"uf":1}}`, []string{`{"userId":"u","eventName":"Signup","properties":{"uf":1}}`}},
+		"userflux batch":   {`{"events":[{"name":"a","n":1, "userId":"u"},{"n":[2]},7,null]}`, []string{`{"name":"a","n":1, "userId":"u"}`, `{"n":[2]}`, `7`, `null`}},
+		"userflux profile": {`{"who":1,"properties":{"a":1}}`, []string{`{"who":1,"properties":{"a":1}}`}},
+		"composite":        {`[{"name":"sys_identify","who":1},{"title":"a","environment":"e"}]`, []string{`{"name":"sys_identify","who":1}`, `{"title":"a","environment":"e"}`}},
+		"segment batch":    {`{"batch":[{"kind":"track","environment":"e"},{"type":"alias","from":"a"}]}`, []string{`{"kind":"track","environment":"e"}`, `{"type":"alias","from":"a"}`}},
+		"segment track":    {`{"eventName":"a","messageId":"m"}`, []string{`{"eventName":"a","messageId":"m"}`}},
+		"segment identify": {`{"id":"u","messageId":"m"}`, []string{`{"id":"u","messageId":"m"}`}},
+		"segment alias":    {`{"userId":"u"}`, []string{`{"userId":"u"}`}},
+		"segment page":     {`{"userId":[]}`, []string{`{"userId":[]}`}},
+		"segment screen":   {`{"userId":"u","name":"n"}`, []string{`{"userId":"u","name":"n"}`}},
+		"segment group":    {`{"userId":"u","traits":7}`, []string{`{"userId":"u","traits":7}`}},
+	} {
+		batch, err := readers[name].Read([]byte(c.body))
+		if err != nil || len(batch.Items) != len(c.items) {
+			t.Fatalf("%s: %d items, %v", name, len(batch.Items), err)
+		}
+		for i := range batch.Items {
+			item := &batch.Items[i]
+			if string(item.Text) != c.items[i] {
+				t.Errorf("%s: kept is %s", name, item.Text)
+			}
+			if again := compat.ReadAgain(batch.Shape.Words, item.Text); !reflect.DeepEqual(again, *item) {
+				t.Errorf("%s: %s is read again as %+v %v, and was %+v %v", name, item.Text, again, again.Problem, *item, item.Problem)
+			}
+			if e := item.Event.Environment; strings.Contains(c.items[i], "environment") && e != "e" {
+				t.Errorf("%s: %s is of %q", name, item.Text, e)
+			}
+		}
+	}
+	if item := compat.ReadAgain("morse", []byte(`{}`)); item.Problem == nil || item.Problem.Code != problem.InvalidField {
+		t.Errorf("in words that nobody knows: %+v", item)
+	}
+}
+
 // Promise: a batch has a limit, and one that is too long is refused as a whole, whoever's it is.
 func TestBatchesHaveALimit(t *testing.T) {
 	t.Parallel()
@@ -136,6 +178,9 @@ func FuzzReaders(f *testing.F) {
 			t.Fatalf("%s of %q has %d items", name, body, len(batch.Items))
 		}
 		for _, item := range batch.Items {
+			if again := compat.ReadAgain(batch.Shape.Words, item.Text); !reflect.DeepEqual(again, item) {
+				t.Fatalf("%s of %q: read again it is %+v, and was %+v", name, body, again, item)
+			}
 			if item.Problem != nil {
 				if item.Problem.Code == problem.Internal {
 					t.Fatalf("%s of %q: %v", name, body, item.Problem)

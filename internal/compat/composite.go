@@ -10,7 +10,7 @@ const compositeIdentify = "sys_identify"
 // CompositeEvents reads what goes to /ingest/e and /ingest/batch. What is around the events is not known, so an event, an
 // array of them and an object with a list of them are all taken, and members by either of their usual names.
 func CompositeEvents() Reader {
-	return Reader{source: string(Composite), lists: []string{"events", "batch"}, item: compositeEvent}
+	return Reader{source: string(Composite), words: "composite", lists: []string{"events", "batch"}, item: compositeEvent}
 }
 
 func compositeEvent(in object) (translated, error) {

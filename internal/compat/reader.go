@@ -14,6 +14,7 @@ import (
 // Reader reads the items that come to one address in the words of another system.
 type Reader struct {
 	source string   // the stamp of what comes this way
+	words  string   // its name, by which ReadAgain knows it; it stands in files, and stays what it is
 	lists  []string // the members of an object that have the items, where the body is not the item itself
 	needed bool     // the body must have such a list
 	item   func(object) (translated, error)
@@ -51,37 +52,72 @@ func (r Reader) Read(body []byte) (event.Batch, error) {
 	if r.needed && !s.listed {
 		return event.Batch{}, s.noList()
 	}
-	batch := event.Batch{Shape: event.Shape{Kind: event.Track, Source: r.source}, Items: make([]event.Item, len(s.items))}
+	batch := event.Batch{Shape: event.Shape{Kind: event.Track, Source: r.source, Words: r.words}, Items: make([]event.Item, len(s.items))}
 	for i, raw := range s.items {
-		item, err := r.read(raw)
-		if s.other != "" && !s.listed && (err != nil || item.Problem != nil) {
+		item := r.read(raw)
+		if s.other != "" && !s.listed && item.Problem != nil {
 			return event.Batch{}, s.noList() // it is no item, so what looks like a list was meant as one
-		}
-		if err != nil {
-			item = event.Item{Problem: problem.From(err), Text: raw}
 		}
 		batch.Items[i] = item
 	}
 	return batch, nil
 }
 
-// read translates one item, and has it read as ours are.
-func (r Reader) read(raw jsontext.Value) (event.Item, error) {
+// ReadAgain reads one item by itself, in the words that the Shape of its batch had. What is wrong with it is the item's problem.
+func ReadAgain(words string, item []byte) event.Item {
+	for _, r := range readers() {
+		if r.words == words {
+			return r.read(item)
+		}
+	}
+	return event.Item{Problem: problem.Invalid("item", "is in words that are not known any more"), Text: item}
+}
+
+// readers are all there are.
+func readers() []Reader {
+	all := []Reader{CompositeEvents(), UserFluxEvents(true), UserFluxProfiles(), SegmentBatch()}
+	for _, call := range segmentCalls {
+		all = append(all, SegmentCalls(call))
+	}
+	return all
+}
+
+// read translates one item, and has it read as ours are. Its text is the one that was sent.
+func (r Reader) read(raw jsontext.Value) event.Item {
+	in, err := objectOf(raw)
+	if err != nil {
+		return event.Item{Problem: problem.From(err), Text: raw}
+	}
+	item, err := r.translate(in)
+	if err != nil {
+		item = event.Item{Event: event.Event{Environment: textOf(in["environment"])}, Problem: problem.From(err)}
+	}
+	item.Text = raw
+	return item
+}
+
+// objectOf reads an item's members.
+func objectOf(raw jsontext.Value) (object, error) {
 	switch {
 	case raw.Kind() != '{':
-		return event.Item{}, problem.Invalid("item", "must be a JSON object")
+		return nil, problem.Invalid("item", "must be a JSON object")
 	case len(raw) > event.MaxEventBytes:
-		return event.Item{}, problem.New(problem.EventTooLarge, "The event is %d bytes of JSON; at most %d are accepted.", len(raw), event.MaxEventBytes)
+		return nil, problem.New(problem.EventTooLarge, "The event is %d bytes of JSON; at most %d are accepted.", len(raw), event.MaxEventBytes)
 	}
 	var in object
 	if err := json.Unmarshal(raw, &in); err != nil {
-		return event.Item{}, problem.Invalid("item", "cannot be read")
+		return nil, problem.Invalid("item", "cannot be read")
 	}
 	for name, value := range in {
 		if value.Kind() == 'n' {
 			delete(in, name)
 		}
 	}
+	return in, nil
+}
+
+// translate puts an item into our words, and has it read.
+func (r Reader) translate(in object) (event.Item, error) {
 	t, err := r.item(in)
 	if err != nil {
 		return event.Item{}, err

@@ -23,12 +23,12 @@ const (
 
 // SegmentCalls reads what goes to the address of one call, such as "track".
 func SegmentCalls(call string) Reader {
-	return Reader{source: string(Segment), item: func(in object) (translated, error) { return segmentCall(call, in) }}
+	return Reader{source: string(Segment), words: "segment " + call, item: func(in object) (translated, error) { return segmentCall(call, in) }}
 }
 
 // SegmentBatch reads what goes to /v1/batch and /v1/import: a list of calls, each of which says its type.
 func SegmentBatch() Reader {
-	return Reader{source: string(Segment), lists: []string{"batch"}, needed: true, item: func(in object) (translated, error) {
+	return Reader{source: string(Segment), words: "segment batch", lists: []string{"batch"}, needed: true, item: func(in object) (translated, error) {
 		call := textOf(in["type"])
 		if !slices.Contains(segmentCalls[:], call) {
 			return translated{}, problem.Invalid("type", "must be %s", strings.Join(segmentCalls[:], ", "))

@@ -6,11 +6,13 @@ import (
 
 // UserFluxEvents reads what goes to /event/ingest, and with batch what goes to /event/ingest/batch (contracts C1).
 func UserFluxEvents(batch bool) Reader {
-	return Reader{source: string(UserFlux), lists: []string{"events"}, needed: batch, item: userFluxEvent}
+	return Reader{source: string(UserFlux), words: "userflux event", lists: []string{"events"}, needed: batch, item: userFluxEvent}
 }
 
 // UserFluxProfiles reads what goes to /profile.
-func UserFluxProfiles() Reader { return Reader{source: string(UserFlux), item: userFluxProfile} }
+func UserFluxProfiles() Reader {
+	return Reader{source: string(UserFlux), words: "userflux profile", item: userFluxProfile}
+}
 
 func userFluxEvent(in object) (translated, error) {
 	t := translated{kind: event.Track, item: object{}, names: map[string]string{

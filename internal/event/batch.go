@@ -21,6 +21,7 @@ const (
 type Shape struct {
 	Kind   Kind
 	Source string // the stamp of what comes this way
+	Words  string // what the items are written in, as whoever translates them calls it; empty: as ReadBatch reads them
 }
 
 // Batch is what a request brought: its items in order, the bad ones with what is wrong with them.
@@ -36,8 +37,7 @@ type Item struct {
 	Event   Event
 	Problem *problem.Error
 
-	// Text is the item as JSON that ReadBatch reads; of one that could not be put into our words, as it was sent. It is a part of
-	// the body, and lent as long as that.
+	// Text is the item as JSON, in the words that it was sent in. It may be a part of the body, and is lent as long as that.
 	Text []byte
 
 	// Called is the member in which the sender named the event; empty: as we call it.

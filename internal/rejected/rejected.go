@@ -6,7 +6,9 @@
 // first. What is kept is written before the sender is answered, and synced to disk at most a second later if more comes, and at
 // the end: it is no promise, as "accepted" is.
 //
-// It does not own what is right (event), who may send or see what (access, gate), nor the way in: what is sent again goes
+// An item in another system's words is kept in these, corrected in these, and then read as it was at first.
+//
+// It does not own what is right (event), other systems' words (whoever reads them), who may send or see what (access, gate), nor the way in: what is sent again goes
 // through the same one as everything else.
 //
 // Problems: invalid_field, environment_not_allowed.
@@ -44,14 +46,15 @@ type Entry struct {
 	KeyID       string          `json:"key"`
 	Environment string          `json:"env"` // where it is listed: the one it names, or else the sender's default
 	Kind        string          `json:"kind"`
-	Source      string          `json:"source"` // the way it came in
+	Source      string          `json:"source"`         // the way it came in
+	Words       string          `json:"words,omitzero"` // what the item is written in, as Config.Read knows it; empty: as event.ReadBatch reads it
 	Event       string          `json:"event,omitzero"`
 	Code        string          `json:"code"`
 	Detail      string          `json:"detail"`
 	Fields      []problem.Field `json:"fields,omitempty"`
 	Bytes       int             `json:"bytes"`          // of the item as it was sent
 	Tries       int             `json:"tries,omitzero"` // how often it was sent again
-	Item        jsontext.Value  `json:"item,omitempty"` // nil: it was too large to be kept
+	Item        jsontext.Value  `json:"item,omitempty"` // as it was sent; nil: it was too large to be kept
 }
 
 // Recorder is the ordinary way in: it gives a verdict on each item.
@@ -66,6 +69,10 @@ type Config struct {
 	Keep  time.Duration // how long they are kept; 0: for ever
 	Now   func() time.Time
 	Log   *slog.Logger
+
+	// Read reads one item in other words than ours, which its batch had in its Shape. What is wrong with it is its problem. It may
+	// be nil where nothing comes in other words.
+	Read func(words string, item []byte) event.Item
 }
 
 // Service keeps and replays what was not accepted. Its methods may be called from many goroutines. Only one Service may have
@@ -152,7 +159,7 @@ func entryOf(keyID, environment string, shape event.Shape, item *event.Item, p *
 	if kind == 0 {
 		kind = shape.Kind
 	}
-	e := Entry{KeyID: keyID, Environment: environment, Kind: kind.String(), Source: shape.Source, Event: clip(access.HideKeysIn(item.Event.Name)), Bytes: len(item.Text)}
+	e := Entry{KeyID: keyID, Environment: environment, Kind: kind.String(), Source: shape.Source, Words: shape.Words, Event: clip(access.HideKeysIn(item.Event.Name)), Bytes: len(item.Text)}
 	e.blame(p)
 	if len(item.Text) > 0 && len(item.Text) <= MaxItem {
 		text := jsontext.Value(access.HideKeys(item.Text)).Clone()

@@ -3,6 +3,7 @@ package rejected_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -422,6 +423,47 @@ func TestTheListIsAsANaiveOne(t *testing.T) {
 			},
 		})
 	})
+}
+
+// Promise: an item in other words than ours is kept with them, corrected in them, and read again by whoever knows them; where it goes,
+// and when and as what it came, holds for it as for any other, also after a restart.
+func TestItemsInOtherWords(t *testing.T) {
+	t.Parallel()
+	knows := func(cfg *rejected.Config) {
+		cfg.Read = func(words string, item []byte) event.Item {
+			var said struct{ Nom, Environment string }
+			if words != "français" || json.Unmarshal(item, &said) != nil || said.Nom == "" || said.Environment != "" {
+				return event.Item{Problem: problem.Invalid("nom", "est requis")}
+			}
+			return event.Item{Event: event.Event{Kind: event.Track, Name: said.Nom, Environment: "elsewhere"}}
+		}
+	}
+	b, to := newBench(t, knows), &way{stored: map[string]event.Event{}}
+	at := b.world.Clock.Now()
+	sent := []byte(`{"name":"Achat","environment":"canary","prix":1}`)
+	batch := event.Batch{Shape: event.Shape{Kind: event.Track, Source: "fr", Words: "français"}, Items: []event.Item{{Text: sent}}}
+	b.Take(mine(), &batch, []event.Rejection{{Problem: problem.Invalid("nom", "est requis")}})
+	if got := b.all(t, rejected.Filter{}, 9); !slices.Equal(got, []string{string(sent)}) {
+		t.Fatalf("kept is %q", got)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b = open(t, b.dir, b.world, knows)
+	b.world.Clock.Advance(time.Hour)
+	out, err := b.replay(t, to, rejected.Wanted{})
+	if err != nil || out.Accepted != 0 || len(out.Failed) != 1 || out.Failed[0].Problem.Fields[0].Name != "nom" {
+		t.Fatalf("as it was: %+v, %v", out, err)
+	}
+	out, err = b.replay(t, to, rejected.Wanted{Correction: rejected.Correction{Rename: map[string]string{"name": "nom"}}})
+	if err != nil || out.Accepted != 1 || len(b.all(t, rejected.Filter{}, 9)) != 0 {
+		t.Fatalf("corrected: %+v, %v", out, err)
+	}
+	for id, e := range to.stored {
+		if !strings.HasPrefix(id, "rej_") || !e.OwnID || e.Name != "Achat" || e.Environment != "production" || !e.Timestamp.Equal(at) {
+			t.Errorf("%s is %+v", id, e)
+		}
+	}
 }
 
 // Promise: members get their other names all at once, so that two can change places; and none is lost to another that gets its

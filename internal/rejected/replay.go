@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -27,8 +26,8 @@ type Wanted struct {
 	Correction  Correction
 }
 
-// Correction is what to change in each item before it is sent again: members of it get other names, and then it is merged
-// with a patch (RFC 7396). The zero Correction changes nothing.
+// Correction is what to change in each item before it is sent again, in the words that it is written in: members of it get other
+// names, and then it is merged with a patch (RFC 7396). The zero Correction changes nothing.
 type Correction struct {
 	Rename map[string]string
 	Patch  jsontext.Value // an object; nil: none
@@ -95,7 +94,7 @@ func (s *Service) Prepare(w Wanted) (Prepared, error) {
 		p.entries, p.next = page.Entries, page.Next
 	}
 	for i := range p.entries {
-		p.batch.Items = append(p.batch.Items, w.Correction.item(&p.entries[i], w.Environment))
+		p.batch.Items = append(p.batch.Items, s.again(&p.entries[i], w.Correction, w.Environment))
 	}
 	return p, nil
 }
@@ -146,11 +145,9 @@ func (s *Service) Replay(ctx context.Context, permit gate.Permit, to Recorder, p
 	return out, nil
 }
 
-// idMembers are the members in which a sender may have given an id.
-func idMembers() [4]string { return [...]string{"event_id", "messageId", "sys_uuid", "$insert_id"} }
-
-// item is an entry as it is sent again, or what is wrong with it.
-func (c Correction) item(e *Entry, environment string) event.Item {
+// again is an entry as it is sent again, or what is wrong with it. It goes to an environment by its name, and where its sender said
+// nothing of it, has the time at which it came and an id by which it is known again.
+func (s *Service) again(e *Entry, c Correction, environment string) event.Item {
 	kind := event.Track
 	switch e.Kind {
 	case event.Identify.String():
@@ -158,22 +155,38 @@ func (c Correction) item(e *Entry, environment string) event.Item {
 	case event.Alias.String():
 		kind = event.Alias
 	}
-	text, err := c.corrected(e, environment)
-	if err == nil {
-		var batch event.Batch
-		if batch, err = event.ReadBatch(text, event.Shape{Kind: kind}); err == nil && len(batch.Items) != 1 {
-			err = problem.Invalid("events", "makes a batch of the item: only one can come of it")
-		}
-		if err == nil {
-			return batch.Items[0]
-		}
+	text, err := c.corrected(e)
+	if err != nil {
+		return event.Item{Event: event.Event{Kind: kind}, Problem: problem.From(err)}
 	}
-	return event.Item{Event: event.Event{Kind: kind}, Problem: problem.From(err)}
+	item := s.read(e.Words, text, kind)
+	item.Event.Environment = environment
+	if item.Event.Timestamp.IsZero() {
+		item.Event.Timestamp = e.At
+	}
+	if item.Event.ID == "" {
+		item.Event.ID, item.Event.OwnID = e.ID, true
+	}
+	return item
 }
 
-// corrected is the text of an item as it is sent again: it names the environment it goes to, and where its sender said nothing
-// of it, when it came and an id by which it is known again.
-func (c Correction) corrected(e *Entry, environment string) ([]byte, error) {
+// read reads an item in the words that it is written in.
+func (s *Service) read(words string, text []byte, kind event.Kind) event.Item {
+	if words != "" && s.cfg.Read != nil {
+		return s.cfg.Read(words, text)
+	}
+	batch, err := event.ReadBatch(text, event.Shape{Kind: kind})
+	if err == nil && len(batch.Items) != 1 {
+		err = problem.Invalid("events", "makes a batch of the item: only one can come of it")
+	}
+	if err != nil {
+		return event.Item{Event: event.Event{Kind: kind}, Problem: problem.From(err)}
+	}
+	return batch.Items[0]
+}
+
+// corrected is the text of an item as it is sent again. It names no environment: where it goes is not its to say.
+func (c Correction) corrected(e *Entry) ([]byte, error) {
 	if e.Item == nil {
 		return nil, problem.New(problem.EventTooLarge, "The event was %d bytes of JSON, and its text was not kept: it cannot be sent again from here.", e.Bytes)
 	}
@@ -191,14 +204,7 @@ func (c Correction) corrected(e *Entry, environment string) ([]byte, error) {
 		}
 		item = merged
 	}
-	names := idMembers()
-	if !slices.ContainsFunc(names[:], func(name string) bool { return given(item[name]) }) {
-		item[names[0]] = quoted(e.ID)
-	}
-	if !given(item["timestamp"]) {
-		item["timestamp"] = quoted(e.At.Format(time.RFC3339Nano))
-	}
-	item["environment"] = quoted(environment)
+	delete(item, "environment")
 	text, err := json.Marshal(item, json.Deterministic(true), jsontext.AllowDuplicateNames(true))
 	if err != nil {
 		return nil, fmt.Errorf("rejected: write an item: %w", err)
@@ -235,11 +241,6 @@ func (c Correction) renamed(item map[string]jsontext.Value) error {
 }
 
 func given(value jsontext.Value) bool { return value != nil && value.Kind() != 'n' }
-
-func quoted(text string) jsontext.Value {
-	value, _ := jsontext.AppendQuote(nil, text) // fails only for what is not UTF-8
-	return value
-}
 
 // merge puts a patch over an object, as RFC 7396 says. The patch is an object, no deeper than a body may be.
 func merge(into map[string]jsontext.Value, patch jsontext.Value) (map[string]jsontext.Value, error) {
