@@ -143,6 +143,55 @@ func TestBatchesHaveALimit(t *testing.T) {
 	}
 }
 
+// Promise: what a batch says of all its items takes no more memory than was asked for before, and at most what its items may have
+// anyway; an item keeps it when it is not accepted.
+func TestWhatABatchSharesIsBounded(t *testing.T) {
+	t.Parallel()
+	body := func(context, items int) []byte {
+		return []byte(`{"context":{"x":"` + strings.Repeat("x", context-len(`{"x":""}`)) + `"},"batch":[` +
+			strings.TrimSuffix(strings.Repeat(`{"type":"track","event":"a"},`, items), ",") + `]}`)
+	}
+	var asked int64
+	reader := compat.SegmentBatch().Within(func(bytes int64) error {
+		if asked += bytes; asked > 50<<20 {
+			return problem.New(problem.Unavailable, "full")
+		}
+		return nil
+	})
+	for _, c := range []struct {
+		context, items int
+		asked          int64
+		code, item     problem.Code
+	}{
+		{100, 10, 2000, "", ""},
+		{20_000, 1000, 40_000_000, "", ""},
+		{event.MaxEventBytes, 1000, 2 * 1000 * event.MaxEventBytes, problem.Unavailable, ""},
+		{event.MaxEventBytes, 2, 4 * event.MaxEventBytes, "", problem.EventTooLarge},
+		{event.MaxEventBytes + 1, 1, 0, problem.EventTooLarge, ""},
+		{4 << 20, 1000, 0, problem.EventTooLarge, ""},
+	} {
+		asked = 0
+		batch, err := reader.Read(body(c.context, c.items))
+		if asked != c.asked || (err == nil) != (c.code == "") || err != nil && problem.Of(err) != c.code {
+			t.Errorf("%d bytes for %d items: %d were asked for, and it ends with %v", c.context, c.items, asked, err)
+		}
+		for i := range batch.Items {
+			item := &batch.Items[i]
+			if p := item.Problem; (p == nil) != (c.item == "") || p != nil && p.Code != c.item {
+				t.Fatalf("%d bytes for %d items: item %d has %v", c.context, c.items, i, p)
+			}
+			if len(item.Text) <= c.context || len(item.Text) > c.context+100 {
+				t.Fatalf("%d bytes for %d items: of item %d %d bytes are kept", c.context, c.items, i, len(item.Text))
+			}
+		}
+	}
+	if asked = 0; true {
+		if _, err := reader.Read([]byte(`{"batch":[{"type":"track","event":"a"}],"context":"` + strings.Repeat("x", 1000) + `"}`)); err != nil || asked != 0 {
+			t.Errorf("for what is shared with nobody %d bytes were asked for: %v", asked, err)
+		}
+	}
+}
+
 // Promise: whatever is sent, each item becomes one item, good or with its problem, and nothing that a problem says is of
 // our words where the sender has others; what is stored is what was sent: no text comes from elsewhere.
 func FuzzReaders(f *testing.F) {

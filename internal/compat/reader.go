@@ -17,7 +17,16 @@ type Reader struct {
 	words  string   // its name, by which ReadAgain knows it; it stands in files, and stays what it is
 	lists  []string // the members of an object that have the items, where the body is not the item itself
 	needed bool     // the body must have such a list
+	shares string   // the member beside such a list that each item gets what it has not itself of; empty: none
 	item   func(object) (translated, error)
+	hold   func(bytes int64) error // what Within was given; nil: nothing is asked
+}
+
+// Within is the reader with somebody to ask before it takes much more memory than the body: what a batch says once of all its
+// items is in each of them afterwards. What hold answers is the answer to the body.
+func (r Reader) Within(hold func(bytes int64) error) Reader {
+	r.hold = hold
+	return r
 }
 
 // object is an item as it was sent: its members without those that are null.
@@ -39,7 +48,7 @@ func (r Reader) Read(body []byte) (event.Batch, error) {
 	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
 		return event.Batch{}, problem.New(problem.InvalidRequest, "The body is empty; a JSON object is expected.")
 	}
-	s := splitter{lists: r.lists, body: body}
+	s := splitter{lists: r.lists, shares: r.shares, body: body}
 	if err := json.Unmarshal(body, &s); err != nil {
 		return event.Batch{}, event.Unreadable(body, err)
 	}
@@ -52,9 +61,13 @@ func (r Reader) Read(body []byte) (event.Batch, error) {
 	if r.needed && !s.listed {
 		return event.Batch{}, s.noList()
 	}
+	shared, err := r.share(s.shared, len(s.items))
+	if err != nil {
+		return event.Batch{}, err
+	}
 	batch := event.Batch{Shape: event.Shape{Kind: event.Track, Source: r.source, Words: r.words}, Items: make([]event.Item, len(s.items))}
 	for i, raw := range s.items {
-		item := r.read(raw)
+		item := r.read(raw, shared)
 		if s.other != "" && !s.listed && item.Problem != nil {
 			return event.Batch{}, s.noList() // it is no item, so what looks like a list was meant as one
 		}
@@ -67,7 +80,7 @@ func (r Reader) Read(body []byte) (event.Batch, error) {
 func ReadAgain(words string, item []byte) event.Item {
 	for _, r := range readers() {
 		if r.words == words {
-			return r.read(item)
+			return r.read(item, nil)
 		}
 	}
 	return event.Item{Problem: problem.Invalid("item", "is in words that are not known any more"), Text: item}
@@ -82,11 +95,35 @@ func readers() []Reader {
 	return all
 }
 
-// read translates one item, and has it read as ours are. Its text is the one that was sent.
-func (r Reader) read(raw jsontext.Value) event.Item {
+// share is what each of some items is to get of what their batch says. It is in each of them twice: in the event, and in the text
+// that is kept if that is not accepted.
+//
+// Problems: event_too_large when no event would have room for it, and what holding the memory has.
+func (r Reader) share(said jsontext.Value, items int) (object, error) {
+	shared := members(said)
+	switch {
+	case len(shared) == 0:
+		return nil, nil
+	case len(said) > event.MaxEventBytes:
+		return nil, problem.New(problem.EventTooLarge, "The %s of the batch, which each of its items gets, is %d bytes of JSON; an event may have at most %d.",
+			r.shares, len(said), event.MaxEventBytes).At(r.shares, "is too large for any event")
+	case r.hold == nil:
+		return shared, nil
+	}
+	return shared, r.hold(2 * int64(len(said)) * int64(items))
+}
+
+// read translates one item, and has it read as ours are. Its text is the one that was sent, with what its batch says of it.
+func (r Reader) read(raw jsontext.Value, shared object) event.Item {
 	in, err := objectOf(raw)
+	if err == nil && shared != nil {
+		in[r.shares] = with(in[r.shares], shared)
+		if raw, err = json.Marshal(in, json.Deterministic(true)); err == nil {
+			err = fits(raw)
+		}
+	}
 	if err != nil {
-		return event.Item{Problem: problem.From(err), Text: raw}
+		return event.Item{Event: event.Event{Environment: textOf(in["environment"])}, Problem: problem.From(err), Text: raw}
 	}
 	item, err := r.translate(in)
 	if err != nil {
@@ -98,11 +135,11 @@ func (r Reader) read(raw jsontext.Value) event.Item {
 
 // objectOf reads an item's members.
 func objectOf(raw jsontext.Value) (object, error) {
-	switch {
-	case raw.Kind() != '{':
+	if raw.Kind() != '{' {
 		return nil, problem.Invalid("item", "must be a JSON object")
-	case len(raw) > event.MaxEventBytes:
-		return nil, problem.New(problem.EventTooLarge, "The event is %d bytes of JSON; at most %d are accepted.", len(raw), event.MaxEventBytes)
+	}
+	if err := fits(raw); err != nil {
+		return nil, err
 	}
 	var in object
 	if err := json.Unmarshal(raw, &in); err != nil {
@@ -114,6 +151,14 @@ func objectOf(raw jsontext.Value) (object, error) {
 		}
 	}
 	return in, nil
+}
+
+// fits refuses the text of an item that is too large.
+func fits(raw jsontext.Value) error {
+	if len(raw) <= event.MaxEventBytes {
+		return nil
+	}
+	return problem.New(problem.EventTooLarge, "The event is %d bytes of JSON; at most %d are accepted.", len(raw), event.MaxEventBytes)
 }
 
 // translate puts an item into our words, and has it read.
@@ -237,7 +282,9 @@ func textOf(value jsontext.Value) string {
 // splitter finds the items of a body.
 type splitter struct {
 	lists  []string
+	shares string // the member whose value goes to shared
 	body   []byte
+	shared jsontext.Value   // a part of body
 	items  []jsontext.Value // parts of body
 	listed bool
 	other  string // a member that should be a list, and is something else
@@ -273,6 +320,8 @@ func (s *splitter) object(dec *jsontext.Decoder) error {
 			return err
 		}
 		switch known, kind := slices.Index(s.lists, name.String()), dec.PeekKind(); {
+		case s.shares != "" && name.String() == s.shares:
+			s.shared, err = s.value(dec)
 		case known >= 0 && kind == '[':
 			s.listed = true
 			err = s.list(dec)
@@ -292,17 +341,26 @@ func (s *splitter) object(dec *jsontext.Decoder) error {
 	return s.add(s.body[start:dec.InputOffset()])
 }
 
+// value is the value that comes next, as a part of the body.
+func (s *splitter) value(dec *jsontext.Decoder) (jsontext.Value, error) {
+	value, err := dec.ReadValue()
+	if err != nil {
+		return nil, err
+	}
+	end := dec.InputOffset()
+	return s.body[end-int64(len(value)) : end], nil
+}
+
 func (s *splitter) list(dec *jsontext.Decoder) error {
 	if _, err := dec.ReadToken(); err != nil {
 		return err
 	}
 	for dec.PeekKind() != ']' {
-		value, err := dec.ReadValue()
+		value, err := s.value(dec)
 		if err != nil {
 			return err
 		}
-		end := dec.InputOffset()
-		if err := s.add(s.body[end-int64(len(value)) : end]); err != nil {
+		if err := s.add(value); err != nil {
 			return err
 		}
 	}

@@ -26,9 +26,10 @@ func SegmentCalls(call string) Reader {
 	return Reader{source: string(Segment), words: "segment " + call, item: func(in object) (translated, error) { return segmentCall(call, in) }}
 }
 
-// SegmentBatch reads what goes to /v1/batch and /v1/import: a list of calls, each of which says its type.
+// SegmentBatch reads what goes to /v1/batch and /v1/import: a list of calls, each of which says its type. What the context of the
+// batch has, and that of a call has not, is the call's too.
 func SegmentBatch() Reader {
-	return Reader{source: string(Segment), words: "segment batch", lists: []string{"batch"}, needed: true, item: func(in object) (translated, error) {
+	return Reader{source: string(Segment), words: "segment batch", lists: []string{"batch"}, needed: true, shares: "context", item: func(in object) (translated, error) {
 		call := textOf(in["type"])
 		if !slices.Contains(segmentCalls[:], call) {
 			return translated{}, problem.Invalid("type", "must be %s", strings.Join(segmentCalls[:], ", "))
