@@ -89,9 +89,10 @@ type SegmentCall struct {
 
 // SegmentBatch is some of them.
 type SegmentBatch struct {
-	Batch    []SegmentCall `json:"batch" minItems:"1" maxItems:"1000"`
-	WriteKey *string       `json:"writeKey,omitempty" doc:"A public key, where no header can be sent." nullable:"true"`
-	_        struct{}      `additionalProperties:"true"`
+	Batch    []SegmentCall  `json:"batch" minItems:"1" maxItems:"1000"`
+	Context  map[string]any `json:"context,omitempty" doc:"Goes into that of each call, whose own members win." nullable:"true"`
+	WriteKey *string        `json:"writeKey,omitempty" doc:"A public key, where no header can be sent." nullable:"true"`
+	_        struct{}       `additionalProperties:"true"`
 }
 
 // SegmentAnswer is what Segment's clients are told of what was taken.
@@ -138,19 +139,22 @@ func mountCompat(a *API) {
 
 // mountItems adds a row whose items are in another system's words.
 func mountItems(a *API, reader compat.Reader, e endpoint[event.Batch, event.Receipt]) {
-	e.Read = func(rq *request) (event.Batch, error) {
-		return readBatch(rq, func(text []byte) (event.Batch, string, error) {
-			batch, err := reader.Read(text)
-			if err != nil {
-				return batch, "", err
-			}
-			return batch, sdkOf(batch.Items[0].Event.Properties), nil
-		})
-	}
+	e.Read = func(rq *request) (event.Batch, error) { return readBatchOf(rq, reader) }
 	e.Doc.Tag = "Compatibility"
 	e.Doc.Takes = []string{"text/plain"}
 	e.Doc.Problems = append(e.Doc.Problems, problem.TooManyItems, problem.EventTooLarge)
 	mount(a, takesItems(a, e))
+}
+
+// readBatchOf reads items in another system's words. What they take beyond the body is counted as the body is.
+func readBatchOf(rq *request, reader compat.Reader) (event.Batch, error) {
+	return readBatch(rq, func(text []byte) (event.Batch, string, error) {
+		batch, err := reader.Within(rq.holdMore).Read(text)
+		if err != nil {
+			return batch, "", err
+		}
+		return batch, sdkOf(batch.Items[0].Event.Properties), nil
+	})
 }
 
 func mountUserFluxEvents(a *API) {
@@ -204,7 +208,7 @@ func mountSegment(a *API) {
 	call("alias", "a", access.IdentifyUsers, "Say that two ids are one person", "`previousId` is the id known so far, `userId` the other.")
 	batch := doc{
 		ID: "segmentBatch", Summary: "Send calls, as Segment's clients do", In: reflect.TypeFor[bodyOf[SegmentBatch]](),
-		Text: "A list of calls, each of which says its type.", Examples: []example{segmentBatchExample},
+		Text: "A list of calls, each of which says its type. What the `context` of the batch has goes into that of each call, whose own members win.", Examples: []example{segmentBatchExample},
 	}
 	add("/v1/batch", []string{"/v1/b", "/v1/import"}, access.WriteItems, compat.SegmentBatch(), batch)
 }

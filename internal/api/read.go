@@ -167,6 +167,14 @@ func (rq *request) hold(bytes int64) error {
 	return nil
 }
 
+// holdMore takes memory for what comes of a body, unless that is little.
+func (rq *request) holdMore(bytes int64) error {
+	if bytes <= smallBody {
+		return nil
+	}
+	return rq.hold(bytes)
+}
+
 // giveBack returns the body's buffer and memory, when the request has been answered.
 func (rq *request) giveBack() {
 	if rq.lent != nil {
