@@ -136,7 +136,7 @@ func (p *param) text(rq *request) (string, bool) {
 		value := rq.r.Header.Get(p.name)
 		return value, value != ""
 	}
-	return rq.r.PathValue(p.name), true
+	return rq.nameAt(p.name), true
 }
 
 // readBody reads a JSON body into a value and checks it against its schema. One that is optional may be left out.

@@ -40,7 +40,7 @@ func linkOrKey(rq *request) (gate.Credential, error) {
 		seconds = 0
 	}
 	l := export.Link{By: first(values["by"]), Expires: time.Unix(seconds, 0), Signature: access.SecretText(signature)}
-	c.Linked, err = rq.a.cfg.Exports.Linked(rq.r.PathValue("id"), l)
+	c.Linked, err = rq.a.cfg.Exports.Linked(rq.nameAt("id"), l)
 	return inClear(c, err)
 }
 

@@ -27,6 +27,7 @@ type request struct {
 	a       *API
 	reply   reply
 	r       *http.Request
+	routed  *http.Request // as the mux is to read its address: see routed
 	row     *row
 	as      *speech // how its sender is told of a problem; nil: as the row says
 	id      string
@@ -101,6 +102,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.meter.ignored.Inc()
 	}
 	rq.reply = reply{ResponseWriter: w, rq: rq}
+	rq.routed = routed(r)
 	header := w.Header()
 	header["X-Request-Id"] = []string{rq.id}
 	header["Cache-Control"] = noStore
@@ -115,7 +117,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.ServeHTTP(&rq.reply, rq.r)
 		return
 	}
-	a.mux.ServeHTTP(&rq.reply, rq.r)
+	a.mux.ServeHTTP(&rq.reply, rq.routed)
 }
 
 // noStore and noSniff are shared header values, which nothing changes.
@@ -126,14 +128,14 @@ var (
 
 // enter refuses what no row is asked about: a strange host, and a path that the mux would answer with a redirect.
 func (a *API) enter(rq *request) error {
-	r := rq.r
-	if err := a.checkHost(r.Host); err != nil {
+	if err := a.checkHost(rq.r.Host); err != nil {
 		return err
 	}
-	if a.siteOf(r) != nil {
+	if a.siteOf(rq.r) != nil {
 		return nil
 	}
-	if clean := path.Clean(r.URL.Path); !strings.HasPrefix(clean, "/") || clean != r.URL.Path && (clean == "/" || clean+"/" != r.URL.Path) {
+	sent := rq.routed.URL.EscapedPath()
+	if clean := path.Clean(sent); !strings.HasPrefix(clean, "/") || clean != sent && (clean == "/" || clean+"/" != sent) {
 		return rq.nowhere()
 	}
 	return nil

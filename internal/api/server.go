@@ -160,7 +160,7 @@ func mountPages(a *API) {
 		SettingsUI: map[string]string{"validatorUrl": "null", "deepLinking": "true", "persistAuthorization": "false"},
 	})
 	page := func(rq *request) error {
-		if name := rq.r.PathValue("asset"); name != "" && !isAsset(name) {
+		if name := rq.nameAt("asset"); name != "" && !isAsset(name) {
 			return notFound()
 		}
 		rq.reply.Header().Set("Content-Security-Policy", "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'")
@@ -214,7 +214,7 @@ var helpPage = template.Must(template.New("problem").Parse(`<!doctype html><html
 
 // problemPage is the help of one problem: the page that its type URI names.
 func problemPage(rq *request) error {
-	code := problem.Code(rq.r.PathValue("code"))
+	code := problem.Code(rq.nameAt("code"))
 	row := code.Row()
 	if row.Code != code {
 		return problem.New(problem.NotFound, "There is no problem of that name.")
