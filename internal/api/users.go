@@ -118,7 +118,8 @@ func mountUsers(a *API) {
 		},
 		Doc: doc{
 			ID: "getUser", Tag: "Users", Summary: "Read a person's profile",
-			Text: "By any id that the person has: of a user, of an anonymous visit, of a device. With a public key it takes a user token beside it, in " +
+			Text: "By any id that the person has: of a user, of an anonymous visit, of a device. Who was only seen in events, under an id that nobody has claimed, has " +
+				"none: 404. With a public key it takes a user token beside it, in " +
 				"`X-User-Token`, and gives the profile of that user only.",
 			In:       reflect.TypeFor[getUserShown](),
 			Problems: []problem.Code{problem.NotFound, problem.ViewNotApplied, problem.PublicKeyNotEnough},
@@ -161,8 +162,9 @@ func mountUsers(a *API) {
 		},
 		Doc: doc{
 			ID: "deleteUser", Tag: "Users", Summary: "Delete a person",
-			Text: "The same as a deletion of the person, of somebody who is known: the profile and all events are gone, and the ids are nobody's. Who is " +
-				"identified with one of them later begins anew. A key with a view takes the person out of all answers only; the events stay.",
+			Text: "The same as a deletion of the person: the profile and all events are gone, and the ids are nobody's. Who is identified with one of them later " +
+				"begins anew. Somebody of whom there are only events, under an id that nobody has claimed, is deleted too; of whom there is nothing, it is 404. " +
+				"A key with a view takes a person who is known out of all answers only; the events stay.",
 			Problems: []problem.Code{problem.NotFound, problem.ViewNotApplied, problem.StorageFull},
 		},
 	})
@@ -192,6 +194,9 @@ func (a *API) deleteUser(ctx context.Context, permit gate.Permit, people *profil
 		return UserDeleted{PersonID: d.PersonID, DistinctIDs: d.DistinctIDs, Queryable: d.Queryable}, err
 	}
 	p, err := people.Read(ctx, permit, in.ID)
+	if problem.Of(err) == problem.NotFound {
+		p, err = a.unknown(ctx, permit, in.ID, err)
+	}
 	if err != nil {
 		return UserDeleted{}, err
 	}
@@ -203,6 +208,19 @@ func (a *API) deleteUser(ctx context.Context, permit gate.Permit, people *profil
 	defer cancel()
 	done, err := a.cfg.Deletions.Await(wait, permit, r.ID)
 	return UserDeleted{p.PersonID, p.DistinctIDs, done, r.ID}, err
+}
+
+// unknown is whoever has an id that nobody has claimed, of whom there are events or something else that a deletion removes; where
+// there is nothing of them it gives missing.
+func (a *API) unknown(ctx context.Context, permit gate.Permit, id string, missing error) (profile.Profile, error) {
+	found, err := a.cfg.Deletions.Preview(ctx, permit, deletion.Wish{Person: id})
+	if err != nil {
+		return profile.Profile{}, err
+	}
+	if !found.Any() {
+		return profile.Profile{}, missing
+	}
+	return profile.Profile{PersonID: id, DistinctIDs: []string{id}}, nil
 }
 
 func (a *API) mintUserToken(ctx context.Context, permit gate.Permit, in mintUserToken) (UserToken, error) {

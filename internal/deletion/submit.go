@@ -85,6 +85,15 @@ type Found struct {
 	Parts []Removed // from the other parts of which that is told
 }
 
+// Any reports whether there is anything that would be removed, or be changed.
+func (f *Found) Any() bool {
+	some := f.Events > 0 || f.Changed > 0 || f.Persons > 0 || f.Remade > 0 || f.Records > 0
+	for _, p := range f.Parts {
+		some = some || p.Count > 0
+	}
+	return some
+}
+
 // Preview counts what a wish would delete, as of now, and deletes nothing. What is not in the warehouse yet is not counted.
 //
 // Problems: invalid_field, unavailable.
