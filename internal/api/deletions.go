@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/weir-analytics/weir/internal/access"
@@ -157,21 +156,14 @@ func (a *API) createDeletion(ctx context.Context, permit gate.Permit, in createD
 }
 
 func (a *API) listDeletions(ctx context.Context, permit gate.Permit, in listDeletions) (DeletionPage, error) {
-	var before deletion.Place
-	if at, id, ok := strings.Cut(in.Cursor, " "); in.Cursor != "" {
-		t, err := time.Parse(time.RFC3339Nano, at)
-		if !ok || err != nil {
-			return DeletionPage{}, problem.Invalid("query.cursor", "is not one that a list gave")
-		}
-		before = deletion.Place{At: t, ID: id}
+	before, err := placeOf(in.Cursor)
+	if err != nil {
+		return DeletionPage{}, err
 	}
-	list, next, err := a.cfg.Deletions.List(ctx, permit, before, orDefault(in.Limit, 50))
-	page := DeletionPage{Data: make([]Deletion, len(list))}
+	list, next, err := a.cfg.Deletions.List(ctx, permit, deletion.Place(before), orDefault(in.Limit, 50))
+	page := DeletionPage{Data: make([]Deletion, len(list)), NextCursor: place(next).cursor()}
 	for i := range list {
 		page.Data[i] = a.deletionView(&list[i])
-	}
-	if next != (deletion.Place{}) {
-		page.NextCursor = cursor(next.At.Format(time.RFC3339Nano) + " " + next.ID)
 	}
 	return page, err
 }

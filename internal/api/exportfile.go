@@ -11,7 +11,6 @@ import (
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/export"
 	"github.com/weir-analytics/weir/internal/gate"
-	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/problem"
 )
 
@@ -136,25 +135,4 @@ func rangeStart(text string, size int64) (from int64, ok bool) {
 	}
 	to, ok := digits(last)
 	return from, ok && to >= from
-}
-
-// jobCursor is the place where a list of jobs goes on; nil: nowhere.
-func jobCursor(next job.Place) *string {
-	if next == (job.Place{}) {
-		return nil
-	}
-	return cursor(next.At.Format(time.RFC3339Nano) + " " + next.ID)
-}
-
-// readJobCursor reads what jobCursor wrote.
-func readJobCursor(text string) (job.Place, error) {
-	if text == "" {
-		return job.Place{}, nil
-	}
-	at, id, ok := strings.Cut(text, " ")
-	t, err := time.Parse(time.RFC3339Nano, at)
-	if !ok || err != nil {
-		return job.Place{}, problem.Invalid("query.cursor", "is not one that a list gave")
-	}
-	return job.Place{At: t, ID: id}, nil
 }

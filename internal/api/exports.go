@@ -15,6 +15,7 @@ import (
 	"github.com/weir-analytics/weir/internal/dataset"
 	"github.com/weir-analytics/weir/internal/export"
 	"github.com/weir-analytics/weir/internal/gate"
+	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/problem"
 	"github.com/weir-analytics/weir/internal/query"
 )
@@ -308,12 +309,12 @@ func writeExportStarted(rq *request, e Export) error {
 }
 
 func (a *API) listExports(ctx context.Context, permit gate.Permit, in listExports) (ExportPage, error) {
-	after, err := readJobCursor(in.Cursor)
+	after, err := placeOf(in.Cursor)
 	if err != nil {
 		return ExportPage{}, err
 	}
-	list, next, err := a.cfg.Exports.List(ctx, permit, after, orDefault(in.Limit, 50))
-	page := ExportPage{Data: make([]Export, len(list)), NextCursor: jobCursor(next)}
+	list, next, err := a.cfg.Exports.List(ctx, permit, job.Place(after), orDefault(in.Limit, 50))
+	page := ExportPage{Data: make([]Export, len(list)), NextCursor: place(next).cursor()}
 	for i := range list {
 		page.Data[i] = a.exportView(&list[i])
 	}

@@ -208,7 +208,7 @@ func (a *API) listJobs(ctx context.Context, permit gate.Permit, in listJobs) (Jo
 	if q.Oldest != strings.EqualFold(in.Sort, "asc") { // they are not to stand as they were counted
 		slices.Reverse(list)
 	}
-	page := JobPage{Data: make([]Job, len(list)), NextCursor: jobCursor(next)}
+	page := JobPage{Data: make([]Job, len(list)), NextCursor: place(next).cursor()}
 	for i := range list {
 		page.Data[i] = jobView(&list[i])
 	}
@@ -239,7 +239,8 @@ func (in *listJobs) query(environment string) (q job.Query, err error) {
 		}
 		*c.into = t
 	}
-	q.After, err = readJobCursor(in.Cursor)
+	after, err := placeOf(in.Cursor)
+	q.After = job.Place(after)
 	return q, err
 }
 

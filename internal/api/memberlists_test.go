@@ -31,6 +31,9 @@ func (p *project) pages(key, path string) (ids []string) {
 		if page.NextCursor == nil {
 			return ids
 		}
+		if url.QueryEscape(*page.NextCursor) != *page.NextCursor {
+			p.t.Errorf("%s gave a cursor that means something else in an address: %s", path, *page.NextCursor)
+		}
 		query.Set("cursor", *page.NextCursor)
 	}
 }
@@ -64,9 +67,27 @@ func TestMembersAndInvitationsArePaged(t *testing.T) {
 	if unlike := slices.Compact(slices.Sorted(slices.Values(invited))); len(invited) != 5 || len(unlike) != 5 {
 		t.Errorf("invitations are %q", invited)
 	}
-	for _, query := range []string{"/v1/members?cursor=x", "/v1/members?limit=201", "/v1/invitations?cursor=x", "/v1/invitations?limit=0"} {
+	for _, query := range []string{"/v1/members?cursor=x", "/v1/members?limit=201", "/v1/invitations?cursor=x", "/v1/invitations?cursor=eA", "/v1/invitations?limit=0"} {
 		if status, code := w.site.asks(t, key, "GET", query, ""); status != 422 || code != problem.InvalidField {
 			t.Errorf("%s answered %d %s", query, status, code)
+		}
+	}
+}
+
+// Promise: so it is of deletions, jobs and exports: a cursor can be put into an address as it is, and the next page begins there.
+func TestListsByTimeArePaged(t *testing.T) {
+	t.Parallel()
+	s := newTables(t, open(t))
+	for range 3 {
+		s.ask(s.all, "POST", "/v1/deletions", `{"events":["none"]}`, 202)
+		s.ask(s.all, "POST", "/v1/exports", `{"of":"events"}`, 202)
+	}
+	for _, path := range []string{"/v1/deletions", "/v1/exports"} {
+		if ids := s.pages(s.all, path); len(ids) != 3 || len(slices.Compact(slices.Sorted(slices.Values(ids)))) != 3 {
+			t.Errorf("%s has %q", path, ids)
+		}
+		if status, code := s.w.site.asks(t, s.all, "GET", path+"?cursor=eA", ""); status != 422 || code != problem.InvalidField {
+			t.Errorf("%s answered a strange cursor %d %s", path, status, code)
 		}
 	}
 }

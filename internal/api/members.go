@@ -8,7 +8,6 @@ import (
 
 	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/gate"
-	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/org"
 	"github.com/weir-analytics/weir/internal/problem"
 )
@@ -276,12 +275,12 @@ func mountInvitations(a *API) {
 }
 
 func (a *API) listInvitations(ctx context.Context, permit gate.Permit, in listInvitations) (InvitationPage, error) {
-	before, err := readJobCursor(in.Cursor) // both lists go on where a time and an id are
+	before, err := placeOf(in.Cursor)
 	if err != nil {
 		return InvitationPage{}, err
 	}
 	list, next, err := a.cfg.Members.Invited(ctx, permit, org.InvitationPlace(before), orDefault(in.Limit, 50))
-	page := InvitationPage{Data: make([]Invitation, len(list)), NextCursor: jobCursor(job.Place(next))}
+	page := InvitationPage{Data: make([]Invitation, len(list)), NextCursor: place(next).cursor()}
 	for i, one := range list {
 		page.Data[i] = a.invitationView(one)
 	}
