@@ -20,6 +20,7 @@ type BillingUsage struct {
 	Total          BillingCount         `json:"total"`
 	ByEnvironment  []BillingEnvironment `json:"by_environment" doc:"By name; the empty one is what happens in no environment."`
 	ByKey          []BillingKey         `json:"by_key" doc:"By id of the key; of a token, that of its client or member."`
+	ByDay          []BillingDay         `json:"by_day" doc:"The days on which something was used, in order; at most 401."`
 	CreditsInMonth int64                `json:"credits_in_month" doc:"Credits spent in this calendar month, UTC, whatever the time that was asked for. They are counted while the project has a limit or a budget of them."`
 	Budget         BudgetShown          `json:"budget"`
 	Limits         *QuotaUsed           `json:"limits" doc:"The project's limit of credits; null: there is none."`
@@ -41,6 +42,12 @@ type BillingEnvironment struct {
 // BillingKey is what was used by a key.
 type BillingKey struct {
 	KeyID string `json:"key_id"`
+	BillingCount
+}
+
+// BillingDay is what was used on a day.
+type BillingDay struct {
+	Day string `json:"day" format:"date" doc:"UTC." example:"2026-11-28"`
 	BillingCount
 }
 
@@ -72,7 +79,7 @@ func mountBilling(a *API) {
 		Method: "GET", Path: "/v1/billing/usage", Action: access.ReadBilling, Read: bound[askBilling](a), Wants: wantsNothing[askBilling], Do: a.billing,
 		Doc: doc{
 			ID: "billingUsage", Tag: "Organization", Summary: "What the project has used",
-			Text: "By day, environment and key, from the record of what was allowed, which is kept for 400 days: what was asked for from before is told from the first of them on, which `from` says. A test key sees only what test keys used.",
+			Text: "In all, by environment, by key and by day, from the record of what was allowed, which is kept for 400 days: what was asked for from before is told from the first of them on, which `from` says. A test key sees only what test keys used.",
 		},
 	})
 	mount(a, endpoint[nothing, BudgetShown]{
@@ -217,7 +224,7 @@ func (a *API) billing(ctx context.Context, permit gate.Permit, in askBilling) (B
 
 // add adds counts up, in all and apart.
 func (u *BillingUsage) add(counts []ledger.Count) {
-	environments, keys := map[string]*BillingCount{}, map[string]*BillingCount{}
+	environments, keys, days := map[string]*BillingCount{}, map[string]*BillingCount{}, map[string]*BillingCount{}
 	under := func(in map[string]*BillingCount, name string) *BillingCount {
 		if in[name] == nil {
 			in[name] = &BillingCount{}
@@ -226,7 +233,7 @@ func (u *BillingUsage) add(counts []ledger.Count) {
 	}
 	for i := range counts {
 		c := &counts[i]
-		for _, into := range [...]*BillingCount{&u.Total, under(environments, c.Environment), under(keys, c.KeyID)} {
+		for _, into := range [...]*BillingCount{&u.Total, under(environments, c.Environment), under(keys, c.KeyID), under(days, c.At.UTC().Format(time.DateOnly))} {
 			into.Requests += c.Requests
 			into.Events += c.Events()
 			switch c.Action {
@@ -236,13 +243,17 @@ func (u *BillingUsage) add(counts []ledger.Count) {
 			}
 		}
 	}
-	u.ByEnvironment, u.ByKey = []BillingEnvironment{}, []BillingKey{}
+	u.ByEnvironment, u.ByKey, u.ByDay = []BillingEnvironment{}, []BillingKey{}, []BillingDay{}
 	for name, c := range environments {
 		u.ByEnvironment = append(u.ByEnvironment, BillingEnvironment{name, *c})
 	}
 	for id, c := range keys {
 		u.ByKey = append(u.ByKey, BillingKey{id, *c})
 	}
+	for day, c := range days {
+		u.ByDay = append(u.ByDay, BillingDay{day, *c})
+	}
 	slices.SortFunc(u.ByEnvironment, func(x, y BillingEnvironment) int { return cmp.Compare(x.Environment, y.Environment) })
 	slices.SortFunc(u.ByKey, func(x, y BillingKey) int { return cmp.Compare(x.KeyID, y.KeyID) })
+	slices.SortFunc(u.ByDay, func(x, y BillingDay) int { return cmp.Compare(x.Day, y.Day) })
 }
