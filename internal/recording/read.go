@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"strings"
 	"time"
@@ -106,7 +107,15 @@ func unreadable(text []byte, err error) error {
 	if !errors.As(err, &syntax) {
 		return problem.Wrap(err, problem.InvalidJSON, "The body is not valid JSON.")
 	}
-	return problem.Wrap(err, problem.InvalidJSON, "The body is not valid JSON%s.", problem.Place(text, syntax.ByteOffset))
+	return problem.Wrap(err, problem.InvalidJSON, "The body is not valid JSON: %s%s.", reasonOf(syntax), problem.Place(text, syntax.ByteOffset))
+}
+
+// reasonOf says why a text is no JSON.
+func reasonOf(err *jsontext.SyntacticError) string {
+	if err.Err == nil || errors.Is(err.Err, io.ErrUnexpectedEOF) {
+		return "it ends in the middle"
+	}
+	return clip(strings.TrimPrefix(err.Err.Error(), "jsontext: "), 120)
 }
 
 // typeOf is the type that a member of a chunk must have.

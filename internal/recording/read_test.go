@@ -120,3 +120,18 @@ func FuzzReadChunk(f *testing.F) {
 		}
 	})
 }
+
+// Promise: of a chunk that is no JSON it is told why, and where.
+func TestWhyAChunkIsNoJSONIsTold(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`{"session_id":"s","session_id":"s"}`:      "The body is not valid JSON: duplicate object member name at byte 18 (line 1, column 19).",
+		`{"session_id":"s"`:                        "The body is not valid JSON: it ends in the middle at byte 17 (line 1, column 18).",
+		"{\"session_id\":\"s\",\n\"sequence\":01}": "The body is not valid JSON: invalid character '1' after object value (expecting ',' or '}') at byte 31 (line 2, column 13).",
+		`{"session_id":"s"} x`:                     "The body is not valid JSON: invalid character 'x' after top-level value at byte 19 (line 1, column 20).",
+	} {
+		if _, err := recording.ReadChunk([]byte(text)); err == nil || problem.From(err).Detail != want {
+			t.Errorf("%s was answered %v", text, err)
+		}
+	}
+}
