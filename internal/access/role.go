@@ -44,7 +44,7 @@ var roles = [endOfRoles]roleRow{
 		scopes: EventsWrite | EventsRead | UsersWrite | UsersRead | ProjectsRead | TeamRead | KeysWrite | KeysRead | DatasetsRead | DatasetsWrite |
 			DatasetsDelete | MetricsRead | MetricsWrite | MetricsRun | SQLRun | RecordingsWrite | RecordingsRead | WorkflowsRun | WorkflowsRead | WorkflowsWrite |
 			ExportsRun | AuditRead | RejectedRead | RejectedWrite,
-		says: "All data, and keys that can do no more than that; not members, settings or billing, nor deleting persons and events.",
+		says: "All data, and keys that can do no more than that; not members, settings or billing, nor deleting persons, events and recordings.",
 	},
 	Analyst: {
 		name: "analyst",
@@ -103,6 +103,9 @@ func (k *Key) person() bool {
 func (k *Key) wide() bool {
 	return k.Kind == Operator || k.person() && k.Root().Wide
 }
+
+// BeyondProject reports whether a grant is good in all projects of the organization, and the key hands on nothing that is.
+func (k *Key) BeyondProject(g *Grant) bool { return g != nil && g.Kind == Member && g.Wide && !k.wide() }
 
 // own is the view that a key has by itself: a member's is that of the role as well.
 func (k *Key) own() *View {

@@ -1,7 +1,9 @@
 package access_test
 
 import (
+	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/weir-analytics/weir/internal/access"
@@ -76,5 +78,26 @@ func TestViewOfARole(t *testing.T) {
 	}
 	if !slices.Contains(access.Roles(), access.Analyst) {
 		t.Error("there are no analysts")
+	}
+}
+
+// Promise: what is said of a developer, in words and in the documents, names everything that a developer may not delete.
+func TestWhatADeveloperMayNotDeleteIsSaid(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/members.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, row, _ := strings.Cut(string(text), "| developer |")
+	row, _, _ = strings.Cut(row, "\n")
+	for scope, things := range map[access.Scopes][]string{access.DataDelete: {"persons", "events"}, access.RecordingsDelete: {"recordings"}, access.DatasetsDelete: {"datasets"}} {
+		for _, thing := range things {
+			for place, says := range map[string]string{"the role": access.Developer.Says(), "the document": row} {
+				_, not, _ := strings.Cut(says, "delet")
+				if strings.Contains(not, thing) == access.Developer.Scopes().Has(scope) {
+					t.Errorf("%s says of %s: %q", place, thing, says)
+				}
+			}
+		}
 	}
 }

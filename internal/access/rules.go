@@ -267,12 +267,11 @@ func grantsWithin(k *Key, a *Attempt) Reason {
 		return Allowed
 	}
 	switch a.Grants.Kind {
-	case Public, Secret, Client:
-	case Member:
-		if a.Grants.Wide && !k.wide() {
-			return GrantTooWide
-		}
+	case Public, Secret, Client, Member:
 	default:
+		return GrantTooWide
+	}
+	if k.BeyondProject(a.Grants) {
 		return GrantTooWide
 	}
 	if k.Kind == Operator {

@@ -202,6 +202,10 @@ func carriage(reason access.Reason, key *access.Key, attempt *access.Attempt) *p
 }
 
 func grantTooWide(key *access.Key, attempt *access.Attempt) *problem.Error {
+	if key.BeyondProject(attempt.Grants) {
+		return problem.New(problem.GrantTooWide, "The key that asks is of one project, and this is about everywhere: all projects of the organization. "+
+			"It takes the sign-in of a member who is one everywhere.").At("everywhere", "reaches further than the key that asks, which is of one project")
+	}
 	if attempt.Grants != nil {
 		field := ""
 		for k := key; k != nil && field == ""; k = k.Parent {
