@@ -105,7 +105,9 @@ func (k *Key) wide() bool {
 }
 
 // BeyondProject reports whether a grant is good in all projects of the organization, and the key hands on nothing that is.
-func (k *Key) BeyondProject(g *Grant) bool { return g != nil && g.Kind == Member && g.Wide && !k.wide() }
+func (k *Key) BeyondProject(g *Grant) bool {
+	return g != nil && g.Kind == Member && g.Wide && !k.wide()
+}
 
 // own is the view that a key has by itself: a member's is that of the role as well.
 func (k *Key) own() *View {

@@ -226,7 +226,7 @@ func mountWorkflowChanges(a *API) {
 		},
 		Doc: doc{
 			ID: "changeWorkflow", Tag: "Workflows", Summary: "Change a workflow", Version: true,
-			Text:     "What is left out stays. While a workflow is disabled nothing is sent for it; what waits is sent when it is enabled again.",
+			Text:     "What is left out stays, and is not looked at: one whose address is no longer taken can be disabled. While a workflow is disabled nothing is sent for it; what waits is sent when it is enabled again.",
 			Problems: []problem.Code{problem.NotFound, problem.PreconditionFailed, problem.EventNotAllowed},
 		},
 	})

@@ -67,7 +67,7 @@ func (s *Service) Create(ctx context.Context, permit gate.Permit, n Wanted) (mad
 		Organization: permit.Organization(), Project: permit.Project(), Environment: permit.Environment(),
 		ID: n.ID, Name: n.Name, URL: n.URL, Event: n.Event, Template: templateOf(n.Template), Enabled: n.Enabled,
 	}
-	if err := s.check(ctx, permit, &fresh); err != nil {
+	if err := s.check(ctx, permit, &fresh, &Workflow{}); err != nil {
 		return Workflow{}, access.Text{}, err
 	}
 	if fresh.Webhook() {
@@ -78,7 +78,7 @@ func (s *Service) Create(ctx context.Context, permit gate.Permit, n Wanted) (mad
 	made, err = s.cfg.Store.ChangeWorkflow(ctx, s.at(permit, n.ID), func(w *Workflow, others int) (*audit.Entry, error) {
 		switch {
 		case w.Revision > 0:
-			return nil, problem.New(problem.Conflict, "There is a workflow of the id %s already.", n.ID)
+			return nil, problem.New(problem.Conflict, "There is a workflow of the id %s already.", n.ID).At("id", "is taken")
 		case others >= MaxWorkflows:
 			return nil, problem.New(problem.WorkflowsFull, "The environment has %d workflows, which is as many as it can have.", MaxWorkflows)
 		}
@@ -105,7 +105,7 @@ func (s *Service) Update(ctx context.Context, permit gate.Permit, id string, p P
 	if err := p.apply(&checked); err != nil {
 		return Workflow{}, err
 	}
-	if err := s.check(ctx, permit, &checked); err != nil {
+	if err := s.check(ctx, permit, &checked, &present); err != nil {
 		return Workflow{}, err
 	}
 	changed, err := s.change(ctx, permit, id, p.Revision, func(w *Workflow) (*audit.Entry, error) {
@@ -210,26 +210,21 @@ func changedMeanwhile() error {
 	return problem.New(problem.PreconditionFailed, "The workflow was changed in between. Read it again.")
 }
 
-// check holds a workflow against what is possible, and finds its target.
-func (s *Service) check(ctx context.Context, permit gate.Permit, w *Workflow) error {
-	f := faults{}
-	if !isID(w.ID) {
-		f.add("id", "must begin with a letter or digit, and have only these, - and _")
-	}
-	if (w.URL == "") == (w.Event == "") {
-		f.add("url", "either this or 'event' must be given, and not both")
-	}
-	t, err := ParseTemplate([]byte(w.Template))
-	if w.Template != "" && err != nil {
-		f.add("template", err.Error())
-	} else if w.Template != "" && w.Event != "" && !t.object {
-		f.add("template", "must be an object: it becomes the properties of the event")
-	}
-	if err := f.error(); err != nil {
+// check holds a workflow against what is possible, and finds its target. Of one that was there before, what stays as it was is not
+// looked at: whoever may not send an event, or finds that an address is no longer taken, can end what leads there all the same.
+func (s *Service) check(ctx context.Context, permit gate.Permit, w, before *Workflow) error {
+	if err := w.fits(before); err != nil {
 		return err
 	}
+	begins := w.Enabled && !before.Enabled
 	if w.Event != "" {
+		if w.Event == before.Event && w.Template == before.Template && !begins { // the template is what is sent
+			return nil
+		}
 		return permit.Sends(access.Target{Environment: w.Environment, Event: w.Event})
+	}
+	if w.URL == before.URL && !begins {
+		return nil
 	}
 	if s.cfg.Vault == nil {
 		return problem.New(problem.Unavailable, "There is no master key, so the secrets of webhooks cannot be kept.")
@@ -240,6 +235,26 @@ func (s *Service) check(ctx context.Context, permit gate.Permit, w *Workflow) er
 	}
 	w.Target = targetOf(w, place)
 	return nil
+}
+
+// fits refuses what no workflow can be.
+func (w *Workflow) fits(before *Workflow) error {
+	f := faults{}
+	if !isID(w.ID) {
+		f.add("id", "must begin with a letter or digit, and have only these, - and _")
+	}
+	if (w.URL == "") == (w.Event == "") {
+		f.add("url", "either this or 'event' must be given, and not both")
+	}
+	if w.Template != "" && w.Template != before.Template {
+		t, err := ParseTemplate([]byte(w.Template))
+		if err != nil {
+			f.add("template", err.Error())
+		} else if w.Event != "" && !t.object {
+			f.add("template", "must be an object: it becomes the properties of the event")
+		}
+	}
+	return f.error()
 }
 
 // targetOf is what the deliveries of a workflow are held back by when it fails: its address, as the project has it. Others may

@@ -35,19 +35,29 @@ type posted struct {
 
 // web is the targets: answer says what one of them answers, and may take its time.
 type web struct {
-	now    func() time.Time
-	mu     sync.Mutex
-	got    []posted
-	answer func(ctx context.Context, url string, n int) outbound.Answer // n counts the messages to the url, from 1
+	now     func() time.Time
+	mu      sync.Mutex
+	got     []posted
+	refused []string                                                     // hosts
+	answer  func(ctx context.Context, url string, n int) outbound.Answer // n counts the messages to the url, from 1
 }
 
 // Check takes the host of an address for its target, and refuses those that are called inside.
 func (w *web) Check(_ context.Context, url string) (string, error) {
 	host, _, _ := strings.Cut(strings.TrimPrefix(url, "https://"), "/")
-	if strings.HasPrefix(host, "inside") {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if strings.HasPrefix(host, "inside") || slices.Contains(w.refused, host) {
 		return "", errors.New("leads inside")
 	}
 	return host + ":443", nil
+}
+
+// refuse takes addresses at a host no longer.
+func (w *web) refuse(host string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refused = append(w.refused, host)
 }
 
 // Post notes a message, and answers it.
