@@ -12,7 +12,7 @@ import (
 // openDeletions puts together what deletes: every part in which something of a person may be is in the list.
 func (s *server) openDeletions(w world, questions *query.Service, datasets *dataset.Service) *deletion.Service {
 	return deletion.New(deletion.Config{
-		Warehouse: undoing{s.warehouse, datasets.Still}, Journal: s.journal.erasing, Loader: s.loader, Control: s.control.store, Clock: s.control.store, Jobs: s.jobs, Derive: s.control.derive,
+		Warehouse: undoing{s.warehouse, datasets.Still}, Journal: s.journal.erasing, Loader: s.loader, Control: s.control.store, Clock: s.control.store, Jobs: s.jobs, Derive: s.control.derive, Known: s.control.keys.Knows,
 		Now: w.now, NewID: newSuffix, NewAudit: newAuditID, Log: s.log, Projects: s.retained,
 		Parts: []deletion.Forgetter{
 			{Name: "recordings", Forget: s.recorded.Forget, Count: s.recorded.Count},

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/weir-analytics/weir/internal/api"
+	"github.com/weir-analytics/weir/internal/problem"
 )
 
 // leak writes with a key into everything that takes something: the names of events, keys of records and sessions begin with a word.
@@ -147,4 +148,30 @@ func (s *tables) deleted(wish string) (d api.Deletion) {
 		s.t.Fatal(text, err)
 	}
 	return d
+}
+
+// Promise: a deletion of what a key sent is of a key that the project has or had, or of one that sent something: a typo is told, and
+// nothing is done, also in the dry run; a revoked key and an expired one are known, another project's is not.
+func TestAKeyThatNeverWasIsToldBeforeADeletion(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	s := newTables(t, w)
+	stranger := w.project(t).key("public live")
+	for _, id := range []string{"nokey", "key_AAAAAAAAAAAA", "key_3fQ9xT0aLmZk ", stranger.id} {
+		for _, path := range []string{"/v1/deletions", "/v1/deletions?dry_run=true"} {
+			for _, more := range []string{"", `,"events":["A"]`, `,"until":"2099-06-02T00:00:00Z"`} {
+				answer, text := w.site.call(t, "POST", path, strings.NewReader(fmt.Sprintf(`{"key_id":%q%s}`, id, more)), "X-API-Key", s.all)
+				if answer.StatusCode != 422 || codeOf(text) != problem.InvalidField || !strings.Contains(text, `"field":"key_id"`) {
+					t.Errorf("%s of %s%s: %d %s", path, id, more, answer.StatusCode, text)
+				}
+			}
+		}
+	}
+	if text := s.ask(s.all, "GET", "/v1/deletions", "", 200); !strings.Contains(text, `"data":[]`) {
+		t.Errorf("there is a deletion: %s", text)
+	}
+	for _, description := range []string{"public live", "public live, revoked", "secret live all, expired", "public test"} {
+		s.ask(s.all, "POST", "/v1/deletions?dry_run=true", fmt.Sprintf(`{"key_id":%q}`, s.key(description).id), 200)
+	}
+	s.ask(s.all, "POST", "/v1/deletions", fmt.Sprintf(`{"key_id":%q}`, s.key("public live, revoked").id), 202)
 }

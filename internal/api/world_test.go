@@ -217,7 +217,7 @@ func (w *world) start(ctx context.Context) {
 	w.jobs.Handle(export.Kind, w.exports.Work)
 	w.running.Go(func() { w.exports.Run(ctx) })
 	w.deletions = deletion.New(deletion.Config{
-		Warehouse: w.warehouse, Journal: w.journal, Loader: w.loader, Control: w.store, Jobs: w.jobs, Derive: w.vault.Derive,
+		Warehouse: w.warehouse, Journal: w.journal, Loader: w.loader, Control: w.store, Jobs: w.jobs, Derive: w.vault.Derive, Known: w.ring.Knows,
 		Now: w.clock.Now, NewID: newSuffix, NewAudit: newAudit, Log: w.log,
 		Parts: []deletion.Forgetter{{Name: "recordings", Forget: w.recordings.Forget, Count: w.recordings.Count}},
 	})

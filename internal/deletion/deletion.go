@@ -152,9 +152,10 @@ type Config struct {
 	Control   Control
 	Parts     []Forgetter // told in their order
 	Jobs      *job.Runner
-	Projects  func(ctx context.Context) ([]Kept, error) // what every environment keeps; nil: everything, for ever
-	Clock     Clock                                     // nil: the clock is right
-	Derive    func(purpose string) ([]byte, error)      // secrets of the master key; an error: there is none
+	Projects  func(ctx context.Context) ([]Kept, error)                    // what every environment keeps; nil: everything, for ever
+	Known     func(ctx context.Context, project, key string) (bool, error) // whether a project has, or had, a key of an id; nil: that is not asked
+	Clock     Clock                                                        // nil: the clock is right
+	Derive    func(purpose string) ([]byte, error)                         // secrets of the master key; an error: there is none
 	Now       func() time.Time
 	NewID     func() string
 	NewAudit  func() string

@@ -98,10 +98,14 @@ func (f *Found) Any() bool {
 //
 // Problems: invalid_field, unavailable.
 func (s *Service) Preview(ctx context.Context, permit gate.Permit, w Wish) (found Found, err error) {
-	if err := w.check(); err != nil {
+	space := event.Space{Project: permit.Project(), Environment: permit.Environment()}
+	if err := s.check(ctx, space, &w); err != nil {
 		return Found{}, err
 	}
-	space := event.Space{Project: permit.Project(), Environment: permit.Environment()}
+	return s.count(ctx, space, &w)
+}
+
+func (s *Service) count(ctx context.Context, space event.Space, w *Wish) (found Found, err error) {
 	selection := w.Of.selection()
 	if w.Person != "" {
 		if selection.IDs, err = s.cfg.Warehouse.PersonIDs(ctx, space, w.Person); err != nil {
@@ -126,11 +130,29 @@ func (s *Service) Preview(ctx context.Context, permit gate.Permit, w Wish) (foun
 	return found, nil
 }
 
+// check refuses what is no wish, and the id of a key that there never was: whoever mistypes the id of one that has leaked would else
+// be told that all it did is undone. Of a key there may be no record any more, as of one that the configuration no longer has; what
+// it sent can be deleted all the same.
+func (s *Service) check(ctx context.Context, space event.Space, w *Wish) error {
+	if err := w.check(); err != nil || w.Of.KeyID == "" || s.cfg.Known == nil {
+		return err
+	}
+	known, err := s.cfg.Known(ctx, space.Project, w.Of.KeyID)
+	if err != nil || known {
+		return err
+	}
+	sent, err := s.count(ctx, space, &Wish{Of: Of{KeyID: w.Of.KeyID}})
+	if err == nil && !sent.Any() {
+		err = problem.Invalid("key_id", "is of no key that the project has or had")
+	}
+	return err
+}
+
 // Submit begins a deletion in the permit's environment. When it returns without an error, it will be done, also after a crash.
 //
 // Problems: invalid_field, unavailable.
 func (s *Service) Submit(ctx context.Context, permit gate.Permit, w Wish) (Record, error) {
-	if err := w.check(); err != nil {
+	if err := s.check(ctx, event.Space{Project: permit.Project(), Environment: permit.Environment()}, &w); err != nil {
 		return Record{}, err
 	}
 	of := w.Of

@@ -11,6 +11,7 @@ import (
 	"github.com/weir-analytics/weir/internal/deletion"
 	"github.com/weir-analytics/weir/internal/event"
 	"github.com/weir-analytics/weir/internal/job"
+	"github.com/weir-analytics/weir/internal/problem"
 )
 
 // sentParts are parts that hold what keys sent.
@@ -99,6 +100,51 @@ func TestWhatAKeySentIsCountedAndRemoved(t *testing.T) {
 	}
 	p.counted = errors.New("it cannot be read")
 	if _, err := y.service.Preview(t.Context(), y.permit("production"), deletion.Wish{Of: of}); !errors.Is(err, p.counted) {
+		t.Error(err)
+	}
+}
+
+// Promise: of a key of which there is no record any more, as of one that the configuration no longer has, what it sent is deleted all
+// the same; of one that sent nothing it is said that there is none, whatever else is named, and nothing is counted as unknown when that
+// cannot be found out.
+func TestWhatAKeyWithoutARecordSentIsDeleted(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	p := &sentParts{parts: y.parts}
+	defer y.undoing(p)()
+	var asked []string
+	var fault error
+	y.service = deletion.New(deletion.Config{
+		Warehouse: p, Journal: y.parts, Loader: y.parts, Control: y.store, Derive: y.derive, Now: y.world.Clock.Now, NewID: func() string { return "one" }, NewAudit: func() string { return "aud" },
+		Jobs: job.New(job.Config{Store: y.store, Dir: t.TempDir(), Now: y.world.Clock.Now, NewID: func() string { return "gone" }, Log: slog.New(slog.DiscardHandler)}),
+		Log:  slog.New(slog.DiscardHandler), Parts: []deletion.Forgetter{{Name: "recordings", Forget: p.Forget, Count: p.Count}},
+		Known: func(_ context.Context, project, id string) (bool, error) {
+			asked = append(asked, project+" "+id)
+			return false, fault
+		},
+	})
+	permit := y.permit("production")
+	wish := deletion.Wish{Of: deletion.Of{KeyID: "key_1", Events: []string{"A"}, Until: y.world.Clock.Now()}}
+	submit := func() error { _, err := y.service.Submit(t.Context(), permit, wish); return err }
+	preview := func() error { _, err := y.service.Preview(t.Context(), permit, wish); return err }
+	for name, ask := range map[string]func() error{"submit": submit, "preview": preview} {
+		asked, p.told = nil, nil
+		if err := ask(); problem.Of(err) != problem.InvalidField || len(asked) != 1 || asked[0] != permit.Project()+" key_1" || len(p.told) != 1 || p.told[0].KeyID != "key_1" || !p.told[0].Until.IsZero() {
+			t.Errorf("%s of nothing: %v, asked %q, told %+v", name, err, asked, p.told)
+		}
+	}
+	fault = errors.New("the store cannot be read")
+	if err := submit(); !errors.Is(err, fault) {
+		t.Errorf("when it cannot be found out: %v", err)
+	}
+	fault = nil
+	for name, has := range map[string]sentParts{"events": {counts: deletion.Counts{Events: 1}}, "records": {counts: deletion.Counts{Records: 1}}, "recordings": {held: 1}} {
+		p.counts, p.held = has.counts, has.held
+		if err := preview(); err != nil {
+			t.Errorf("preview with %s: %v", name, err)
+		}
+	}
+	if err := submit(); err != nil {
 		t.Error(err)
 	}
 }

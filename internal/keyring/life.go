@@ -181,6 +181,21 @@ func (r *Ring) Get(ctx context.Context, permit gate.Permit, id string) (Record, 
 	return rec, err
 }
 
+// Knows reports whether a project has a key of an id, or had: a revoked one stays known.
+func (r *Ring) Knows(ctx context.Context, project, id string) (bool, error) {
+	if _, ok := access.LookupOf(id); !ok {
+		return false, nil
+	}
+	if _, ok := r.declaredKey(project, id); ok {
+		return true, nil
+	}
+	_, err := r.stored(ctx, project, id)
+	if errors.Is(err, ErrNoKey) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // stored reads one key of a project. The error is ErrNoKey when the project has none of that id.
 func (r *Ring) stored(ctx context.Context, project, id string) (Record, error) {
 	list, err := r.store.Keys(ctx, Query{Project: project, ID: id, Live: true, Limit: 1})
