@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -121,4 +122,36 @@ func TestWhoIsOnlyInEventsIsDeleted(t *testing.T) {
 func quote(text string) string {
 	v, _ := jsontext.AppendQuote(nil, text)
 	return string(v)
+}
+
+// Promise: at no address does a name lead to a fault of the server, nor to another address: where there is nothing of the name, that is
+// what is told.
+func TestNoNameIsAFault(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	p := w.project(t)
+	key := p.key("secret live all").text
+	names := append(slices.Clone(hostileIDs), "\x00", "\xff", "../../../../etc/passwd", `..\..\x`, strings.Repeat("/", 200), strings.Repeat("..%2F", 40))
+	tried := 0
+	for _, op := range w.contract.Operations() {
+		before, _, found := strings.Cut(op.Path, "{")
+		if !found || op.Method != "GET" && op.Method != "DELETE" {
+			continue
+		}
+		for _, name := range names {
+			tried++
+			path := before
+			for _, part := range strings.Split(op.Path, "{")[1:] {
+				_, rest, _ := strings.Cut(part, "}")
+				path += addressOf(name) + rest
+			}
+			answer, text := w.site.call(t, op.Method, path, nil, "X-API-Key", key)
+			if answer.StatusCode >= 500 || answer.StatusCode >= 300 && answer.StatusCode < 400 || answer.StatusCode == 405 {
+				t.Errorf("%s %s was answered %d %s", op.Method, path, answer.StatusCode, text)
+			}
+		}
+	}
+	if tried < 500 {
+		t.Errorf("only %d were tried", tried)
+	}
 }

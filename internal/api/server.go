@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"html/template"
+	"io/fs"
 	"net/http"
 	"reflect"
 	"strings"
@@ -191,8 +192,8 @@ func mountPages(a *API) {
 // isAsset reports whether the documentation has a file of that name. Most are kept compressed.
 func isAsset(name string) bool {
 	for _, stored := range [...]string{name, name + ".gz"} {
-		if file, err := static.FS.Open(stored); err == nil {
-			return file.Close() == nil
+		if info, err := fs.Stat(static.FS, stored); err == nil && info.Mode().IsRegular() {
+			return true
 		}
 	}
 	return false
