@@ -60,7 +60,7 @@ func escapeRest(part string) string {
 			b.WriteByte(c)
 			continue
 		}
-		b.WriteString(string([]byte{'%', hex[c>>4], hex[c&15]}))
+		b.Write([]byte{'%', hex[c>>4], hex[c&15]})
 	}
 	return b.String()
 }
