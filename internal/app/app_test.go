@@ -34,6 +34,8 @@ type free struct{}
 
 func (free) Take(context.Context, gate.Charge) gate.Charged           { return gate.Charged{} }
 func (free) Settle(context.Context, gate.Charge, int64) (over string) { return "" }
+func (free) Hold(context.Context, gate.Charge, string) string         { return "" }
+func (free) HoldOnly([]string)                                        {}
 func (free) Fail(netip.Addr, time.Time) time.Duration                 { return 0 }
 func (free) Deny(gate.Denial)                                         {}
 func (free) Allow(gate.Use)                                           {}

@@ -89,6 +89,7 @@ func TestAdmitNeedsIdentify(t *testing.T) {
 	for name, f := range map[string]func(){
 		"Watch":  func() { _ = w.Gate.Watch(gate.Permit{}, access.Attempt{Action: access.HoldKey}) },
 		"Settle": func() { _ = w.Gate.Settle(t.Context(), gate.Permit{}, 1) },
+		"Hold":   func() { _ = w.Gate.Hold(t.Context(), gate.Permit{}, "job_1") },
 	} {
 		if said := panics(f); said != "gate: a Permit that no Admit gave" {
 			t.Errorf("%s of the zero Permit: %v", name, said)

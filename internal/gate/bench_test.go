@@ -23,6 +23,8 @@ type boundless struct{}
 
 func (boundless) Take(context.Context, gate.Charge) gate.Charged    { return gate.Charged{} }
 func (boundless) Settle(context.Context, gate.Charge, int64) string { return "" }
+func (boundless) Hold(context.Context, gate.Charge, string) string  { return "" }
+func (boundless) HoldOnly([]string)                                 {}
 func (boundless) Fail(netip.Addr, time.Time) time.Duration          { return 0 }
 
 // pass makes a function that takes one request through the gate.

@@ -69,7 +69,14 @@ type Limits interface {
 	Take(ctx context.Context, c Charge) Charged
 	// Settle replaces the credits set aside for a request by those it came to. When there are not so many, it leaves what
 	// was set aside as spent and gives the name of the limit.
+	// Of a Charge with Held, that is what was held, and by whichever start of the program: it stays held when what it came to
+	// cannot be written down, and where nothing is held, nothing is charged.
 	Settle(ctx context.Context, c Charge, credits int64) (over string)
+	// Hold keeps the credits set aside for a request under a name, until that is settled and however often the program is
+	// started anew meanwhile. When that cannot be written down, they are set aside no more, and it gives the name of a limit.
+	Hold(ctx context.Context, c Charge, name string) (over string)
+	// HoldOnly frees what an earlier start of the program held under names other than these.
+	HoldOnly(names []string)
 	// Fail counts a failed authentication from an address, and says how long there are too many of them: 0 when there are not.
 	Fail(from netip.Addr, at time.Time) (wait time.Duration)
 }
@@ -81,7 +88,8 @@ type Charge struct {
 	Key       Account
 	Project   Account
 	Requests  int64
-	Credits   int64 // to be set aside now; settled afterwards
+	Credits   int64  // to be set aside now; settled afterwards
+	Held      string // the name under which that is held, when it is; a request has none
 }
 
 // Account is whose limits are counted. Its id never changes, whatever becomes of secrets and labels.
@@ -357,22 +365,6 @@ func (e *Entry) secret(generation int) (Former, bool) {
 		}
 	}
 	return Former{Generation: generation}, generation == e.Generation
-}
-
-// Settle replaces the credits that were set aside for a request by those that it came to. The problem is
-// credits_exhausted when there are not so many: then the answer must not be given.
-func (g *Gate) Settle(ctx context.Context, p Permit, credits int64) error {
-	p.must()
-	if p.charge.Credits == 0 && credits == 0 || p.caller.entry.Key.Kind == access.Operator {
-		return nil
-	}
-	over := g.limits.Settle(ctx, p.charge, credits)
-	if over == "" {
-		return nil
-	}
-	charged := Charged{Over: over, Next: p.charged.counter(over), All: p.charged.All, Down: p.charged.Down}
-	attempt := access.Attempt{Action: p.caller.action, At: g.now(), Circumstances: p.caller.credential.Circumstances}
-	return g.limit(&p.caller, &attempt, charged)
 }
 
 // Watch reports whether what was permitted would still be: the key may have been revoked, narrowed or have expired since.

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,8 +16,9 @@ type credits struct {
 	mu           sync.Mutex
 	purses       map[purseID]*purse
 	reservations map[Request]*reservation
-	settled      []*reservation // that are stored, in the order in which they were; the oldest are forgotten
-	open         int            // reservations that are not settled
+	held         map[string]*reservation // those that are held, by their ids
+	settled      []*reservation          // that are stored, in the order in which they were; the oldest are forgotten
+	open         int                     // reservations that are not settled
 }
 
 type purseID struct {
@@ -51,6 +53,7 @@ type reservation struct {
 	ended    chan struct{} // closed when Over is what Settle answers; nil until it settles
 	made     int64         // when, steady
 	kept     bool          // it is in the list of the settled
+	recalled bool          // it was held when the program began
 	cycle    *cycle
 }
 
@@ -99,13 +102,20 @@ func (c *credits) count() int {
 	return c.open
 }
 
-// recall takes over what was settled lately.
+// recall takes over what was settled lately, and what is held.
 func (c *credits) recall(list []Reservation) {
 	for _, stored := range list {
+		if !stored.Settled {
+			c.recallHeld(stored)
+			continue
+		}
 		r := &reservation{Reservation: stored, admitted: true, decided: make(chan struct{}), ended: make(chan struct{})}
 		close(r.decided)
 		close(r.ended)
 		c.keep(r)
+		if strings.HasPrefix(r.ID, Held) {
+			c.hold(r)
+		}
 		c.settled = append(c.settled, r)
 	}
 }
@@ -165,6 +175,7 @@ func (l *Limiter) drop(r *reservation) {
 	if l.credits.reservations[r.Request] == r {
 		delete(l.credits.reservations, r.Request)
 	}
+	l.credits.unhold(r)
 	if !r.admitted {
 		close(r.decided)
 	}
@@ -177,6 +188,9 @@ func (l *Limiter) drop(r *reservation) {
 // 10,000 requests, for an hour.
 func (l *Limiter) Settle(ctx context.Context, c gate.Charge, credits int64) (over string) {
 	ctx = context.WithoutCancel(ctx) // whoever asked may have gone, but what it came to is settled
+	if c.Held != "" {
+		return l.settleHeld(ctx, &c, credits)
+	}
 	q := l.ask(&c)
 	if q.month == 0 {
 		return "" // nobody counts
@@ -228,6 +242,11 @@ func (l *Limiter) settle(q *asked, c *gate.Charge) (r *reservation, mine bool, i
 			return nil, false, in
 		}
 	}
+	return r, true, l.spend(r, q, c)
+}
+
+// spend decides what becomes of a reservation, in memory, and gives the cycle in which that is written.
+func (l *Limiter) spend(r *reservation, q *asked, c *gate.Charge) *cycle {
 	r.ended = make(chan struct{})
 	r.Settled, r.Spent, r.At = true, q.credits, l.cfg.Now()
 	if r.Over = r.short(q, c); r.Over != "" {
@@ -241,7 +260,7 @@ func (l *Limiter) settle(q *asked, c *gate.Charge) (r *reservation, mine bool, i
 			l.queue.spend(p)
 		}
 	}
-	return r, true, l.queue.addReservation(r)
+	return l.queue.addReservation(r)
 }
 
 // unreserved is a reservation of nothing, for a request that has none. Its purses must be known first, unless the store
@@ -275,7 +294,7 @@ func (r *reservation) short(q *asked, c *gate.Charge) string {
 	extra := q.credits - r.Credits
 	for i, quota := range [...]access.Quota{c.Key.Limits.Credits, c.Project.Limits.Credits} {
 		p := r.purses[i]
-		if extra <= 0 || p == nil {
+		if extra <= 0 || p == nil || quota.Most <= 0 {
 			continue
 		}
 		lenient := q.alone && quota.OnFailure == access.FailAllow
@@ -304,12 +323,12 @@ func (l *Limiter) takeBack(r *reservation) {
 	l.queue.addReservation(r)
 }
 
-// expire frees what was set aside so long ago that nobody will settle it. Should somebody all the same, it is taken anew.
+// expire frees what was set aside so long ago that nobody will settle it, unless it is held. Should somebody all the same, it is taken anew.
 func (l *Limiter) expire(now int64) {
 	l.credits.mu.Lock()
 	defer l.credits.mu.Unlock()
 	for _, r := range l.credits.reservations {
-		if !r.Settled && now-r.made > int64(openTime) {
+		if !r.Settled && l.credits.held[r.ID] != r && now-r.made > int64(openTime) {
 			l.drop(r)
 		}
 	}
@@ -341,4 +360,5 @@ func (c *credits) stored(r *reservation, most int) {
 	if c.reservations[oldest.Request] == oldest {
 		delete(c.reservations, oldest.Request)
 	}
+	c.unhold(oldest)
 }

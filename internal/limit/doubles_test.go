@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -88,15 +89,19 @@ func (m *memory) call(ctx context.Context, do func() error) error {
 func (m *memory) Begin(ctx context.Context, server string, most int) (list []Reservation, err error) {
 	err = m.call(ctx, func() error {
 		m.server, m.number = server, 0
+		var held []Reservation
 		for k, r := range m.reservations {
-			if r.Settled {
+			switch {
+			case r.Settled:
 				list = append(list, r)
-			} else {
+			case strings.HasPrefix(r.ID, Held):
+				held = append(held, r)
+			default:
 				delete(m.reservations, k)
 			}
 		}
 		slices.SortFunc(list, func(a, b Reservation) int { return a.At.Compare(b.At) })
-		list = list[max(0, len(list)-most):]
+		list = append(list[max(0, len(list)-most):], held...)
 		return nil
 	})
 	return list, err

@@ -33,7 +33,8 @@ import (
 // Store keeps what must survive. Texts come back byte for byte. Accounts are named as this package names them.
 type Store interface {
 	// Begin makes server the one whose batches are taken, and those of any other refused, from now on. Reservations that
-	// an earlier server left open are gone with it. It returns the requests settled latest, at most so many, oldest first.
+	// an earlier server left open are gone with it, unless they are Held. It returns the requests settled latest, at most so
+	// many, and with them all that is held, oldest first.
 	Begin(ctx context.Context, server string, most int) ([]Reservation, error)
 	// Load reads what is written of some accounts. What is not there is not in the answer.
 	Load(ctx context.Context, want Wanted) (Written, error)

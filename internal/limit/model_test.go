@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -33,6 +34,7 @@ type world struct {
 	doubt   map[purseID]int64 // credits that may be spent as well: of that, nothing was said
 	open    map[Request]*ask
 	done    map[Request]*ask
+	held    map[string]*ask   // what is held, by its name
 	highest map[purseID]int64 // the most that was ever granted
 	clean   bool              // no call failed and no process crashed yet
 	serial  int
@@ -56,7 +58,7 @@ func newWorld(t *rapid.T) *world {
 	w := &world{
 		t: t, now: &clock{now: noon()}, mem: newMemory(), limits: map[string]access.Limits{}, passed: map[Day]int64{},
 		owed: map[string]*bucket{}, acked: map[purseID]int64{}, doubt: map[purseID]int64{}, open: map[Request]*ask{},
-		done: map[Request]*ask{}, highest: map[purseID]int64{}, clean: true,
+		done: map[Request]*ask{}, held: map[string]*ask{}, highest: map[purseID]int64{}, clean: true,
 	}
 	for n := range maxKeys {
 		w.limits[keyName(n)] = w.drawLimits(keyName(n))
@@ -83,9 +85,56 @@ func (w *world) begin() {
 		l, err := Open(context.Background(), w.mem, Config{Now: w.now.Now, Log: slog.New(slog.DiscardHandler), Server: fmt.Sprint(w.start)})
 		if err == nil {
 			w.l = l
+			l.HoldOnly(slices.Collect(maps.Keys(w.held)))
 			return
 		}
 		w.mem.fail(nil)
+	}
+}
+
+// hold holds what is set aside for an open request.
+func (w *world) hold() {
+	r, ok := w.drawRequest(w.open)
+	if !ok || w.open[r].charge.Credits == 0 {
+		return
+	}
+	a := w.open[r]
+	delete(w.open, r)
+	if over := w.l.Hold(context.Background(), a.charge, r.ID); over == "" {
+		w.held[r.ID] = a
+	} else if w.clean {
+		w.t.Fatalf("%+v was not held: %s", a.charge, over)
+	}
+}
+
+// settleHeld settles something that is held, until that is in writing, and then once more.
+func (w *world) settleHeld() {
+	names := slices.Sorted(maps.Keys(w.held))
+	if len(names) == 0 {
+		return
+	}
+	name := rapid.SampledFrom(names).Draw(w.t, "held")
+	a, cost := w.held[name], rapid.Int64Range(0, 9).Draw(w.t, "cost")
+	delete(w.held, name)
+	c := gate.Charge{Held: name, At: w.now.Now(), Key: a.charge.Key, Project: a.charge.Project}
+	over := w.l.Settle(context.Background(), c, cost)
+	for ; over == gate.LimitsDown; over = w.l.Settle(context.Background(), c, cost) {
+		if w.clean {
+			w.t.Fatalf("%+v was not settled", c)
+		}
+		w.mem.fail(nil)
+		time.Sleep(longestRest)
+	}
+	if again := w.l.Settle(context.Background(), c, cost+1); again != over {
+		w.t.Fatalf("%+v, which was settled with %q, is answered with %q", c, over, again)
+	}
+	if over != "" {
+		cost = a.charge.Credits
+	}
+	for account, limits := range accounts(a.charge) {
+		if limits.Credits.Most > 0 {
+			w.acked[purseID{account, monthOf(a.charge.At)}] += cost
+		}
 	}
 }
 
@@ -141,7 +190,7 @@ func (w *world) bucket(name string) *bucket {
 }
 
 func (w *world) reserved(id purseID) (sum int64) {
-	for _, a := range w.open {
+	for _, a := range slices.AppendSeq(slices.Collect(maps.Values(w.open)), maps.Values(w.held)) {
 		if limits, ok := accounts(a.charge)[id.account]; ok && limits.Credits.Most > 0 && monthOf(a.charge.At) == id.month {
 			sum += a.charge.Credits
 		}
@@ -367,7 +416,7 @@ func TestNothingIsLostOrGivenTwice(t *testing.T) {
 			defer func() { w.end() }()
 			actions := []func(){
 				w.take, w.take, w.take, w.take, w.take, w.take, w.settle, w.settle, w.settle, w.step, w.step, w.repeat, w.crash, w.restart,
-				w.fail, func() { time.Sleep(longestRest) },
+				w.hold, w.hold, w.settleHeld, w.fail, func() { time.Sleep(longestRest) },
 				w.sweep,
 				func() {
 					name := rapid.SampledFrom([]string{keyName(0), project}).Draw(rt, "account")

@@ -26,14 +26,15 @@ func (c Counters) Begin(ctx context.Context, server string, most int) (settled [
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM limit_reservations WHERE settled = 0`)
+		_, err = tx.ExecContext(ctx, `DELETE FROM limit_reservations WHERE settled = 0 AND substr(request_id, 1, $1) <> $2`, len(limit.Held), limit.Held)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: begin to count: %w", c.s.fault(err))
 	}
 	return list(ctx, c.s.read, scanReservation, `SELECT key_account, request_id, project_account, month, credits, settled, spent, over_limit, at
-		FROM (SELECT * FROM limit_reservations WHERE settled = 1 ORDER BY at DESC, key_account DESC, request_id DESC LIMIT $1) AS latest
+		FROM (SELECT * FROM limit_reservations WHERE settled = 0
+			UNION ALL SELECT * FROM (SELECT * FROM limit_reservations WHERE settled = 1 ORDER BY at DESC, key_account DESC, request_id DESC LIMIT $1) AS latest) AS known
 		ORDER BY at, key_account, request_id`, most)
 }
 

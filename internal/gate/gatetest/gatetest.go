@@ -304,6 +304,7 @@ type Limits struct {
 	Wait    time.Duration // given to every Fail
 	Charges []gate.Charge // what was taken
 	Settled []int64       // what was settled
+	Held    []string      // under which names something is held
 	Failed  []netip.Addr
 }
 
@@ -321,6 +322,21 @@ func (l *Limits) Settle(_ context.Context, _ gate.Charge, credits int64) string 
 	defer l.mu.Unlock()
 	l.Settled = append(l.Settled, credits)
 	return l.Short
+}
+
+// Hold remembers the name, as gate.Limits says.
+func (l *Limits) Hold(_ context.Context, _ gate.Charge, name string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.Held = append(l.Held, name)
+	return l.Short
+}
+
+// HoldOnly remembers the names, as gate.Limits says.
+func (l *Limits) HoldOnly(names []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.Held = names
 }
 
 // Fail remembers the address, as gate.Limits says.

@@ -148,8 +148,8 @@ func reservation(id string, n int) limit.Reservation {
 	}
 }
 
-// Promise: a reservation stays what it was written last; those that are open go when a server begins, and those that
-// were settled latest are told, oldest first. No two requests are one, of one id of two keys neither.
+// Promise: a reservation stays what it was written last; those that are open go when a server begins, unless they are held, and
+// those that are held, with those that were settled latest, are told, oldest first. No two requests are one, of one id of two keys neither.
 func reservationsAreKept(t *testing.T, open Open) {
 	s := plain(t, open)
 	counting(t, s, "a")
@@ -182,6 +182,31 @@ func reservationsAreKept(t *testing.T, open Open) {
 	got, err := s.Limits.Begin(t.Context(), "d", 3)
 	if err != nil || !reflect.DeepEqual(got, want[len(want)-3:]) {
 		t.Errorf("the last three are %+v, %v", got, err)
+	}
+	heldAreKept(t, s, want[len(want)-1])
+}
+
+// heldAreKept is the part of reservationsAreKept about what is held; last is that which was settled last.
+func heldAreKept(t *testing.T, s Stores, last limit.Reservation) {
+	t.Helper()
+	var b limit.Batch
+	b.Server, b.Number = "d", 1
+	var want []limit.Reservation
+	for i, name := range []string{limit.Held + "job_1", limit.Held, "HELD job_2", "held_job_3", "a " + limit.Held, strings.TrimSpace(limit.Held)} {
+		r := reservation(name, i+1)
+		r.Settled, r.At = false, last.At.Add(time.Duration(i)*time.Second)
+		b.Reservations = append(b.Reservations, r)
+		if i < 2 {
+			want = append(want, r)
+		}
+	}
+	write(t, s, b)
+	for _, server := range []string{"e", "f"} {
+		got, err := s.Limits.Begin(t.Context(), server, 1)
+		if err != nil || len(got) != 3 || !slices.ContainsFunc(got, func(r limit.Reservation) bool { return reflect.DeepEqual(r, last) }) ||
+			!slices.ContainsFunc(got, func(r limit.Reservation) bool { return reflect.DeepEqual(r, want[0]) }) || !reflect.DeepEqual(got[2], want[1]) {
+			t.Errorf("held are %+v, %v", got, err)
+		}
 	}
 }
 

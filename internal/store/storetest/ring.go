@@ -38,6 +38,8 @@ type freely struct{}
 
 func (freely) Take(context.Context, gate.Charge) gate.Charged    { return gate.Charged{} }
 func (freely) Settle(context.Context, gate.Charge, int64) string { return "" }
+func (freely) Hold(context.Context, gate.Charge, string) string  { return "" }
+func (freely) HoldOnly([]string)                                 {}
 func (freely) Fail(netip.Addr, time.Time) (wait time.Duration)   { return 0 }
 
 // move opens a ring over a store, as a start of the program does.
