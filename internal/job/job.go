@@ -1,5 +1,5 @@
 // Package job owns work that outlives the request that asked for it: that it is written down before it is promised, that
-// it goes on after a restart, how far it is, that it can be cancelled, and what became of it.
+// it goes on after a restart, how far it is, that it can be cancelled, that it is charged once, and what became of it.
 //
 //	Submit (permit) -> a row in the store and a folder -> Run: one worker -> Work (a function of its kind) -> the row
 //
@@ -9,9 +9,10 @@
 // Each job has a folder of its own for what it reads and what it makes. The folder goes when the job is forgotten.
 //
 // It does not own what any kind of work does (package dataset, among others), who may ask for it or see it (access), nor
-// how jobs are kept (it declares Store).
+// how jobs are kept (it declares Store),
+// nor how credits are counted (it declares Charges).
 //
-// Problems: invalid_field, unavailable.
+// Problems: invalid_field, unavailable, limits_unavailable.
 package job
 
 import (

@@ -118,13 +118,16 @@ func newHouse(t *testing.T) *house {
 // open starts a runner; the function stops it.
 func (h *house) open() (*job.Runner, func()) { return h.openWith(func(*job.Config) {}) }
 
-func (h *house) openWith(adjust func(*job.Config)) (*job.Runner, func()) {
+func (h *house) openWith(adjust func(*job.Config), then ...func(*job.Runner)) (*job.Runner, func()) {
 	cfg := job.Config{
 		Store: h.store, Dir: h.dir, Kinds: h.kinds, Stands: h.stands, Waiting: 5, Log: slog.New(slog.DiscardHandler),
 		Now: func() time.Time { return start().Add(h.age) }, NewID: func() string { h.made++; return strconv.Itoa(h.made) },
 	}
 	adjust(&cfg)
 	r := job.New(cfg)
+	for _, do := range then {
+		do(r)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	over := make(chan struct{})
 	go func() {

@@ -29,6 +29,7 @@ type Config struct {
 	Store   Store
 	Dir     string          // of the folders of jobs; it is the runner's alone
 	Kinds   map[string]Work // by their names; Handle adds to them
+	Charges Charges         // of kinds that have a Price; nil: nothing is charged
 	Stands  func(Job) error // whether a job may go on: its key may have been revoked; nil: it always may
 	Workers int             // jobs running at a time; default 3
 	Share   int             // jobs of one project running at a time; default one less than Workers, so that others find a worker
@@ -52,8 +53,9 @@ const (
 
 // Runner runs jobs. Make one with New; Run starts it.
 type Runner struct {
-	cfg  Config
-	tidy map[string]func(folder string) error // by kind
+	cfg    Config
+	tidy   map[string]func(folder string) error // by kind
+	prices map[string]Price                     // by kind
 
 	mu      sync.Mutex
 	open    map[string]*entry // by id; those that are not over
@@ -93,8 +95,8 @@ func New(cfg Config) *Runner {
 	cfg.Kinds = maps.Clone(cfg.Kinds)
 	_ = os.RemoveAll(filepath.Join(cfg.Dir, tempFolder)) // before anybody puts something there; it is made anew when it is needed
 	return &Runner{
-		cfg: cfg, tidy: map[string]func(string) error{}, open: map[string]*entry{}, running: map[string]int{}, wake: make(chan struct{}, 1),
-		workers: make(chan struct{}, cfg.Workers),
+		cfg: cfg, tidy: map[string]func(string) error{}, prices: map[string]Price{}, open: map[string]*entry{}, running: map[string]int{},
+		wake: make(chan struct{}, 1), workers: make(chan struct{}, cfg.Workers),
 	}
 }
 
@@ -124,7 +126,7 @@ type Wanted struct {
 
 // Submit writes a job down, and has it run. When it returns without an error, the job survives a crash.
 //
-// Problems: unavailable when the project has too many that are not over.
+// Problems: unavailable when the project has too many that are not over, limits_unavailable.
 func (r *Runner) Submit(ctx context.Context, permit gate.Permit, w Wanted) (Job, error) {
 	if r.cfg.Kinds[w.Kind] == nil || len(w.Spec) > MaxSpec {
 		return Job{}, fmt.Errorf("job: %q is no kind of work, or its spec of %d bytes is too long", w.Kind, len(w.Spec))
@@ -139,7 +141,11 @@ func (r *Runner) Submit(ctx context.Context, permit gate.Permit, w Wanted) (Job,
 	if err := r.fill(j.ID, w.Files); err != nil {
 		return Job{}, errors.Join(fmt.Errorf("job: the folder of a job: %w", err), os.RemoveAll(r.folder(j.ID)))
 	}
+	if err := r.hold(ctx, permit, j); err != nil {
+		return Job{}, errors.Join(err, os.RemoveAll(r.folder(j.ID)))
+	}
 	if err := r.cfg.Store.InsertJob(ctx, j); err != nil {
+		r.release(ctx, j)
 		return Job{}, errors.Join(fmt.Errorf("job: %w", err), os.RemoveAll(r.folder(j.ID)))
 	}
 	r.add(&entry{job: j, over: make(chan struct{}), ended: w.Ended})
@@ -265,6 +271,13 @@ func (r *Runner) resume(ctx context.Context) error {
 	jobs, err := r.cfg.Store.OpenJobs(ctx)
 	if err != nil {
 		return fmt.Errorf("job: what is not over: %w", err)
+	}
+	if r.cfg.Charges != nil {
+		ids := make([]string, len(jobs))
+		for i := range jobs {
+			ids[i] = jobs[i].ID
+		}
+		r.cfg.Charges.HoldOnly(ids)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -405,7 +418,10 @@ func (r *Runner) finish(ctx context.Context, run *Run, err, cause error) (unkept
 			r.cfg.Log.Error("the folder of a job that is over could not be tidied", "job", j.ID, "error", err)
 		}
 	}
-	if unkept = r.keep(ctx, j, 0); unkept != nil {
+	if unkept = r.charge(ctx, &j); unkept == nil {
+		unkept = r.keep(ctx, j, 0)
+	}
+	if unkept != nil {
 		r.cfg.Log.Error("what became of a job could not be kept; it is done again at the next start", "job", j.ID, "error", unkept)
 	}
 	r.mu.Lock()
