@@ -128,7 +128,8 @@ func (s *server) apiConfig(w world) api.Config {
 		ResultTime: s.cfg.ResultTime, ResultBytes: s.cfg.ResultBytes, Results: s.cfg.Results,
 	})
 	s.jobs = job.New(job.Config{
-		Store: s.control.store, Dir: filepath.Join(s.cfg.Data, "jobs"), Stands: job.Standing(s.control.keys, w.now), Now: w.now, NewID: newSuffix, Log: s.log,
+		Store: s.control.store, Dir: filepath.Join(s.cfg.Data, "jobs"), Charges: s.control.gate,
+		Stands: job.Standing(s.control.keys, w.now), Now: w.now, NewID: newSuffix, Log: s.log,
 	})
 	datasets = dataset.New(dataset.Config{
 		Store: s.control.store, Records: s.warehouse, Jobs: s.jobs, Live: new(dataset.Live), Now: w.now, NewID: newSuffix,
@@ -139,6 +140,8 @@ func (s *server) apiConfig(w world) api.Config {
 	s.jobs.Handle(dataset.UpdateKind, datasets.Rebuild)
 	s.exports = s.newExports(w, questions, datasets)
 	s.jobs.Handle(export.Kind, s.exports.Work)
+	s.jobs.Price(dataset.IngestKind, dataset.LoadPrice())
+	s.jobs.Price(export.Kind, export.Price())
 	s.deletions, s.datasets = s.openDeletions(w, questions, datasets), datasets
 	return api.Config{
 		Gate: s.control.gate, Keys: s.control.keys, Tokens: s.control.tokens, Apps: s.control.apps, Recordings: s.recorded.Service, Rejected: s.rejected, Workflows: s.control.workflows, Members: s.control.members, Projects: s.control.registry, Ledger: s.control.ledger, Counts: s.control.limits, Audit: s.control.audit, Live: s.live,

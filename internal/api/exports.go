@@ -248,7 +248,6 @@ func mountExportFiles(a *API) {
 	mount(a, endpoint[fetchExport, *download]{
 		Method: "GET", Path: "/v1/exports/{id}/file", Action: access.FetchExports, Read: lookingForExport[fetchExport](a), Wants: wantsFile[fetchExport],
 		Credential: linkOrKey, Write: writeExportFile, Long: true,
-		Reserve: func(in fetchExport) int64 { return in.found.Owed }, Price: func(f *download) int64 { return f.Paid },
 		Do: func(_ context.Context, permit gate.Permit, in fetchExport) (*download, error) {
 			return a.fetch(permit, &in.found)
 		},
@@ -281,15 +280,14 @@ func readExport(a *API) func(*request) (startExport, error) {
 	}
 }
 
-// startExport begins an export. What it came to is settled when it is over, in the name of this request.
+// startExport begins an export. What it came to is charged before there is a file.
 func (a *API) startExport(ctx context.Context, permit gate.Permit, in startExport) (Export, error) {
 	attempt, b := in.wants(), &in.Body
 	e, err := a.cfg.Exports.Start(ctx, permit, export.Ask{
 		Of: b.Of, Dataset: b.Dataset, Where: b.Where, Filter: b.Filter, Columns: b.Columns, Format: query.Format(b.Format),
 		Compression: export.Compression(b.Compression), Spreadsheet: b.Spreadsheet, Limit: b.Limit,
 	}, &in.found, export.Asker{
-		Still:  func() error { return a.cfg.Gate.Watch(permit, attempt) },
-		Settle: func(credits int64) error { return a.cfg.Gate.Settle(context.Background(), permit, credits) },
+		Still: func() error { return a.cfg.Gate.Watch(permit, attempt) },
 	})
 	if err == nil && in.Wait {
 		wait, cancel := context.WithTimeout(ctx, waitForJob)

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -542,7 +543,7 @@ func TestExportsCostCredits(t *testing.T) {
 		t.Fatalf("%+v", e)
 	}
 	e = p.awaited(key, p.begin(key, `{"of":"events","columns":["event"]}`).ID)
-	if e.Status != string(job.Failed) || e.Code != string(problem.CreditsExhausted) {
+	if e.Status != string(job.Failed) || e.Code != string(problem.CreditsExhausted) || e.Credits != 1 {
 		t.Errorf("%+v", e)
 	}
 	if status, code := p.w.site.asks(t, key.text, "GET", "/v1/exports/"+e.ID+"/file", ""); status != 410 {
@@ -550,8 +551,8 @@ func TestExportsCostCredits(t *testing.T) {
 	}
 }
 
-// Promise: a file is not given before its export is over. One that the server was restarted in the middle of is paid for by
-// whoever fetches it first: without enough credits it is not given.
+// Promise: a file is not given before its export is over. One that the server was restarted in the middle of costs what it says,
+// and that is charged before it can be fetched: without enough credits there is no file, and what was set aside is spent.
 func TestExportsAcrossARestart(t *testing.T) {
 	t.Parallel()
 	w := open(t).apart(t) // whoever runs jobs takes up all that are in the store
@@ -560,18 +561,19 @@ func TestExportsAcrossARestart(t *testing.T) {
 	p.send(strings.ReplaceAll(manyEvents(700), "id-", "more-"))
 	dir := t.TempDir()
 	program := func() (*site, *job.Runner) {
-		jobs := job.New(job.Config{Store: w.store, Dir: dir + "/jobs", Now: w.clock.Now, NewID: newSuffix, Log: w.log, Stands: job.Standing(w.ring, w.clock.Now)})
+		jobs := job.New(job.Config{Store: w.store, Dir: dir + "/jobs", Charges: w.gate, Now: w.clock.Now, NewID: newSuffix, Log: w.log, Stands: job.Standing(w.ring, w.clock.Now)})
 		exports := export.New(export.Config{
 			Dir: dir + "/exports", Jobs: jobs, Rows: query.New(query.Config{Engine: w.warehouse, Now: w.clock.Now}), Datasets: w.datasets, Keys: w.ring,
 			Now: w.clock.Now, Log: w.log, Sight: query.Sight(w.vault.Derive), Derive: w.vault.Derive,
 		})
 		jobs.Handle(export.Kind, exports.Work)
+		jobs.Price(export.Kind, export.Price())
 		return w.variant(t, func(cfg *api.Config) { cfg.Jobs, cfg.Exports = jobs, exports }, nil), jobs
 	}
 	before, _ := program() // which stops before it begins
-	rich, poor := p.taker(""), p.limited(access.Limits{Credits: access.Quota{Most: 1}})
+	rich, poor, able := p.taker(""), p.limited(access.Limits{Credits: access.Quota{Most: 1}}), p.limited(access.Limits{Credits: access.Quota{Most: 9}})
 	ids := map[string]string{}
-	for _, key := range []madeKey{rich, poor} {
+	for _, key := range []madeKey{rich, poor, able} {
 		_, body := before.call(t, "POST", "/v1/exports", strings.NewReader(`{"of":"events","columns":["event"]}`), "X-API-Key", key.text)
 		var e taken
 		if err := json.Unmarshal([]byte(body), &e); err != nil || e.Status != string(job.Queued) {
@@ -594,7 +596,7 @@ func TestExportsAcrossARestart(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	for key, want := range map[string]int{rich.text: 200, poor.text: 402} {
+	for key, want := range map[string]int{rich.text: 200, able.text: 200, poor.text: 410} {
 		path := "/v1/exports/" + ids[key] + "/file"
 		status, code := after.asks(t, key, "GET", path, "")
 		for ; code == problem.ExportRunning; status, code = after.asks(t, key, "GET", path, "") {
@@ -604,6 +606,22 @@ func TestExportsAcrossARestart(t *testing.T) {
 		}
 		if status != want {
 			t.Errorf("%d %s, and not %d", status, code, want)
+		}
+	}
+	for key, want := range map[string]string{able.text: "2 2", poor.text: "1 1"} { // what it says, and what was charged
+		_, said := after.call(t, "GET", "/v1/exports/"+ids[key], nil, "X-API-Key", key)
+		var e taken
+		var used struct {
+			Key struct {
+				Credits struct{ Used, Reserved int64 }
+			}
+		}
+		_, limits := after.call(t, "GET", "/v1/limits", nil, "X-API-Key", key)
+		if err := errors.Join(json.Unmarshal([]byte(said), &e), json.Unmarshal([]byte(limits), &used)); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(e.Credits, used.Key.Credits.Used); got != want || used.Key.Credits.Reserved != 0 {
+			t.Errorf("%s, and not %s: %s %s", got, want, said, limits)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func mountRepeating(a *API) {
 			if err != nil {
 				return LoadStarted{}, err
 			}
-			j, err := a.cfg.Datasets.Reload(ctx, permit, in.job, a.cfg.Jobs.Folder(in.job), temp, a.settleLoad(permit, in.class))
+			j, err := a.cfg.Datasets.Reload(ctx, permit, in.job, a.cfg.Jobs.Folder(in.job), temp, in.class)
 			if err != nil {
 				return LoadStarted{}, err
 			}

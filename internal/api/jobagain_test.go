@@ -37,10 +37,11 @@ func (h *halting) WriteRecords(ctx context.Context, space event.Space, uid strin
 // jobsOver has jobs and datasets of its own at the site of a world, until the test ends: what they keep goes through records.
 func (w *world) jobsOver(t *testing.T, records dataset.Records) *job.Runner {
 	t.Helper()
-	jobs := job.New(job.Config{Store: w.store, Dir: t.TempDir(), Now: w.clock.Now, NewID: newSuffix, Log: w.log, Stands: job.Standing(w.ring, w.clock.Now)})
+	jobs := job.New(job.Config{Store: w.store, Dir: t.TempDir(), Charges: w.gate, Now: w.clock.Now, NewID: newSuffix, Log: w.log, Stands: job.Standing(w.ring, w.clock.Now)})
 	datasets := dataset.New(dataset.Config{Store: w.store, Records: records, Jobs: jobs, Live: new(dataset.Live), Now: w.clock.Now, NewID: newSuffix})
 	jobs.Handle(dataset.UpdateKind, datasets.Rebuild)
 	jobs.Handle(dataset.IngestKind, datasets.Ingest)
+	jobs.Price(dataset.IngestKind, dataset.LoadPrice())
 	ctx, cancel := context.WithCancel(context.Background())
 	over := make(chan error, 1)
 	go func() { over <- jobs.Run(ctx) }()

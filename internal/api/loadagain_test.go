@@ -128,8 +128,9 @@ func (s *tables) ended(address string) string {
 // loader is a server's part that loads files: its jobs, and the API before them.
 func loader(t *testing.T, w *world, records dataset.Records, dir string) (*job.Runner, *site) {
 	t.Helper()
-	jobs := job.New(job.Config{Store: w.store, Dir: filepath.Join(dir, "jobs"), Now: w.clock.Now, NewID: newSuffix, Log: w.log})
+	jobs := job.New(job.Config{Store: w.store, Dir: filepath.Join(dir, "jobs"), Charges: w.gate, Now: w.clock.Now, NewID: newSuffix, Log: w.log})
 	own := dataset.New(dataset.Config{Store: w.store, Records: records, Jobs: jobs, Live: new(dataset.Live), Now: w.clock.Now, NewID: newSuffix, Statements: lateStatements{w}})
 	jobs.Handle(dataset.IngestKind, own.Ingest)
+	jobs.Price(dataset.IngestKind, dataset.LoadPrice())
 	return jobs, w.variant(t, func(c *api.Config) { c.Datasets, c.Jobs = own, jobs }, nil)
 }

@@ -254,7 +254,7 @@ func readFile(a *API) func(*request) (loadFile, error) {
 // waitForJob is how long a request waits for a job.
 const waitForJob = time.Minute
 
-// loadFile begins to load a file. What it came to is settled when that is over.
+// loadFile begins to load a file. What it came to is charged when the job is over.
 func (a *API) loadFile(ctx context.Context, permit gate.Permit, in loadFile) (LoadStarted, error) {
 	at, _ := in.where()
 	info, err := os.Stat(in.path)
@@ -263,21 +263,12 @@ func (a *API) loadFile(ctx context.Context, permit gate.Permit, in loadFile) (Lo
 	}
 	j, err := a.cfg.Datasets.Load(ctx, permit, at, dataset.Load{
 		Path: in.path, ContentType: in.kind, Rows: in.rows, Replace: in.Duplicate, Overwrite: in.Overwrite, MaxErrors: int64(in.MaxErrors),
-		Ended: a.settleLoad(permit, in.found.Class),
+		Class: in.found.Class,
 	})
 	if err != nil {
 		return LoadStarted{}, err
 	}
 	return a.loadStarted(ctx, j, in.Wait, fmt.Sprintf("Data upload of %dB for %s completed", info.Size(), in.Dataset)), nil
-}
-
-// settleLoad charges what loading came to, when it is over.
-func (a *API) settleLoad(permit gate.Permit, class access.Class) func(job.Job) {
-	return func(j job.Job) {
-		if err := a.cfg.Gate.Settle(context.Background(), permit, dataset.WrittenBy(j)*dataset.Credits(class)); err != nil {
-			a.cfg.Log.Warn("what a load came to is not settled", "job", j.ID, "error", err)
-		}
-	}
 }
 
 // loadStarted is the answer about a job that loads, when it is over if that is waited for.

@@ -93,12 +93,13 @@ func TestAnExportEndsWithTheRole(t *testing.T) {
 	w := open(t).apart(t)
 	p := w.project(t)
 	p.send(manyEvents(10))
-	jobs := job.New(job.Config{Store: w.store, Dir: t.TempDir(), Now: w.clock.Now, NewID: newSuffix, Log: w.log, Stands: job.Standing(w.ring, w.clock.Now)})
+	jobs := job.New(job.Config{Store: w.store, Dir: t.TempDir(), Charges: w.gate, Now: w.clock.Now, NewID: newSuffix, Log: w.log, Stands: job.Standing(w.ring, w.clock.Now)})
 	exports := export.New(export.Config{
 		Dir: t.TempDir(), Jobs: jobs, Rows: query.New(query.Config{Engine: w.warehouse, Now: w.clock.Now}), Datasets: w.datasets, Keys: w.ring, Now: w.clock.Now, Log: w.log,
 		Sight: query.Sight(w.vault.Derive), Derive: w.vault.Derive,
 	})
 	jobs.Handle(export.Kind, exports.Work)
+	jobs.Price(export.Kind, export.Price())
 	site := w.variant(t, func(cfg *api.Config) { cfg.Jobs, cfg.Exports = jobs, exports }, nil)
 	stays, _ := p.member(access.Analyst, false)
 	goes, one := p.member(access.Analyst, false)

@@ -201,7 +201,7 @@ func (w *world) openEngines(ctx context.Context) (err error) {
 func (w *world) start(ctx context.Context) {
 	w.runs = query.NewRuns(query.RunsConfig{Store: w.store, Now: w.clock.Now, Log: w.log, Stopping: ctx})
 	w.jobs = job.New(job.Config{
-		Store: w.store, Dir: filepath.Join(w.dir, "jobs"), Stands: job.Standing(w.ring, w.clock.Now), Now: w.clock.Now, NewID: newSuffix, Log: w.log,
+		Store: w.store, Dir: filepath.Join(w.dir, "jobs"), Charges: w.gate, Stands: job.Standing(w.ring, w.clock.Now), Now: w.clock.Now, NewID: newSuffix, Log: w.log,
 	})
 	w.datasets = dataset.New(dataset.Config{Store: w.store, Records: w.warehouse, Jobs: w.jobs, Live: new(dataset.Live), Now: w.clock.Now, NewID: newSuffix,
 		Statements: lateStatements{w},
@@ -215,6 +215,8 @@ func (w *world) start(ctx context.Context) {
 	w.jobs.Handle(dataset.UpdateKind, w.datasets.Rebuild)
 	w.exports = openExports(w)
 	w.jobs.Handle(export.Kind, w.exports.Work)
+	w.jobs.Price(dataset.IngestKind, dataset.LoadPrice())
+	w.jobs.Price(export.Kind, export.Price())
 	w.running.Go(func() { w.exports.Run(ctx) })
 	w.deletions = deletion.New(deletion.Config{
 		Warehouse: w.warehouse, Journal: w.journal, Loader: w.loader, Control: w.store, Jobs: w.jobs, Derive: w.vault.Derive, Known: w.ring.Knows,

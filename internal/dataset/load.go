@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/problem"
@@ -46,20 +47,21 @@ type Load struct {
 	ContentType string
 	Rows        int64 // that CountRows counted
 	Replace     bool
-	Overwrite   bool          // the file takes the place of all records, at once when all of it is written, or not at all
-	MaxErrors   int64         // rejections at which loading stops; 0: it never does
-	Date        time.Time     // of the first record that has none of its own; zero: now
-	Ended       func(job.Job) // see job.Wanted
+	Overwrite   bool         // the file takes the place of all records, at once when all of it is written, or not at all
+	MaxErrors   int64        // rejections at which loading stops; 0: it never does
+	Date        time.Time    // of the first record that has none of its own; zero: now
+	Class       access.Class // what a record is charged as
 }
 
 type ingestSpec struct {
-	ID          string    `json:"id"`
-	UID         string    `json:"uid"`
-	ContentType string    `json:"content_type"`
-	Replace     bool      `json:"replace"`
-	MaxErrors   int64     `json:"max_errors"`
-	To          string    `json:"to,omitzero"` // the uid that the dataset gets at the end, with Overwrite; empty: it stays
-	Date        time.Time `json:"date"`        // of the first record that has none of its own; each has one of its own
+	ID          string       `json:"id"`
+	UID         string       `json:"uid"`
+	ContentType string       `json:"content_type"`
+	Replace     bool         `json:"replace"`
+	MaxErrors   int64        `json:"max_errors"`
+	To          string       `json:"to,omitzero"` // the uid that the dataset gets at the end, with Overwrite; empty: it stays
+	Date        time.Time    `json:"date"`        // of the first record that has none of its own; each has one of its own
+	Class       access.Class `json:"class,omitzero"`
 }
 
 // IngestResult is what loading came to.
@@ -122,6 +124,7 @@ func (s *Service) Load(ctx context.Context, permit gate.Permit, at At, l Load) (
 	}
 	spec := ingestSpec{
 		ID: d.ID, UID: d.UID, ContentType: l.ContentType, Replace: l.Replace, MaxErrors: l.MaxErrors, Date: s.cfg.Now().UTC().Truncate(time.Microsecond),
+		Class: l.Class,
 	}
 	if !l.Date.IsZero() {
 		spec.Date = l.Date
@@ -138,7 +141,7 @@ func (s *Service) submit(ctx context.Context, permit gate.Permit, d *Dataset, l 
 		return job.Job{}, err
 	}
 	return s.cfg.Jobs.Submit(ctx, permit, job.Wanted{
-		Environment: d.Environment, Kind: IngestKind, About: d.ID, Spec: text, Total: l.Rows, Files: map[string]string{dataFile: l.Path}, Ended: l.Ended,
+		Environment: d.Environment, Kind: IngestKind, About: d.ID, Spec: text, Total: l.Rows, Files: map[string]string{dataFile: l.Path},
 	})
 }
 
@@ -408,11 +411,25 @@ func Rejected(folder string, offset, limit int) ([]Refused, error) {
 	return readRejected(folder, offset, limit)
 }
 
-// WrittenBy is how many records a job of loading has written.
-func WrittenBy(j job.Job) int64 {
-	var r IngestResult
-	if len(j.Result) == 0 || json.Unmarshal(j.Result, &r) != nil {
+// LoadPrice is what loading costs.
+func LoadPrice() job.Price { return job.Price{Action: access.WriteDatasets, Of: loadCredits} }
+
+// loadCredits is what a job of loading that is over came to: the records that it has written, or of one that was to overwrite and
+// did not, nothing. Of one that was not begun once more after a restart, there is its place.
+func loadCredits(j job.Job) int64 {
+	var (
+		spec ingestSpec
+		r    IngestResult
+	)
+	if json.Unmarshal(j.Spec, &spec) != nil || spec.To != "" && j.State != job.Succeeded {
 		return 0
 	}
-	return r.Written
+	text := j.Result
+	if len(text) == 0 {
+		text = j.Place
+	}
+	if len(text) == 0 || json.Unmarshal(text, &r) != nil {
+		return 0
+	}
+	return r.Written * Credits(spec.Class)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/weir-analytics/weir/internal/access"
 	"github.com/weir-analytics/weir/internal/gate"
 	"github.com/weir-analytics/weir/internal/job"
 	"github.com/weir-analytics/weir/internal/problem"
@@ -21,10 +22,10 @@ func Overwrites(j job.Job) bool {
 
 // Reload begins to load the file of a job once more that failed or was cancelled: as that was asked to, by a job of its own. What
 // that had written already is passed over, records without a date too, or takes the place of itself. The job's files are in
-// folder, and temp is where files are that are to become a job's.
+// folder, and temp is where files are that are to become a job's. Its records are charged as of the class.
 //
 // Problems: conflict, not_found, unavailable.
-func (s *Service) Reload(ctx context.Context, permit gate.Permit, j job.Job, folder, temp string, ended func(job.Job)) (job.Job, error) {
+func (s *Service) Reload(ctx context.Context, permit gate.Permit, j job.Job, folder, temp string, class access.Class) (job.Job, error) {
 	switch {
 	case j.Kind != IngestKind:
 		return job.Job{}, problem.New(problem.Conflict, "Only the loading of a file can be done once more. Ask for the change of the dataset again.")
@@ -46,7 +47,7 @@ func (s *Service) Reload(ctx context.Context, permit gate.Permit, j job.Job, fol
 	}
 	again, err := s.Load(ctx, permit, At{Workspace: j.Environment, ID: j.About}, Load{
 		Path: path, ContentType: spec.ContentType, Rows: j.Progress.Total, Replace: spec.Replace, Overwrite: spec.To != "", MaxErrors: spec.MaxErrors, Date: spec.Date,
-		Ended: ended,
+		Class: class,
 	})
 	if err != nil {
 		if gone := os.Remove(path); !errors.Is(gone, os.ErrNotExist) {

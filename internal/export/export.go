@@ -110,8 +110,7 @@ type progress struct {
 
 // Asker is whoever asked, as long as the program runs.
 type Asker struct {
-	Still  func() error              // an error ends the export: the key may not ask for it any more; nil: the key itself is asked about
-	Settle func(credits int64) error // charges what it came to; with an error there is no file
+	Still func() error // an error ends the export: the key may not ask for it any more; nil: the key itself is asked about
 }
 
 // New makes a service. The work of its jobs is Work, which whoever puts the parts together hands to the runner.
@@ -145,7 +144,6 @@ type result struct {
 	Bytes   int64  `json:"bytes"`
 	Digest  string `json:"digest"` // SHA-256 of the file, in hexadecimal
 	Credits int64  `json:"credits"`
-	Owed    int64  `json:"owed,omitzero"` // that could not be charged, as the program was started anew: whoever fetches the file first pays
 }
 
 // Start begins an export of what the permit's holder sees, and names who asks for as long as the program runs.

@@ -134,19 +134,20 @@ func (none) Class(context.Context, dataset.Walked) (access.Class, bool, error) {
 // house is exports with what they stand on.
 type house struct {
 	*testing.T
-	world  *gatetest.World
-	store  *memory
-	dir    string
-	table  *table
-	text   string // of the key that asks
-	permit gate.Permit
-	change func(*export.Config)
-	paid   []int64
-	made   int
+	world   *gatetest.World
+	store   *memory
+	dir     string
+	table   *table
+	text    string // of the key that asks
+	permit  gate.Permit
+	change  func(*export.Config)
+	paid    []int64
+	settled map[string]bool // the exports that are paid
+	made    int
 }
 
 func newHouse(t *testing.T, key access.Key) *house {
-	h := &house{T: t, world: gatetest.New(t), store: &memory{jobs: map[string]job.Job{}}, dir: t.TempDir(), table: &table{}}
+	h := &house{T: t, world: gatetest.New(t), store: &memory{jobs: map[string]job.Job{}}, dir: t.TempDir(), table: &table{}, settled: map[string]bool{}}
 	for i := range 5000 {
 		h.table.rows = append(h.table.rows, "e"+strconv.Itoa(i))
 	}
@@ -165,11 +166,24 @@ func (h *house) ask(action access.Action, text string) gate.Permit {
 	return permit
 }
 
+// Hold, SettleHeld and HoldOnly are the house's as job.Charges: each export is paid once, and then never again.
+func (h *house) Hold(context.Context, gate.Permit, string) error { return nil }
+
+func (h *house) HoldOnly([]string) {}
+
+func (h *house) SettleHeld(_ context.Context, held gate.Held, credits int64) error {
+	if h.settled[held.Name] {
+		return nil
+	}
+	h.settled[held.Name], h.paid = true, append(h.paid, credits)
+	return nil
+}
+
 // open starts exports; the function stops them.
 func (h *house) open() (*export.Service, *job.Runner, func()) {
 	jobs := job.New(job.Config{
 		Store: h.store, Dir: filepath.Join(h.dir, "jobs"), Log: slog.New(slog.DiscardHandler), Now: h.world.Clock.Now,
-		NewID: func() string { h.made++; return strconv.Itoa(h.made) }, Stands: job.Standing(h.world.Keys, h.world.Clock.Now),
+		NewID: func() string { h.made++; return strconv.Itoa(h.made) }, Stands: job.Standing(h.world.Keys, h.world.Clock.Now), Charges: h,
 	})
 	cfg := export.Config{
 		Dir: filepath.Join(h.dir, "exports"), Jobs: jobs, Rows: h.table, Datasets: none{}, Keys: h.world.Keys, Now: h.world.Clock.Now,
@@ -180,6 +194,7 @@ func (h *house) open() (*export.Service, *job.Runner, func()) {
 	}
 	s := export.New(cfg)
 	jobs.Handle(export.Kind, s.Work)
+	jobs.Price(export.Kind, export.Price())
 	ctx, cancel := context.WithCancel(context.Background())
 	var over sync.WaitGroup
 	over.Go(func() {
@@ -194,8 +209,7 @@ func (h *house) start(s *export.Service, a export.Ask) export.Export {
 	h.Helper()
 	permit, attempt := h.permit, access.Attempt{Targets: []access.Target{{Environment: "production"}}}
 	e, err := s.Start(h.Context(), permit, a, nil, export.Asker{
-		Still:  func() error { return h.world.Gate.Watch(permit, attempt) },
-		Settle: func(credits int64) error { h.paid = append(h.paid, credits); return nil },
+		Still: func() error { return h.world.Gate.Watch(permit, attempt) },
 	})
 	if err != nil {
 		h.Fatal(err)
@@ -221,15 +235,15 @@ func (h *house) ended(s *export.Service, jobs *job.Runner, id string) export.Exp
 }
 
 // read reads the file of an export.
-func (h *house) read(s *export.Service, e export.Export) (text string, pays int64, err error) {
+func (h *house) read(s *export.Service, e export.Export) (text string, err error) {
 	h.Helper()
 	f, err := s.Open(h.ask(access.FetchExports, h.text), &e)
 	if err != nil {
-		return "", 0, err
+		return "", err
 	}
 	defer func() { _ = f.Close() }()
 	all, err := io.ReadAll(f)
-	return string(all), f.Paid, err
+	return string(all), err
 }
 
 func lines(text string) int { return strings.Count(text, "\n") }
@@ -249,8 +263,8 @@ func (h *house) files() (names []string) {
 	return names
 }
 
-// Promise: an export in whose middle the server stops is made whole at the next start, once; what it costs is paid by whoever
-// fetches it first, and by nobody again.
+// Promise: an export in whose middle the server stops is made whole at the next start, once; what it costs is paid then,
+// in full, and never again.
 func TestExportsGoOn(t *testing.T) {
 	h := newHouse(t, access.Key{})
 	reached, stopped := make(chan struct{}), make(chan struct{})
@@ -273,17 +287,13 @@ func TestExportsGoOn(t *testing.T) {
 	s, jobs, stop := h.open()
 	defer stop()
 	e = h.ended(s, jobs, e.Job.ID)
-	if e.Job.State != job.Succeeded || e.Job.Starts != 2 || e.Rows != 5000 || e.Owed != 5 || e.Credits != 6 {
-		t.Fatalf("%+v", e)
+	if e.Job.State != job.Succeeded || e.Job.Starts != 2 || e.Rows != 5000 || e.Credits != 6 || !slices.Equal(h.paid, []int64{6}) {
+		t.Fatalf("paid %v: %+v", h.paid, e)
 	}
-	for _, want := range []int64{5, 0} {
-		text, pays, err := h.read(s, e)
-		if err != nil || lines(text) != 5000 || pays != want {
-			t.Errorf("%d lines, pays %d, and not %d: %v", lines(text), pays, want, err)
+	for range 2 {
+		if text, err := h.read(s, e); err != nil || lines(text) != 5000 || len(h.paid) != 1 {
+			t.Errorf("%d lines, paid %v: %v", lines(text), h.paid, err)
 		}
-	}
-	if e = h.ended(s, jobs, e.Job.ID); e.Owed != 0 {
-		t.Errorf("it owes %d", e.Owed)
 	}
 }
 
@@ -355,11 +365,11 @@ func TestForgetWhileWriting(t *testing.T) {
 		return nil
 	}
 	e := h.ended(s, jobs, h.start(s, export.Ask{Of: export.Events, Columns: []string{"event"}}).Job.ID)
-	text, _, err := h.read(s, e)
+	text, err := h.read(s, e)
 	if err != nil || lines(text) != 4999 || strings.Contains(text, `"e0"`) || e.Rows != 4999 {
 		t.Errorf("%d lines: %v", lines(text), err)
 	}
-	if _, _, err := h.read(s, whole); problem.Of(err) != problem.ExportGone {
+	if _, err := h.read(s, whole); problem.Of(err) != problem.ExportGone {
 		t.Errorf("the one before: %v", err)
 	}
 	if whole = h.ended(s, jobs, whole.Job.ID); whole.Gone.Reason != export.GoneForgotten || whole.Status(h.world.Clock.Now()) != "deleted" {
@@ -435,14 +445,14 @@ func TestDelete(t *testing.T) {
 		t.Errorf("it %s; there is %v", e.Job.State, h.files())
 	}
 	e = h.ended(s, jobs, h.start(s, export.Ask{Of: export.Events, Columns: []string{"event"}}).Job.ID)
-	if _, _, err := h.read(s, e); err != nil {
+	if _, err := h.read(s, e); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(s.Delete(t.Context(), &e), s.Delete(t.Context(), &e)); err != nil {
 		t.Fatal(err)
 	}
 	e = h.ended(s, jobs, e.Job.ID)
-	if _, _, err := h.read(s, e); problem.Of(err) != problem.ExportGone || e.Gone.Reason != export.GoneDeleted {
+	if _, err := h.read(s, e); problem.Of(err) != problem.ExportGone || e.Gone.Reason != export.GoneDeleted {
 		t.Errorf("%+v: %v", e.Gone, err)
 	}
 }
@@ -468,7 +478,7 @@ func TestSweep(t *testing.T) {
 	if err := s.Sweep(); err != nil || len(h.files()) != 0 {
 		t.Fatal(h.files(), err)
 	}
-	if _, _, err := h.read(s, e); problem.Of(err) != problem.ExportGone || e.Status(h.world.Clock.Now()) != export.Expired {
+	if _, err := h.read(s, e); problem.Of(err) != problem.ExportGone || e.Status(h.world.Clock.Now()) != export.Expired {
 		t.Errorf("%s: %v", e.Status(h.world.Clock.Now()), err)
 	}
 }

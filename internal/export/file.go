@@ -29,12 +29,10 @@ import (
 //	ID.part   what is being written
 //	ID.file   what can be fetched
 //	ID.gone   that there is nothing more to fetch, and why
-//	ID.paid   that somebody has paid for what could not be charged when it was made
 const (
 	partFile  = ".part"
 	wholeFile = ".file"
 	goneFile  = ".gone"
-	paidFile  = ".paid"
 )
 
 // goneKeep is how long it is known why a file is gone: as long as jobs may be.
@@ -360,7 +358,7 @@ func (s *Service) Sweep() error {
 	now := s.cfg.Now()
 	return s.each(s.cfg.Dir, func(path string, info fs.FileInfo) error {
 		keep := s.cfg.Keep
-		if strings.HasSuffix(path, goneFile) || strings.HasSuffix(path, paidFile) {
+		if strings.HasSuffix(path, goneFile) {
 			keep = goneKeep
 		}
 		s.mu.Lock()

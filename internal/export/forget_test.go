@@ -76,7 +76,7 @@ func TestABlankedExportIsGone(t *testing.T) {
 	if err != nil || e.Of != export.Events || e.Where != nil || e.Status(h.world.Clock.Now()) != "deleted" || e.Gone.Reason != export.GoneForgotten {
 		t.Errorf("%+v, %v", e, err)
 	}
-	if _, _, err := h.read(s, e); problem.Of(err) != problem.ExportGone {
+	if _, err := h.read(s, e); problem.Of(err) != problem.ExportGone {
 		t.Error(err)
 	}
 	if list, _, err := s.List(t.Context(), h.ask(access.ReadExports, h.text), job.Place{}, 10); err != nil || len(list) != 1 {

@@ -27,10 +27,9 @@ type Export struct {
 	Rows      int64        // of the file; until there is one, those that are written
 	Bytes     int64        // of the file
 	Digest    string       // SHA-256 of the file, in hexadecimal; empty: there is none yet
-	Credits   int64
-	ExpiresAt time.Time // of the file; zero: there is none yet
-	Gone      Gone      // why there is no file any more
-	Owed      int64     // credits that whoever fetches the file first pays
+	Credits   int64        // that it came to; 0 until it is over
+	ExpiresAt time.Time    // of the file; zero: there is none yet
+	Gone      Gone         // why there is no file any more
 	seen      *access.View
 	uid       string // of the dataset
 }
@@ -87,6 +86,9 @@ func (s *Service) view(j job.Job) (Export, error) {
 	if len(sp.Seen) == 0 && e.Gone.Reason == "" { // it was taken away, since it named somebody who was deleted
 		e.Gone = Gone{GoneForgotten, j.EndedAt}
 	}
+	if j.State.Over() {
+		e.Credits = credits(j)
+	}
 	if len(j.Result) == 0 || j.State != job.Succeeded {
 		return e, nil
 	}
@@ -95,15 +97,6 @@ func (s *Service) view(j job.Job) (Export, error) {
 		return Export{}, fmt.Errorf("export: what a job came to: %w", err)
 	}
 	e.Rows, e.Bytes, e.Digest, e.Credits, e.ExpiresAt = r.Rows, r.Bytes, r.Digest, r.Credits, j.EndedAt.Add(s.cfg.Keep)
-	if r.Owed > 0 {
-		paid, err := s.path(of, j.ID, paidFile)
-		if err != nil {
-			return Export{}, err
-		}
-		if _, err := os.Stat(paid); errors.Is(err, fs.ErrNotExist) {
-			e.Owed = r.Owed
-		}
-	}
 	return e, nil
 }
 
@@ -170,7 +163,6 @@ type File struct {
 	ContentType string
 	Tag         string // is another when the bytes are others
 	Size        int64
-	Paid        int64 // credits that whoever opened it pays
 }
 
 // ready is nil when there is a file of an export that the permit's holder may have.
@@ -214,29 +206,7 @@ func (s *Service) Open(permit gate.Permit, e *Export) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
-	paid := int64(0)
-	if e.Owed > 0 {
-		if paid, err = s.payOnce(of, e); err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
-	}
-	return &File{File: f, Name: e.name(), ContentType: e.contentType(), Tag: `"` + e.Digest[:32] + `"`, Size: e.Bytes, Paid: paid}, nil
-}
-
-// payOnce notes that what is owed is paid, and gives how much that is: nothing when somebody was faster.
-func (s *Service) payOnce(of space, e *Export) (int64, error) {
-	path, err := s.path(of, e.Job.ID, paidFile)
-	if err != nil {
-		return 0, err
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("export: %w", err)
-	}
-	return e.Owed, errors.Join(f.Close(), s.stamp(path))
+	return &File{File: f, Name: e.name(), ContentType: e.contentType(), Tag: `"` + e.Digest[:32] + `"`, Size: e.Bytes}, nil
 }
 
 // name is what the file is called where it is saved.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"runtime/debug"
 	"time"
 
@@ -58,20 +59,31 @@ func (s *Service) Work(ctx context.Context, run *job.Run) (err error) {
 	if cause := context.Cause(work); err != nil && cause != nil {
 		err = cause
 	}
-	switch {
-	case err == nil:
-		text, err := json.Marshal(r)
-		run.Result(text)
+	if err != nil {
 		return err
-	case ctx.Err() == nil && m.known: // of one that is cancelled, or goes on at the next start, what was set aside stays so
-		err = errors.Join(err, m.asker.Settle(m.priceOfFailure(err)))
 	}
+	text, err := json.Marshal(r)
+	run.Result(text)
 	return err
 }
 
-// priceOfFailure is what an export comes to that failed: nothing when it was our fault.
-func (m *making) priceOfFailure(err error) int64 {
-	if problem.From(err).Status() >= 500 {
+// price is what an export comes to, before it is charged and after: with it the file is the same price when it is written anew.
+type price struct {
+	Credits int64 `json:"credits"`
+	Paid    bool  `json:"paid,omitzero"`
+}
+
+// Price is what exports cost.
+func Price() job.Price { return job.Price{Action: access.WriteExports, Of: credits} }
+
+// credits is what the job of an export that is over came to. One that failed costs what was set aside, or nothing when it was our
+// fault; one that was cancelled does as well.
+func credits(j job.Job) int64 {
+	var p price
+	if len(j.Place) > 0 && json.Unmarshal(j.Place, &p) == nil && (p.Paid || j.State == job.Succeeded) {
+		return p.Credits
+	}
+	if j.State == job.Failed && problem.New(j.Code, "").Status() >= http.StatusInternalServerError {
 		return 0
 	}
 	return aside
@@ -190,26 +202,37 @@ func (m *making) once(ctx context.Context) (r result, done bool, err error) {
 	return r, done, err
 }
 
-// pay charges what the export came to, or notes that it is owed.
+// pay charges what the export came to, once: what that is is kept before.
 func (m *making) pay(r *result) error {
-	r.Credits = m.s.cfg.Prices.Of(r.Rows, r.Bytes)
+	p := price{Credits: m.s.cfg.Prices.Of(r.Rows, r.Bytes)}
 	if m.spec.Of == OfDataset {
-		r.Credits = max(aside, r.Rows*dataset.Credits(m.spec.Class))
+		p.Credits = max(aside, r.Rows*dataset.Credits(m.spec.Class))
 	}
-	if len(m.job.Place) > 0 {
-		return nil // before the program was started anew
-	}
-	if m.known {
-		if err := m.asker.Settle(r.Credits); err != nil {
+	if len(m.job.Place) > 0 { // it was written before
+		if err := json.Unmarshal(m.job.Place, &p); err != nil {
 			return err
 		}
-		m.job.Place = jsontext.Value(`{"paid":true}`)
-		return m.run.Keep(job.Progress{Done: m.written, Good: m.written}, m.job.Place)
 	}
-	if _, stored := access.LookupOf(m.job.KeyID); stored {
-		r.Owed = r.Credits - aside
+	r.Credits = p.Credits
+	if p.Paid {
+		return nil
 	}
-	return nil
+	if err := m.keep(p); err != nil {
+		return err
+	}
+	if err := m.run.Charge(p.Credits); err != nil {
+		return err
+	}
+	p.Paid = true
+	return m.keep(p)
+}
+
+// keep keeps the price.
+func (m *making) keep(p price) (err error) {
+	if m.job.Place, err = json.Marshal(p); err != nil {
+		return err
+	}
+	return m.run.Keep(job.Progress{Done: m.written, Good: m.written}, m.job.Place)
 }
 
 // rows writes the rows to a file.
