@@ -15,9 +15,13 @@ import (
 type faults struct {
 	at     string // what comes before each path
 	fields []problem.Field
+	single map[string]bool // the paths of conditions whose value is written without a list
 }
 
 func (f *faults) add(path, format string, args ...any) {
+	if of, _, found := strings.Cut(path, ".values"); found && f.single[of] {
+		path = of + ".value"
+	}
 	f.fields = append(f.fields, problem.Field{Name: f.at + path, Detail: fmt.Sprintf(format, args...)})
 }
 

@@ -171,6 +171,7 @@ func readCondition(f *faults, at string, v jsontext.Value, table Table) (c Condi
 	case value != nil && values != nil:
 		f.add(at+".value", "goes without values")
 	case value != nil:
+		f.one(at)
 		values = slices.Concat(jsontext.Value("["), value, jsontext.Value("]"))
 	}
 	times := table.typeOf(c.Column) == timeType
@@ -184,6 +185,14 @@ func readCondition(f *faults, at string, v jsontext.Value, table Table) (c Condi
 		f.add(at+".values", "must be an array")
 	}
 	return c
+}
+
+// one notes that the condition at a path has a value and no list.
+func (f *faults) one(at string) {
+	if f.single == nil {
+		f.single = map[string]bool{}
+	}
+	f.single[at] = true
 }
 
 // readValue reads a value of a condition: text is a time for a column of times.
