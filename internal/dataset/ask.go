@@ -291,7 +291,8 @@ const (
 //	close > 100 and symbol in (AAPL, "BRK B") and date < 2026-01-31
 //
 // A property with other characters than letters, digits, _ and . stands in quotation marks, and so does a value with a space,
-// a comma, a bracket or a sign of comparison in it; in quotation marks, \" and \\ stand for what follows the \.
+// a comma, a bracket or a sign of comparison in it. The marks are " or ', and each may stand between two of the other; between
+// marks, a \ stands before a mark of the same sort or a \ that is meant.
 func (f *faults) filter(text string, schema *Schema) (all []Condition) {
 	if strings.TrimSpace(text) == "" {
 		return nil
@@ -337,15 +338,15 @@ type word struct {
 
 const signs = "=!<>(),"
 
-// wordsOf takes a filter apart.
+// wordsOf takes a filter apart. Both quotation marks quote; within a word that does not begin with one, ' is an apostrophe.
 func wordsOf(text string) (all []word, fault string) {
 	for {
 		text = strings.TrimLeft(text, " \t\r\n")
 		switch {
 		case text == "":
 			return all, ""
-		case text[0] == '"':
-			value, rest, ok := unquote(text[1:])
+		case text[0] == '"' || text[0] == '\'':
+			value, rest, ok := unquote(text[1:], text[0])
 			if !ok {
 				return nil, "a quotation mark is not closed"
 			}
@@ -366,11 +367,12 @@ func wordsOf(text string) (all []word, fault string) {
 	}
 }
 
-func unquote(text string) (value, rest string, ok bool) {
+// unquote reads up to the mark that closes a value; a backslash goes before one that is of the value, and before a backslash.
+func unquote(text string, mark byte) (value, rest string, ok bool) {
 	var out strings.Builder
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
-		case '"':
+		case mark:
 			return out.String(), text[i+1:], true
 		case '\\':
 			if i++; i == len(text) {

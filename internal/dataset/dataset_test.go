@@ -296,6 +296,11 @@ func TestSelections(t *testing.T) {
 		{Ask{Sort: "up", Range: "x", From: "y", DateField: "close", Subkey: "s"}, "! path.subkey query.dateField query.range query.range query.sort"},
 		{Ask{From: "2026-01-02", To: "2026-01-01"}, "! query.from"},
 		{Ask{Filter: `close > 1.50 and symbol in (A, "B ""C") and up = TRUE`}, "! query.filter"},
+		{Ask{Limit: 1, Filter: `symbol = 'AAPL'`}, "most 1 [{symbol string = [AAPL]}]"},
+		{Ask{Limit: 1, Filter: `symbol in ('BRK B','O"B', "O'B", 'O\'B\\', O'Brien, '') and 'up'='true'`}, `most 1 [{symbol string in [BRK B O"B O'B O'B\ O'Brien ]} {up boolean = [true]}]`},
+		{Ask{Filter: `symbol = 'AAPL`}, "! query.filter"},
+		{Ask{Filter: `symbol = 'AAPL"`}, "! query.filter"},
+		{Ask{Filter: `symbol = 'A''B'`}, "! query.filter"},
 		{Ask{Limit: 1, Filter: `close > 1.50 and symbol in (A, "B \"C") AND up = TRUE and day >= 2026-01-02`}, `most 1 [{close number > [1.50]} {symbol string in [A B "C]} {up boolean = [true]} {day date >= [2026-01-02]}]`},
 	} {
 		s, err := c.ask.Selection(d, now())
@@ -336,7 +341,7 @@ func TestSelections(t *testing.T) {
 
 // Promise: whatever a filter is, it is read or refused; what is read compares properties of the schema only.
 func FuzzFilter(f *testing.F) {
-	for _, seed := range []string{`close > 1`, `symbol in (A, "B") and up != false`, `symbol = "a\"b"`, `close >`, `()`, `and`, `symbol = ' OR 1=1 --`, `symbol in (`, "\x00=\x00"} {
+	for _, seed := range []string{`close > 1`, `symbol in (A, "B") and up != false`, `symbol = "a\"b"`, `symbol in ('a', 'b\'c"', "d'e", f'g)`, `close >`, `()`, `and`, `symbol = ' OR 1=1 --`, `symbol in (`, "\x00=\x00"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
