@@ -189,7 +189,9 @@ func TestAnExportIsWhatAQueryAnswers(t *testing.T) {
 		`{"of":"events","where":[{"column":"nope","op":"=","value":"@{x}"}]}`:                       "where[0].column",
 		`{"of":"events","format":"parquet","compression":"gzip"}`:                                   "compression",
 		`{"of":"events","filter":"a > 1"}`:                                                          "filter",
-		`{"of":"dataset"}`:                                                                          "dataset",
+		`{"of":"dataset"}`:                                                                          `dataset","detail":"is required`,
+		`{"of":"events","dataset":"QUOTES"}`:                                                        `dataset","detail":"names`,
+		`{"of":"events","where":[{"column":"event","op":"=","value":5}]}`:                           `where[0].value"`,
 	} {
 		answer, body := p.w.site.call(t, "POST", "/v1/exports", strings.NewReader(ask), "X-API-Key", france.text)
 		if answer.StatusCode != 422 || !strings.Contains(body, `"field":"`+field) {
@@ -504,6 +506,9 @@ func TestExportsOfDatasets(t *testing.T) {
 	}
 	if e, file := s.take(key, `{"of":"dataset","dataset":"QUOTES","columns":["volume","symbol"],"limit":3}`); e.Rows != 3 || !strings.HasPrefix(string(file), `{"volume":0,"symbol":"S0"}`+"\n") {
 		t.Errorf("%s", file)
+	}
+	if e, file := s.take(key, `{"of":"dataset","dataset":"QUOTES","filter":"symbol = 'S1'"}`); e.Rows != 1 || !strings.Contains(string(file), `"S1"`) {
+		t.Errorf("%+v %s", e, file)
 	}
 	e, file = s.take(key, `{"of":"dataset","dataset":"QUOTES","format":"parquet"}`)
 	if len(rowsOfParquet(t, file)) != 120 {

@@ -69,7 +69,9 @@ func (a *Ask) check() error {
 	switch {
 	case !slices.Contains([]string{Events, Persons, OfDataset}, a.Of):
 		return problem.Invalid("of", "must be events, persons or dataset")
-	case (a.Of == OfDataset) != (a.Dataset != ""):
+	case a.Of == OfDataset && a.Dataset == "":
+		return problem.Invalid("dataset", "is required: the dataset to take out")
+	case a.Of != OfDataset && a.Dataset != "":
 		return problem.Invalid("dataset", "names the dataset of an export of one, and of nothing else")
 	case a.Of == OfDataset && len(a.Where) > 0:
 		return problem.Invalid("where", "is about events and persons: of a dataset, give a filter")
