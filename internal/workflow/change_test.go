@@ -29,7 +29,7 @@ func (b *bench) update(permit gate.Permit, id string, p workflow.Patch) (workflo
 // elsewhere where that is not taken either, and what is not looked at stays as it was.
 func TestAnAddressIsCheckedWhenItIsUsedAnew(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, time.Now)
+	b := newBench(t, func() time.Time { return time.Unix(1780000000, 0) })
 	made, _ := b.create(workflow.Wanted{ID: "hook", URL: "https://a.example/x"})
 	b.web.refuse("a.example")
 	name, template, no, yes := "another", jsontext.Value(`{"a":1}`), false, true
@@ -63,7 +63,7 @@ func TestAnAddressIsCheckedWhenItIsUsedAnew(t *testing.T) {
 // another content, nor enable it.
 func TestEndingWhatRecordsAnEventNeedsNoRightToSend(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, time.Now)
+	b := newBench(t, func() time.Time { return time.Unix(1780000000, 0) })
 	b.create(workflow.Wanted{ID: "note", Event: "noted"})
 	template, no, yes, same, other := jsontext.Value(`{"a":1}`), false, true, "noted", "other"
 	for _, c := range []struct {
@@ -89,7 +89,7 @@ func TestEndingWhatRecordsAnEventNeedsNoRightToSend(t *testing.T) {
 // Promise: an id that is taken is named.
 func TestAnIDThatIsTakenIsNamed(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, time.Now)
+	b := newBench(t, func() time.Time { return time.Unix(1780000000, 0) })
 	b.create(workflow.Wanted{ID: "hook", URL: "https://a.example/x"})
 	_, _, err := b.service.Create(t.Context(), b.permit(access.WriteWorkflows), workflow.Wanted{ID: "hook", URL: "https://b.example/x"})
 	if p := problem.From(err); p.Code != problem.Conflict || len(p.Fields) != 1 || p.Fields[0].Name != "id" {
