@@ -202,7 +202,7 @@ func (m *making) once(ctx context.Context) (r result, done bool, err error) {
 	return r, done, err
 }
 
-// pay charges what the export came to, once: what that is is kept before.
+// pay charges what the export came to, once. The price is kept before.
 func (m *making) pay(r *result) error {
 	p := price{Credits: m.s.cfg.Prices.Of(r.Rows, r.Bytes)}
 	if m.spec.Of == OfDataset {

@@ -215,7 +215,7 @@ func TestJobsWaitToBeCharged(t *testing.T) {
 		stop()
 		p.fail(0)
 		for range 2 { // the second time it is charged, and not kept as over
-			r, stop = h.charging(p, "good")
+			_, stop = h.charging(p, "good")
 			<-time.After(5 * time.Second)
 			stop()
 			if want := second.ID + " true 7"; p.said() != want || !h.over(second.ID) {

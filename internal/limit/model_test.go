@@ -123,7 +123,7 @@ func (w *world) settleHeld() {
 			w.t.Fatalf("%+v was not settled", c)
 		}
 		w.mem.fail(nil)
-		time.Sleep(longestRest)
+		<-time.After(longestRest)
 	}
 	if again := w.l.Settle(context.Background(), c, cost+1); again != over {
 		w.t.Fatalf("%+v, which was settled with %q, is answered with %q", c, over, again)
