@@ -281,7 +281,7 @@ func (in renameDataset) wants() access.Attempt {
 // with the workspace, which is what the sender wrote.
 func (rq *request) inWorkspace(err error) error {
 	p, is := errors.AsType[*problem.Error](err)
-	if !is || rq.r.PathValue("workspace") == "" {
+	if !is || rq.nameAt("workspace") == "" {
 		return err
 	}
 	at := slices.IndexFunc(p.Fields, func(f problem.Field) bool { return f.Name == "environment" })

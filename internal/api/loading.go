@@ -211,7 +211,7 @@ func mountLoading(a *API) {
 
 // firstOfFile is what loading a file asks for, as far as it is known before the file is read, which takes disk.
 func (a *API) firstOfFile(rq *request) (access.Attempt, error) {
-	in := loadFile{Workspace: rq.nameAt("workspace"), Dataset: rq.r.PathValue("dataset")}
+	in := loadFile{Workspace: rq.nameAt("workspace"), Dataset: rq.nameAt("dataset")}
 	environment, ok := rq.caller.Space(dataset.Workspace(in.Workspace))
 	if !ok || len(in.Dataset) > maxDatasetName {
 		return in.wants(), nil // which the policy, or Read, will say
