@@ -257,7 +257,7 @@ func settings() []setting {
 			func(c *config, v string) (err error) { c.DiskReserve, err = sizeOf(v); return err }},
 		{"trace-endpoint", "", "address of an OpenTelemetry collector that takes OTLP over HTTP; empty: no traces",
 			func(c *config, v string) error { c.TraceEndpoint = v; return isWebAddressOrEmpty(v) }},
-		{"compat-altertable", "true", "serve POST /track, /identify and /alias, which clients of Altertable use, and this program's own tools, and GET /altertable.js: true or false",
+		{"compat-altertable", "true", "serve POST /track, /identify and /alias, which clients of Altertable use, and this program's own tools, GET /altertable.js, and the routes of its lakehouse: true or false",
 			func(c *config, v string) error { return c.compat(compat.Altertable, v) }},
 		{"compat-composite", "true", "serve the routes that Composite's library uses: true or false",
 			func(c *config, v string) error { return c.compat(compat.Composite, v) }},

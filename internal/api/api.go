@@ -170,6 +170,7 @@ func New(cfg Config) (*API, error) {
 	mountConsent(a)
 	mountCompat(a)
 	mountIEX(a)
+	mountLakehouse(a)
 	mountSessions(a)
 	mountMembers(a)
 	mountInvitations(a)

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/base64"
 	"net/http"
 	"reflect"
 	"strings"
@@ -245,13 +244,8 @@ func writeKeyCredential(rq *request) (gate.Credential, error) {
 
 // userName is that of HTTP Basic (RFC 7617). The password is passed over: Segment's clients send an empty one.
 func userName(text string) (string, error) {
-	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
-	name, _, found := strings.Cut(string(raw), ":")
-	if err != nil || !found {
-		return "", problem.New(problem.MalformedKey, "The Authorization header must be 'Basic' with the base64 of the key and a colon.").
-			At("header.Authorization", "cannot be read")
-	}
-	return name, nil
+	name, _, err := basicParts(text)
+	return name, err
 }
 
 // writeKey is the key in the body; empty when there is none that can be read. The body can be read again.

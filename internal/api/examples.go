@@ -126,6 +126,10 @@ var (
 			`"errors":[{"field":"sql","detail":"line 1, column 15: Referenced column \"nope\" not found in FROM clause!"}],` +
 			`"line":1,"column":15,"excerpt":"SELECT event, nope FROM events\n              ^"}`,
 	}
+	lakehouseCheckExample = example{
+		Name: "lakehouse", Status: 200, Body: `{"statement":"SELECT event FROM events","catalog":"production","schema":"main"}`,
+		Answer: `{"valid":true,"statement":"SELECT event FROM events","connections_errors":{},"error":null}`,
+	}
 	testMetricExample = example{
 		Name: "test", Status: 200,
 		Body: `{"definition":{"sql":"SELECT count(*) AS n FROM events WHERE event = @{event}","variables":[{"name":"event","type":"string","required":true}]},` +

@@ -61,7 +61,9 @@ func headerRows() []headerRow {
 		{"Content-Range", "Which bytes of the file they are, and how many it has (RFC 9110 section 14.4).", nil, ranged},
 		{"Age", "For how many seconds the answer has been kept (RFC 9111).", kept, nil},
 		{queryIDHeader, "The name of the run, in the list of queries.", func(r *row, status int) bool { return r.doc.Runs && status < http.StatusMultipleChoices }, nil},
-		{problemHeader, "The problem's stable name, where the body does not have it.", func(r *row, status int) bool { return (r.as.plain || r.iex) && status >= http.StatusBadRequest }, nil},
+		{problemHeader, "The problem's stable name, where the body does not have it.", func(r *row, status int) bool {
+			return (r.as.plain || r.iex) && status >= http.StatusBadRequest || r.as.mute && status == http.StatusUnauthorized
+		}, nil},
 		{compat.IEXUsedHeader, "The credits that the request came to.", func(r *row, status int) bool { return r.spent != "" && status < http.StatusMultipleChoices }, nil},
 		{messagesHeader, "Records that were read or written, each as often as it costs credits, of datasets of the class core.", measured, nil},
 		{premiumHeader, "The same of datasets of the class premium.", measured, nil},

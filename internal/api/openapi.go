@@ -121,7 +121,7 @@ func (a *API) document() *huma.OpenAPI {
 		a.describe(d, &a.rows[i])
 		if a.rows[i].action.ForClients() || a.rows[i].doc.Basic {
 			d.Components.SecuritySchemes["basic"] = &huma.SecurityScheme{
-				Type: "http", Scheme: "basic", Description: "A client's id and secret (RFC 6749 section 2.3.1), both of which may stand in the body instead; for clients of Segment, a key as the user name.",
+				Type: "http", Scheme: "basic", Description: "A client's id and secret (RFC 6749 section 2.3.1), both of which may stand in the body instead; for clients of Segment a key as the user name, and for those of Altertable's lakehouse as that or the password.",
 			}
 		}
 	}
@@ -302,6 +302,9 @@ func (a *API) describeProblems(op *huma.Operation, r *row) {
 		}
 		media := &huma.MediaType{Schema: schema, Examples: answersShown(r, status)}
 		content := map[string]*huma.MediaType{r.as.contentType(): media}
+		if r.as.mute && status == http.StatusUnauthorized {
+			content = nil
+		}
 		if r.as.page {
 			content["text/html"] = &huma.MediaType{Schema: &huma.Schema{Type: "string"}}
 		}

@@ -18,6 +18,7 @@ type speech struct {
 	shape   reflect.Type                             // of the body, for the document; nil: that of problem details
 	plain   bool                                     // the body is a text
 	basic   bool                                     // they are asked for HTTP Basic
+	mute    bool                                     // of a 401 there is no body
 	page    bool                                     // whoever reads pages is shown one instead
 	status  func(problem.Code) int                   // nil: the catalogue's
 	body    func(Problem, *problem.Error) any        // of what the body is made; nil: the problem details
@@ -66,6 +67,11 @@ func (s speech) text(header http.Header, body Problem, p *problem.Error) []byte 
 		header.Set("Content-Type", "text/plain; charset=utf-8")
 		header.Set(problemHeader, string(p.Code))
 		return []byte(access.HideKeysIn(s.said(p.Code, p.Detail)))
+	}
+	if s.mute && body.Status == http.StatusUnauthorized {
+		header.Del("Content-Type")
+		header.Set(problemHeader, string(p.Code))
+		return nil
 	}
 	var out any = body
 	if s.body != nil {

@@ -35,6 +35,8 @@ func newEncoder(f Format, w io.Writer, columns []Column, spreadsheet bool) (enco
 		return newParquet(w, columns)
 	case Objects:
 		return newObjects(w, columns)
+	case Lines:
+		return newLines(w, columns)
 	case Arrow:
 		return newArrow(w, columns)
 	}

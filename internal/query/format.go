@@ -19,6 +19,7 @@ const (
 	CSV     Format = "csv"     // RFC 4180 in UTF-8, with a header line
 	Parquet Format = "parquet" // one file, each column in the nearest type that holds it exactly
 	Objects Format = "objects" // one document as JSON, but with an object for each row
+	Lines   Format = "lines"   // as JSON without what is said of the whole: the columns, then an array for each row, each on its own line; for callers in the program
 	Arrow   Format = "arrow"   // an Arrow IPC stream, with types as in Parquet
 )
 
@@ -32,7 +33,8 @@ var formats = [...]struct {
 	{CSV, "text/csv", "; charset=utf-8; header=present"},
 	{Parquet, "application/vnd.apache.parquet", ""},
 	{Arrow, "application/vnd.apache.arrow.stream", ""},
-	{Objects, "application/json", ""}, // only by its name: by the media type it is JSON
+	{Objects, "application/json", ""},   // only by its name: by the media type it is JSON
+	{Lines, "application/x-ndjson", ""}, // only by its name as well
 }
 
 // ParseFormat reads a format's name. Problems: invalid_field.

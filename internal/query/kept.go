@@ -32,6 +32,9 @@ type keeping struct{ ttl, stale time.Duration }
 
 // keeping reads how long the answer may be kept. Problems: invalid_field.
 func (q Question) keeping() (keeping, error) {
+	if q.Part != nil {
+		return keeping{}, nil
+	}
 	if q.TTL > 0 {
 		return keeping{q.TTL, max(0, q.Stale)}, nil
 	}
@@ -154,7 +157,7 @@ func (s *Service) run(ctx context.Context, space event.Space, st Statement, q Qu
 	out := &spool{memory: s.memory, limit: s.ceilings.Bytes, dir: s.tempDir, create: s.cache.Create, digest: sha256.New()}
 	enc, err := newEncoder(q.Format, out, rows.Columns(), q.Spreadsheet)
 	if err == nil {
-		about.Rows, err = s.copyRows(ctx, enc, rows)
+		about.Rows, err = s.copyRows(ctx, enc, rows, nil)
 	}
 	about.ContentType, about.Began, about.Elapsed = q.Format.ContentType(), start, s.now().Sub(start)
 	if err == nil && !q.Format.tailed() {

@@ -48,9 +48,28 @@ type Question struct {
 	TTL   time.Duration `json:"-"`
 	Stale time.Duration `json:"-"`
 
+	// Part, from callers in the program, is which rows of the answer are wanted. Nil: all. What is a part is not kept.
+	Part *Part `json:"-"`
+
 	// Alike, from callers in the program, is what tells kept answers apart in the place of the parameters, when those hold
 	// the time of asking. Statement, space, scope and form are told apart all the same.
 	Alike string `json:"-"`
+}
+
+// Part is some of the rows of an answer, in the order in which they come. Those that are passed over are read all the same, and
+// the ceilings hold for them too; those behind the part are not.
+type Part struct {
+	From int64 // so many are passed over
+	Most int64 // and no more than so many are taken; negative: all others
+}
+
+// has reports whether the row at a place from 0 is of the part, and whether all rows from it on come after the part.
+func (p *Part) has(place int64) (in, behind bool) {
+	if p == nil {
+		return true, false
+	}
+	behind = p.Most >= 0 && place-p.From >= p.Most
+	return place >= p.From && !behind, behind
 }
 
 // zone is the time zone of a question, as a statement has it. Problems: invalid_field.

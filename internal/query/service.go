@@ -213,7 +213,7 @@ func (s *Service) write(ctx context.Context, q Question, rows Rows, start time.T
 	answer := &Answer{ContentType: format.ContentType(), Packed: format == Parquet, body: out}
 	enc, err := newEncoder(format, out, rows.Columns(), q.Spreadsheet)
 	if err == nil {
-		answer.Rows, err = s.copyRows(ctx, enc, rows)
+		answer.Rows, err = s.copyRows(ctx, enc, rows, q.Part)
 	}
 	if err == nil {
 		answer.Elapsed = s.now().Sub(start)
@@ -230,12 +230,16 @@ func (s *Service) write(ctx context.Context, q Question, rows Rows, start time.T
 	return answer, nil
 }
 
-// copyRows writes all rows and counts them, under ceilings that the engine should have kept already.
-func (s *Service) copyRows(ctx context.Context, enc encoder, rows Rows) (int64, error) {
-	var n, size int64
-	for {
+// copyRows writes the rows of a part and counts them, under ceilings that the engine should have kept already.
+func (s *Service) copyRows(ctx context.Context, enc encoder, rows Rows, part *Part) (int64, error) {
+	var n, read, size int64
+	for ; ; read++ {
 		if err := ctx.Err(); err != nil {
 			return n, err
+		}
+		in, behind := part.has(read)
+		if behind {
+			return n, nil
 		}
 		row, err := rows.Next()
 		if errors.Is(err, io.EOF) {
@@ -246,10 +250,12 @@ func (s *Service) copyRows(ctx context.Context, enc encoder, rows Rows) (int64, 
 		}
 		size += int64(len(row))
 		switch {
-		case n == s.ceilings.Rows:
+		case read == s.ceilings.Rows:
 			return n, TooManyRows(s.ceilings.Rows)
 		case size > s.ceilings.Bytes:
 			return n, TooManyBytes(s.ceilings.Bytes)
+		case !in:
+			continue
 		}
 		if err := enc.row(row); err != nil {
 			return n, err
