@@ -171,6 +171,8 @@ func New(cfg Config) (*API, error) {
 	mountCompat(a)
 	mountIEX(a)
 	mountLakehouse(a)
+	mountLakehouseRows(a)
+	mountLakehouseFiles(a)
 	mountSessions(a)
 	mountMembers(a)
 	mountInvitations(a)

@@ -228,7 +228,7 @@ func TestEveryRouteRefusesBadRequests(t *testing.T) {
 			continue
 		}
 		expect(problem.UnsupportedMediaType, path, strings.NewReader(`<a/>`), "Content-Type", "application/xml")
-		file, large := op.ID == "loadFile" || op.ID == "generateSchema", 5<<20+1
+		file, large := slices.Contains([]string{"loadFile", "generateSchema", "lakehouseUpload", "lakehouseUpsert"}, op.ID), 5<<20+1
 		if form {
 			expect(problem.InvalidRequest, path, strings.NewReader("a=%zz"))
 		} else if !file { // which need not be JSON

@@ -71,7 +71,8 @@ func TestTheLakehouseIsSwitchedOffWithAltertable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, one := range [][2]string{{"POST", "/query"}, {"POST", "/validate"}, {"GET", "/query/{query_id}"}, {"DELETE", "/query/{query_id}"}} {
+		for _, one := range [][2]string{{"POST", "/query"}, {"POST", "/validate"}, {"GET", "/query/{query_id}"}, {"DELETE", "/query/{query_id}"}, {"POST", "/append"},
+			{"GET", "/tasks/{task_id}"}, {"POST", "/upload"}, {"POST", "/upsert"}} {
 			there := off != compat.Altertable
 			answer := httptest.NewRecorder()
 			handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), one[0], strings.NewReplacer("{", "", "}", "").Replace(one[1]), nil))

@@ -47,6 +47,7 @@ type Load struct {
 	ContentType string
 	Rows        int64 // that CountRows counted
 	Replace     bool
+	Single      bool         // a key has one record, as with Place: records take the place of those of their keys
 	Overwrite   bool         // the file takes the place of all records, at once when all of it is written, or not at all
 	MaxErrors   int64        // rejections at which loading stops; 0: it never does
 	Date        time.Time    // of the first record that has none of its own; zero: now
@@ -58,6 +59,7 @@ type ingestSpec struct {
 	UID         string       `json:"uid"`
 	ContentType string       `json:"content_type"`
 	Replace     bool         `json:"replace"`
+	Single      bool         `json:"single,omitzero"`
 	MaxErrors   int64        `json:"max_errors"`
 	To          string       `json:"to,omitzero"` // the uid that the dataset gets at the end, with Overwrite; empty: it stays
 	Date        time.Time    `json:"date"`        // of the first record that has none of its own; each has one of its own
@@ -122,8 +124,13 @@ func (s *Service) Load(ctx context.Context, permit gate.Permit, at At, l Load) (
 	if err := d.checkHeader(l.Path, l.ContentType); err != nil {
 		return job.Job{}, err
 	}
+	if l.Single {
+		if err := s.onePerKey(ctx, &d, l.Overwrite); err != nil {
+			return job.Job{}, err
+		}
+	}
 	spec := ingestSpec{
-		ID: d.ID, UID: d.UID, ContentType: l.ContentType, Replace: l.Replace, MaxErrors: l.MaxErrors, Date: s.cfg.Now().UTC().Truncate(time.Microsecond),
+		ID: d.ID, UID: d.UID, ContentType: l.ContentType, Replace: l.Replace || l.Single, Single: l.Single, MaxErrors: l.MaxErrors, Date: s.cfg.Now().UTC().Truncate(time.Microsecond),
 		Class: l.Class,
 	}
 	if !l.Date.IsZero() {
@@ -247,7 +254,11 @@ func (l *loading) dataset(ctx context.Context) (Dataset, error) {
 
 // take takes a row into the chunk, or notes what is wrong with it.
 func (l *loading) take(d *Dataset, r row, n int64) error {
-	record, fields := d.verdict(Item{r.cells, r.fault}, l.chunkTime(), l.spec.Date.Add(time.Duration(n)*time.Microsecond))
+	date := l.spec.Date.Add(time.Duration(n) * time.Microsecond)
+	if l.spec.Single {
+		date = placedDate()
+	}
+	record, fields := d.verdict(Item{r.cells, r.fault}, l.chunkTime(), date)
 	if fields != nil {
 		l.place.Rejected++
 		return l.rejected.add(Refused{Line: r.line, Fields: fields})

@@ -46,7 +46,7 @@ func (s *Service) Reload(ctx context.Context, permit gate.Permit, j job.Job, fol
 		return job.Job{}, err
 	}
 	again, err := s.Load(ctx, permit, At{Workspace: j.Environment, ID: j.About}, Load{
-		Path: path, ContentType: spec.ContentType, Rows: j.Progress.Total, Replace: spec.Replace, Overwrite: spec.To != "", MaxErrors: spec.MaxErrors, Date: spec.Date,
+		Path: path, ContentType: spec.ContentType, Rows: j.Progress.Total, Replace: spec.Replace, Single: spec.Single, Overwrite: spec.To != "", MaxErrors: spec.MaxErrors, Date: spec.Date,
 		Class: class,
 	})
 	if err != nil {

@@ -33,12 +33,12 @@ func (s *Service) Place(ctx context.Context, permit gate.Permit, at At, one Sing
 	if err := s.idle(ctx, &d); err != nil {
 		return Dataset{}, err
 	}
-	if d.Index.Subkey != "" || d.Index.Date != "" {
-		return Dataset{}, problem.New(problem.Conflict, "The index of %s has a subkey or a date, so that a key can have more than one record.", d.ID)
+	if err := d.keyOnly(); err != nil {
+		return Dataset{}, err
 	}
 	s.placing.Lock()
 	defer s.placing.Unlock()
-	date := time.Unix(0, 0).UTC()
+	date := placedDate()
 	item, err := s.single(ctx, &d, one, date)
 	if err != nil {
 		return Dataset{}, err
@@ -59,6 +59,32 @@ func (s *Service) Place(ctx context.Context, permit gate.Permit, at At, one Sing
 	}
 	s.cfg.Live.publish(&d, batch.Records)
 	return d, nil
+}
+
+// placedDate is the date that records share of which a key has one.
+func placedDate() time.Time { return time.Unix(0, 0).UTC() }
+
+// keyOnly refuses a dataset in which a key can have more than one record. Problems: conflict.
+func (d *Dataset) keyOnly() error {
+	if d.Index.Subkey != "" || d.Index.Date != "" {
+		return problem.New(problem.Conflict, "The index of %s has a subkey or a date, so that a key can have more than one record.", d.ID)
+	}
+	return nil
+}
+
+// onePerKey refuses a dataset whose keys may have more than one record: those that were written without taking the place of
+// others would stay beside those that are placed. When all are to be gone, what there is does not matter.
+//
+// Problems: conflict, unavailable.
+func (s *Service) onePerKey(ctx context.Context, d *Dataset, allGone bool) error {
+	if err := d.keyOnly(); err != nil || allGone {
+		return err
+	}
+	others, _, err := s.cfg.Records.ReadRecords(ctx, d.Space(), d.UID, Selection{From: placedDate().Add(time.Microsecond), Most: 1, Ceiling: 1})
+	if err == nil && len(others) > 0 {
+		err = problem.New(problem.Conflict, "The dataset %s has records that were added without taking the place of others, which would stay.", d.ID)
+	}
+	return err
 }
 
 // single is the record as if it had been sent whole.
