@@ -10,7 +10,7 @@ import (
 )
 
 // Promise: clients of other systems work unmodified with their address changed: UserFlux's library for back ends, Segment's
-// for Node, and IEX Cloud's; and datasets that others made are given back as they are in their files.
+// for Node, IEX Cloud's, and that of Altertable's lakehouse but for one fault of its; and datasets that others made are given back as they are in their files.
 func TestClientsOfOtherSystems(t *testing.T) {
 	if _, err := os.Stat("../../tools/compat/node_modules"); err != nil {
 		t.Fatal("the clients are not installed: scripts/test-deps installs them")

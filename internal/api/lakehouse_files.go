@@ -167,11 +167,10 @@ func (a *API) loadLakehouse(ctx context.Context, permit gate.Permit, in lakehous
 		return lakehouseLoaded{}, err
 	}
 	_ = a.loadStarted(ctx, j, true, "")
-	now, known, err := a.cfg.Jobs.Find(context.WithoutCancel(ctx), permit.Project(), j.ID)
-	if err != nil || !known {
-		return lakehouseLoaded{j}, nil // it goes on, and its address tells how
+	if now, known, err := a.cfg.Jobs.Find(context.WithoutCancel(ctx), permit.Project(), j.ID); err == nil && known {
+		j = now
 	}
-	return lakehouseLoaded{now}, nil
+	return lakehouseLoaded{j}, nil // when it is not over, its address tells how it goes
 }
 
 // makeForFile makes a dataset with the columns of a file, each of which may be left out but the key.

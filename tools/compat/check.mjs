@@ -1,11 +1,12 @@
 // Tries a running server with clients of other systems that others wrote, unmodified: UserFlux's library for back ends,
-// Segment's for Node, and IEX Cloud's. They are given the server's address where they have an option for it; UserFlux's
+// Segment's for Node, IEX Cloud's, and that of Altertable's lakehouse. They are given the server's address where they have an option for it; UserFlux's
 // has none, so the host is replaced in each request before it is sent. Two files of vega-datasets are loaded and read back.
 //
 //	WEIR=http://127.0.0.1:8787 PUBLIC=pk_live_… SECRET=sk_live_… node check.mjs
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { withDatasets } from './datasets.mjs'
+import { withLakehouse } from './lakehouse.mjs'
 
 const require = createRequire(import.meta.url)
 const server = process.env.WEIR
@@ -112,3 +113,4 @@ await withUserFlux()
 await withSegment()
 await withIEX()
 await withDatasets(server, secretKey)
+await withLakehouse(server, secretKey)
