@@ -76,7 +76,8 @@ func TestForgottenStatementsStayAway(t *testing.T) {
 					}
 				}()
 			}
-			<-begun // they are on their way to the store
+			synctest.Wait() // all have begun
+			<-begun         // and are on their way to the store
 			forgotten := make(chan struct{})
 			go func() {
 				defer close(forgotten)
