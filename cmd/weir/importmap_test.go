@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
@@ -17,9 +18,9 @@ import (
 // and names it and those that there are; one that is there, a path into one and any column of NDJSON do not.
 func TestImportOfColumnsThatAreNotThere(t *testing.T) {
 	t.Parallel()
-	var sent int
+	var sent atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		sent++
+		sent.Add(1)
 		_, _ = io.WriteString(w, `{"rejected":[]}`)
 	}))
 	t.Cleanup(server.Close)
@@ -54,8 +55,8 @@ func TestImportOfColumnsThatAreNotThere(t *testing.T) {
 			}
 		}
 	}
-	if left, err := filepath.Glob(filepath.Join(folder, "*.weir-import*")); sent > 0 || err != nil || len(left) > 0 {
-		t.Errorf("%d batches were sent, there are %v (%v)", sent, left, err)
+	if left, err := filepath.Glob(filepath.Join(folder, "*.weir-import*")); sent.Load() > 0 || err != nil || len(left) > 0 {
+		t.Errorf("%d batches were sent, there are %v (%v)", sent.Load(), left, err)
 	}
 	for name, columns := range map[string][]string{"a.csv": {"user.id", "when", "x.y"}, "a.tsv": {"user", "when"}, "a.parquet": {"user.id", "when"}, "a.ndjson": {"user", "when"}} {
 		args := []string{name}

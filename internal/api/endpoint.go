@@ -165,7 +165,7 @@ func admit[I, O any](a *API, rq *request, e *endpoint[I, O]) (in I, permit gate.
 	if err != nil {
 		return in, permit, attempt, err
 	}
-	rq.caller.project, rq.caller.key, rq.caller.space = caller.Project(), caller.KeyID(), caller.Space
+	rq.caller.project, rq.caller.owner, rq.caller.space = caller.Project(), caller.Owner(), caller.Space
 	requests := int64(1)
 	if !wrong {
 		if e.First != nil {

@@ -63,7 +63,7 @@ func (rq *request) ctx() context.Context { return rq.r.Context() }
 // caller is what a Read may know of who asks.
 type caller struct {
 	project string
-	key     string // its id
+	owner   string // whose things are that it makes
 	space   func(name string) (string, bool)
 }
 

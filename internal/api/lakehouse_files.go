@@ -132,7 +132,7 @@ func readLakehouseParams[P any](a *API, of func(P) (lakehouseTable, string, stri
 			return in, err
 		}
 		table, mode, key := of(p)
-		at, err := table.at()
+		at, err := table.at(rq)
 		in.Workspace, in.Dataset, in.mode, in.key, in.Overwrite = at.Workspace, at.ID, mode, key, mode == lakehouseOverwrite
 		switch {
 		case err != nil:

@@ -206,9 +206,9 @@ func readLakehouse(a *API) func(*request) (lakehouseAsked, error) {
 		b := &body.Body
 		in := lakehouseAsked{name: cmp.Or(orEmpty(b.QueryID), compat.LakehouseQueryID(rq.id)), limit: b.Limit, offset: b.Offset}
 		in.session = cmp.Or(orEmpty(b.SessionID), in.name)
-		in.id, in.header = compat.LakehouseRunID(rq.caller.key, in.name), rq.reply.Header()
+		in.id, in.header = compat.LakehouseRunID(rq.caller.owner, in.name), rq.reply.Header()
 		in.Question = query.Question{SQL: strings.TrimSpace(b.Statement), TimeZone: orEmpty(b.TimeZone), Format: query.Lines, Part: partOf(b.Offset, b.Limit)}
-		if in.Environment, err = compat.LakehouseSpace("", orEmpty(b.Catalog), orEmpty(b.Schema)); err != nil {
+		if in.Environment, err = rq.lakehouseSpace("", orEmpty(b.Catalog), orEmpty(b.Schema)); err != nil {
 			return in, err
 		}
 		_, used, err := a.cfg.Runs.Find(rq.ctx(), rq.caller.Project(), in.id)
@@ -277,7 +277,7 @@ func readLakehouseCheck(a *API) func(*request) (lakehouseCheck, error) {
 			return in, err
 		}
 		in.in.Body.SQL = in.Body.Statement
-		in.in.Body.Environment, err = compat.LakehouseSpace("", orEmpty(in.Body.Catalog), orEmpty(in.Body.Schema))
+		in.in.Body.Environment, err = rq.lakehouseSpace("", orEmpty(in.Body.Catalog), orEmpty(in.Body.Schema))
 		return in, err
 	}
 }
@@ -291,7 +291,7 @@ func findingRun[I any](a *API, of func(*I) *oneRun) func(*request) (I, error) {
 			return in, err
 		}
 		one := of(&in)
-		for _, id := range []string{compat.LakehouseRunID(rq.caller.key, one.ID), one.ID} {
+		for _, id := range []string{compat.LakehouseRunID(rq.caller.owner, one.ID), one.ID} {
 			run, found, err := a.cfg.Runs.Find(rq.ctx(), rq.caller.Project(), id)
 			if err != nil || found {
 				one.run = run

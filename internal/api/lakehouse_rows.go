@@ -23,9 +23,17 @@ type lakehouseTable struct {
 	Table   string `query:"table" maxLength:"64" doc:"The name of the dataset; is required." example:"QUOTES"`
 }
 
+// lakehouseSpace is the environment that a catalog and a schema name, as compat.LakehouseSpace says.
+func (rq *request) lakehouseSpace(before, catalog, schema string) (string, error) {
+	return compat.LakehouseSpace(before, catalog, schema, func(name string) bool {
+		there, _ := rq.caller.space(name) // also one that the key may not use
+		return there == name
+	})
+}
+
 // at is where the dataset is. Problems: invalid_field.
-func (t *lakehouseTable) at() (dataset.At, error) {
-	space, err := compat.LakehouseSpace("query.", t.Catalog, t.Schema)
+func (t *lakehouseTable) at(rq *request) (dataset.At, error) {
+	space, err := rq.lakehouseSpace("query.", t.Catalog, t.Schema)
 	if err == nil && t.Table == "" {
 		err = problem.Invalid("query.table", "is required")
 	}
@@ -34,7 +42,7 @@ func (t *lakehouseTable) at() (dataset.At, error) {
 
 // LakehouseTaken is what became of rows.
 type LakehouseTaken struct {
-	OK           bool             `json:"ok" doc:"Whether every row is there now."`
+	OK           bool             `json:"ok" doc:"Whether every row is there now; of a file with a task_id, whether loading it has begun: the task tells what came of it."`
 	ErrorCode    *string          `json:"error_code" nullable:"true" doc:"incompatible-schema when rows do not fit the dataset; null when all do."`
 	ErrorMessage *string          `json:"error_message" nullable:"true" doc:"What is wrong with the first of them."`
 	TaskID       *string          `json:"task_id" nullable:"true" doc:"The job that loads a file; null of rows, which are there when the answer is."`
@@ -122,7 +130,7 @@ func readLakehouseRows(a *API) func(*request) (lakehouseRows, error) {
 			return in, err
 		}
 		rq.line.items = len(in.items)
-		at, err := p.at()
+		at, err := p.at(rq)
 		in.Workspace, in.Dataset = at.Workspace, at.ID
 		return in, err
 	}

@@ -56,7 +56,7 @@ func escapeRest(part string) string {
 	var b strings.Builder
 	for i := range len(part) {
 		c := part[i]
-		if c > ' ' && c < 0x7f && !strings.ContainsRune("\"<>\\^`{|}", rune(c)) {
+		if c > ' ' && c < 0x7f && !strings.ContainsRune("\"#<>\\^`{|}", rune(c)) {
 			b.WriteByte(c)
 			continue
 		}

@@ -14,12 +14,13 @@ import (
 func lakehouseDefaults() []string { return []string{"", "default", "main", "memory", "CORE"} }
 
 // LakehouseSpace is the environment that a catalog and a schema name; empty: the key's default. An environment has no parts, so only
-// one of the two can name it, or both the same. before stands before the names of the members in a problem.
+// one of the two can name it, or both the same. before stands before the names of the members in a problem, and there reports whether the
+// project has an environment of a name: then the usual names mean that one.
 //
 // Problems: invalid_field.
-func LakehouseSpace(before, catalog, schema string) (string, error) {
+func LakehouseSpace(before, catalog, schema string, there func(name string) bool) (string, error) {
 	for _, name := range []*string{&catalog, &schema} {
-		if slices.Contains(lakehouseDefaults(), *name) {
+		if slices.Contains(lakehouseDefaults(), *name) && (*name == "" || !there(*name)) {
 			*name = ""
 		}
 	}
@@ -79,9 +80,9 @@ func LakehouseQueryID(requestID string) string {
 	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
 }
 
-// LakehouseRunID is the name in the history of a query that a key asked under a name of its sender's own: what one key calls by a
+// LakehouseRunID is the name in the history of a query that was asked under a name of its sender's own: what one owner calls by a
 // name is not what another does.
-func LakehouseRunID(keyID, name string) string {
-	sum := sha256.Sum256([]byte("run\x00" + keyID + "\x00" + name))
+func LakehouseRunID(owner, name string) string {
+	sum := sha256.Sum256([]byte("run\x00" + owner + "\x00" + name))
 	return "qry_" + hex.EncodeToString(sum[:16])
 }

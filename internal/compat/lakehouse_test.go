@@ -9,20 +9,21 @@ import (
 	"github.com/weir-analytics/weir/internal/problem"
 )
 
-// Promise: a catalog or a schema of the lakehouse is an environment, the usual names for the only one are the key's own, and two
+// Promise: a catalog or a schema of the lakehouse is an environment, the usual names for the only one are the key's own, unless the project has one of that name, and two
 // different environments are refused and not guessed at.
 func TestLakehouseSpaces(t *testing.T) {
 	t.Parallel()
+	there := func(name string) bool { return name == "memory" }
 	for _, c := range []struct{ catalog, schema, want string }{
-		{"", "", ""}, {"memory", "main", ""}, {"default", "", ""}, {"CORE", "CORE", ""},
-		{"production", "", "production"}, {"production", "main", "production"}, {"production", "production", "production"}, {"memory", "staging", "staging"},
-		{"Main", "", "Main"},
+		{"", "", ""}, {"default", "main", ""}, {"default", "", ""}, {"CORE", "CORE", ""},
+		{"production", "", "production"}, {"production", "main", "production"}, {"production", "production", "production"}, {"default", "staging", "staging"},
+		{"Main", "", "Main"}, {"main", "", ""}, {"memory", "", "memory"}, {"", "memory", "memory"},
 	} {
-		if got, err := compat.LakehouseSpace("query.", c.catalog, c.schema); err != nil || got != c.want {
+		if got, err := compat.LakehouseSpace("query.", c.catalog, c.schema, there); err != nil || got != c.want {
 			t.Errorf("%s and %s are %q, %v", c.catalog, c.schema, got, err)
 		}
 	}
-	_, err := compat.LakehouseSpace("query.", "production", "staging")
+	_, err := compat.LakehouseSpace("query.", "production", "staging", there)
 	if p := problem.From(err); p.Code != problem.InvalidField || p.Fields[0].Name != "query.schema" {
 		t.Errorf("two environments: %v", err)
 	}

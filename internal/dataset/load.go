@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -79,6 +80,7 @@ type IngestResult struct {
 type ingestPlace struct {
 	Rows          int64 `json:"rows"`
 	RejectedBytes int64 `json:"rejected_bytes"`
+	Whole         bool  `json:"whole,omitzero"` // all is done but for telling so, and the file may be gone
 	IngestResult
 }
 
@@ -179,6 +181,9 @@ func (s *Service) Ingest(ctx context.Context, run *job.Run) (err error) {
 		}
 	}
 	f, err := os.Open(filepath.Join(run.Folder(), dataFile))
+	if errors.Is(err, fs.ErrNotExist) && l.place.Whole {
+		return l.tell()
+	}
 	if err != nil {
 		return err
 	}
@@ -192,12 +197,28 @@ func (s *Service) Ingest(ctx context.Context, run *job.Run) (err error) {
 	}
 	defer func() { err = errors.Join(err, l.rejected.file.Close()) }()
 	err = l.overwriting(ctx, func() error { return l.all(ctx, rows) })
-	result, wrong := json.Marshal(l.place.IngestResult)
-	run.Result(result)
-	if err == nil && wrong == nil {
+	wrong := l.tell()
+	if err == nil && wrong == nil && l.keepWhole() == nil { // else the file stays until the job is forgotten
 		wrong = os.Remove(filepath.Join(run.Folder(), dataFile)) // it is in the dataset
 	}
 	return errors.Join(err, wrong)
+}
+
+// tell sets what loading came to.
+func (l *loading) tell() error {
+	result, err := json.Marshal(l.place.IngestResult)
+	l.run.Result(result)
+	return err
+}
+
+// keepWhole keeps that all is done, before the file goes: a server that stops then has nothing left to do.
+func (l *loading) keepWhole() error {
+	l.place.Whole = true
+	place, err := json.Marshal(l.place)
+	if err != nil {
+		return err
+	}
+	return l.run.Keep(l.run.Job().Progress, place)
 }
 
 // all loads what is left of the file.

@@ -153,6 +153,9 @@ type Caller struct {
 // KeyID is the public name of the caller's key; of a token, that of its client.
 func (c Caller) KeyID() string { return c.entry.Key.ID }
 
+// Owner is whose things are that the caller makes, as access.Key.Owner has it: of a token that of nobody else.
+func (c Caller) Owner() string { return c.entry.Key.Owner() }
+
 // Project is the id of the caller's project. It is for looking up what an attempt is about; what may be touched is the
 // Permit's to say.
 func (c Caller) Project() string { return c.entry.Key.Project.ID }

@@ -220,10 +220,15 @@ func (r *Runner) waiting(project string) (n int) {
 	return n
 }
 
+// add has a job run that is in the store by now, unless the start of the program has found it there already.
 func (r *Runner) add(e *entry) {
 	r.mu.Lock()
-	r.open[e.job.ID] = e
-	r.order = append(r.order, e)
+	if found := r.open[e.job.ID]; found != nil {
+		found.ended = e.ended
+	} else {
+		r.open[e.job.ID] = e
+		r.order = append(r.order, e)
+	}
 	r.mu.Unlock()
 	r.poke()
 }

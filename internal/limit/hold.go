@@ -100,7 +100,7 @@ func (l *Limiter) settleHeld(ctx context.Context, c *gate.Charge, credits int64)
 	defer timer.Stop()
 	q := asked{at: c.At, now: l.steady(c.At), credits: max(credits, 0)}
 	for {
-		r, mine, in := l.spendHeld(&q, c)
+		r, ended, in := l.spendHeld(&q, c)
 		switch {
 		case r == nil && in == nil:
 			return ""
@@ -108,8 +108,8 @@ func (l *Limiter) settleHeld(ctx context.Context, c *gate.Charge, credits int64)
 			if !l.await(ctx, pending{cycle: in}, timer.C) {
 				return gate.LimitsDown
 			}
-		case !mine:
-			<-r.ended // it takes no longer than patience
+		case ended != nil:
+			<-ended // it takes no longer than patience
 			if over, done := l.heldOver(r); done {
 				return over
 			}
@@ -136,13 +136,14 @@ func (l *Limiter) heldOver(r *reservation) (over string, done bool) {
 	return r.Over, r.Settled
 }
 
-// spendHeld is settle for what is held. Without a reservation there is none, or its purses must be known first.
-func (l *Limiter) spendHeld(q *asked, c *gate.Charge) (r *reservation, mine bool, in *cycle) {
+// spendHeld is settle for what is held. Without a reservation there is none, or its purses must be known first; with a channel somebody
+// else settles it, and closes that.
+func (l *Limiter) spendHeld(q *asked, c *gate.Charge) (r *reservation, others <-chan struct{}, in *cycle) {
 	l.credits.mu.Lock()
 	defer l.credits.mu.Unlock()
 	r = l.credits.held[Held+c.Held]
 	if r == nil || r.ended != nil {
-		return r, false, nil
+		return r, endedOf(r), nil
 	}
 	for _, p := range r.purses {
 		if p != nil && !p.known {
@@ -150,9 +151,16 @@ func (l *Limiter) spendHeld(q *asked, c *gate.Charge) (r *reservation, mine bool
 		}
 	}
 	if in != nil {
-		return nil, false, in
+		return nil, nil, in
 	}
-	return r, true, l.spend(r, q, c)
+	return r, nil, l.spend(r, q, c)
+}
+
+func endedOf(r *reservation) <-chan struct{} {
+	if r == nil {
+		return nil
+	}
+	return r.ended
 }
 
 // reopen undoes settling what is held.

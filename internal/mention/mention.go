@@ -40,10 +40,13 @@ func Of(ids []string) IDs {
 // None reports whether there are no ids.
 func (ids IDs) None() bool { return len(ids.list) == 0 }
 
-// Long are those of at least 8 bytes, which are found as a part of words too.
-func (ids IDs) Long() IDs {
-	return IDs{slices.DeleteFunc(slices.Clone(ids.list), func(id string) bool { return len(id) < partID })}
+// Telling are those that stand in no text by chance: of at least 8 bytes, with a digit or an @ in them. Others may be words.
+func (ids IDs) Telling() IDs {
+	return IDs{slices.DeleteFunc(slices.Clone(ids.list), func(id string) bool { return len(id) < partID || !strings.ContainsAny(id, "0123456789@") })}
 }
+
+// Is reports whether a text is one of the ids.
+func (ids IDs) Is(text string) bool { return slices.Contains(ids.list, text) }
 
 // InStatement reports whether a statement, or another text in which it does no harm to find too much, names one of the ids: a
 // shorter one than 4 bytes must stand between quotation marks.
@@ -106,6 +109,16 @@ func (ids IDs) InMembers(v jsontext.Value, names ...string) bool {
 	})
 }
 
+// InIDsOf reports whether what is called an id, anywhere in a member of some name, is one of the ids.
+func (ids IDs) InIDsOf(v jsontext.Value, member string) bool {
+	return ids.inJSON(v, func(token jsontext.Token, in *jsontext.Decoder) bool {
+		if in, n := in.StackIndex(in.StackDepth()); in == '{' && n%2 == 1 { // it is a name
+			return false
+		}
+		return ids.Is(token.String()) && calledID(in) && slices.Contains(slices.Collect(in.StackPointer().Tokens()), member)
+	})
+}
+
 // inJSON looks at those texts and numbers that count.
 func (ids IDs) inJSON(v jsontext.Value, counts func(token jsontext.Token, in *jsontext.Decoder) bool) bool {
 	if len(v) == 0 || ids.None() {
@@ -124,7 +137,7 @@ func (ids IDs) inJSON(v jsontext.Value, counts func(token jsontext.Token, in *js
 		if kind == '"' {
 			named = ids.InText(token.String())
 		} else if kind == '0' { // a part of a number is no id
-			named = slices.Contains(ids.list, token.String())
+			named = ids.Is(token.String())
 		}
 		if named && counts(token, in) {
 			return true
@@ -135,9 +148,11 @@ func (ids IDs) inJSON(v jsontext.Value, counts func(token jsontext.Token, in *js
 // meantAsID reports whether a number may be an id: it is long, or what it is the value of is called one, as `user_id` and `ids`
 // are.
 func meantAsID(number string, in *jsontext.Decoder) bool {
-	if len(number) >= partID {
-		return true
-	}
+	return len(number) >= partID || calledID(in)
+}
+
+// calledID reports whether what was read, or what it is in, is called an id.
+func calledID(in *jsontext.Decoder) bool {
 	for name := range in.StackPointer().Tokens() {
 		if name = strings.ToLower(name); strings.HasSuffix(name, "id") || strings.HasSuffix(name, "ids") {
 			return true

@@ -110,7 +110,9 @@ func (r *Runs) Ask(ctx context.Context, s *Service, permit gate.Permit, q Asked)
 	run := newRun(permit, q, r.cfg.Now())
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	r.begin(run, cancel)
+	if err := r.beginOnce(run, cancel); err != nil {
+		return nil, err
+	}
 	ended := run.over(nil, errBrokeOff, 0, r.cfg.Now())
 	defer func() { r.end(ended) }() // also when it panics
 	answer, err := s.Ask(ctx, permit, q.Question)
@@ -121,10 +123,26 @@ func (r *Runs) Ask(ctx context.Context, s *Service, permit gate.Permit, q Asked)
 
 var errBrokeOff = errors.New("query: it broke off")
 
+// beginOnce is begin for a run whose sender may have named another so that is under way, or over and not written yet.
+func (r *Runs) beginOnce(run Run, cancel context.CancelCauseFunc) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, there := r.unsaved[run.ID]; there || r.current[run.ID] != nil {
+		return problem.New(problem.Conflict, "A query of this name was asked already.")
+	}
+	r.note(run, cancel)
+	return nil
+}
+
 // begin takes note of a run that begins.
 func (r *Runs) begin(run Run, cancel context.CancelCauseFunc) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.note(run, cancel)
+}
+
+// note is begin for whoever holds the lock.
+func (r *Runs) note(run Run, cancel context.CancelCauseFunc) {
 	r.current[run.ID] = &current{run, cancel, make(chan struct{})}
 	r.save(run)
 }

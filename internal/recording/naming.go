@@ -43,11 +43,15 @@ func (s *Service) forgetNaming(ctx context.Context, t event.Traces) (sessions in
 // cannot be read may name anybody.
 func (s *Service) names(ctx context.Context, session, name string, who mention.IDs) (bool, error) {
 	pieces, err := s.cfg.Store.Pieces(ctx, name)
-	if err != nil || who.InText(session) {
+	telling := who.Telling()
+	if err != nil || who.Is(session) || telling.InText(session) {
 		return err == nil, err
 	}
 	var unpacked []byte
 	for i := range pieces {
+		if telling.InText(pieces[i].Page) {
+			return true, nil
+		}
 		packed, err := s.cfg.Files.Get(ctx, fileOf(name, &pieces[i]))
 		if errors.Is(err, fs.ErrNotExist) { // it was deleted meanwhile
 			continue
@@ -55,7 +59,7 @@ func (s *Service) names(ctx context.Context, session, name string, who mention.I
 		if err != nil {
 			return false, err
 		}
-		if unpacked, err = s.unpack.DecodeAll(packed, unpacked[:0]); err != nil || who.InText(pieces[i].Page) {
+		if unpacked, err = s.unpack.DecodeAll(packed, unpacked[:0]); err != nil {
 			return true, nil
 		}
 		for line := range bytes.Lines(unpacked) {
@@ -67,8 +71,8 @@ func (s *Service) names(ctx context.Context, session, name string, who mention.I
 	return false, ctx.Err()
 }
 
-// recorded reports whether a recorded event names somebody. An id of less than 8 bytes is looked for only where a page holds what
-// people read and write, and where applications put what is their own: elsewhere it is a word that many pages are made of.
+// recorded reports whether a recorded event names somebody. An id that may be a word is looked for only where an application tells an
+// id of its own: elsewhere it is what many pages say and are made of, whoever looks at them.
 func recorded(line jsontext.Value, who mention.IDs) bool {
-	return who.Long().InJSON(line) || who.InMembers(line, "textContent", "text", "value", "title", "alt", "placeholder", "href", "payload")
+	return who.Telling().InJSON(line) || who.InIDsOf(line, "payload")
 }
