@@ -127,10 +127,63 @@ func (s *tables) ended(address string) string {
 
 // loader is a server's part that loads files: its jobs, and the API before them.
 func loader(t *testing.T, w *world, records dataset.Records, dir string) (*job.Runner, *site) {
+	return loaderOver(t, w, w.store, records, dir)
+}
+
+func loaderOver(t *testing.T, w *world, store job.Store, records dataset.Records, dir string) (*job.Runner, *site) {
 	t.Helper()
-	jobs := job.New(job.Config{Store: w.store, Dir: filepath.Join(dir, "jobs"), Charges: w.gate, Now: w.clock.Now, NewID: newSuffix, Log: w.log})
+	jobs := job.New(job.Config{Store: store, Dir: filepath.Join(dir, "jobs"), Charges: w.gate, Now: w.clock.Now, NewID: newSuffix, Log: w.log})
 	own := dataset.New(dataset.Config{Store: w.store, Records: records, Jobs: jobs, Live: new(dataset.Live), Now: w.clock.Now, NewID: newSuffix, Statements: lateStatements{w}})
 	jobs.Handle(dataset.IngestKind, own.Ingest)
 	jobs.Price(dataset.IngestKind, dataset.LoadPrice())
 	return jobs, w.variant(t, func(c *api.Config) { c.Datasets, c.Jobs = own, jobs }, nil)
+}
+
+// deaf is a store that stops the server when it hears that a job is over, and has not heard it.
+type deaf struct {
+	job.Store
+
+	stop func()
+}
+
+func (d deaf) SaveJob(ctx context.Context, j job.Job) error {
+	if !j.State.Over() {
+		return d.Store.SaveJob(ctx, j)
+	}
+	d.stop()
+	return problem.New(problem.Unavailable, "The store is being started again.")
+}
+
+// Promise: a load that had written all of its file when the server stopped is over at the next start, and not failed, also one that
+// took the place of all records.
+func TestALoadThatWasDoneIsOver(t *testing.T) {
+	t.Parallel()
+	for _, query := range []string{"", "?overwrite=true"} {
+		t.Run(query, func(t *testing.T) {
+			t.Parallel()
+			w := open(t).apart(t)
+			s := newTables(t, w)
+			s.define("QUOTES", "core")
+			dir := t.TempDir()
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			first, site := loaderOver(t, w, deaf{w.store, stop}, w.warehouse, dir)
+			over := make(chan error, 1)
+			go func() { over <- first.Run(ctx) }()
+			answer, body := site.call(t, "POST", "/v1/data/CORE/QUOTES"+query, strings.NewReader("symbol,date\nA,2026-01-02\nB,2026-01-02\n"), "X-API-Key", s.all)
+			var started api.LoadStarted
+			if err := json.Unmarshal([]byte(body), &started); err != nil || answer.StatusCode != 202 {
+				t.Fatalf("%d %s", answer.StatusCode, body)
+			}
+			<-over
+			second, _ := loader(t, w, w.warehouse, dir)
+			ctx, stop = context.WithCancel(t.Context())
+			go func() { over <- second.Run(ctx) }()
+			if text := s.ended(started.JobURL); !strings.Contains(text, `"succeeded"`) || !strings.Contains(text, `"written":2`) {
+				t.Error(text)
+			}
+			stop()
+			<-over
+		})
+	}
 }

@@ -84,6 +84,7 @@ func (rq *request) spool() (path string, err error) {
 		_ = f.Close()
 		return "", err
 	}
+	rq.giveBackBody() // it is on the disk, and a request may wait for a job
 	return f.Name(), f.Close()
 }
 

@@ -177,13 +177,19 @@ func (rq *request) holdMore(bytes int64) error {
 
 // giveBack returns the body's buffer and memory, when the request has been answered.
 func (rq *request) giveBack() {
+	rq.unspool()
+	rq.giveBackBody()
+}
+
+// giveBackBody returns the body's buffer and memory, which nobody reads any more.
+func (rq *request) giveBackBody() {
 	if rq.lent != nil {
 		rq.a.bodies.put(rq.lent)
 	}
-	rq.unspool()
 	if rq.reserved > 0 {
 		rq.a.bodies.memory.Release(rq.reserved)
 	}
+	rq.lent, rq.reserved = nil, 0
 }
 
 // bodyFault tells a body that came too slowly from one that did not come whole. What is a problem already stays it.

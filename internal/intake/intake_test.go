@@ -115,7 +115,10 @@ func TestStoppedAnywhere(t *testing.T) {
 			m.batch = rapid.IntRange(1, 7).Draw(r, "batch")
 			err = m.Run(t.Context())
 			if run%2 == 1 { // as if it had been killed after the rejected rows were written and before the state was
-				if _, err := kept.letters.WriteAt([]byte(`{"line":99,"code":"c","detail":""}`+"\n{\"line\":1"), kept.state.Letters); err != nil {
+				lines := []byte(`{"line":99,"code":"c","detail":""}` + "\n" + `{"line":100,"code":"c","detail":""}` + "\n")
+				kept.state.Next = tailOf(lines)
+				_, err := kept.letters.WriteAt(lines[:rapid.IntRange(0, len(lines)).Draw(r, "written")], kept.state.Letters)
+				if err = errors.Join(err, kept.save()); err != nil {
 					r.Fatal(err)
 				}
 				_ = kept.letters.Close()

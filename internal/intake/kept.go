@@ -30,6 +30,7 @@ type state struct {
 	File     string `json:"file"`     // what names the file's content
 	Settings string `json:"settings"` // how it is read and sent
 	Letters  int64  `json:"letters"`  // bytes of the file of rejected rows
+	Next     tail   `json:"next,omitzero"`
 }
 
 // Kept is what is kept of an import between its runs. It is for one run at a time.
@@ -39,6 +40,16 @@ type Kept struct {
 	own     bool // the file of rejected rows was made by this import
 	state   state
 }
+
+// tail is what is about to be written behind the rejected rows that the state counts.
+type tail struct {
+	Bytes int64  `json:"bytes"`
+	Head  []byte `json:"head"` // the first of them
+}
+
+const maxHead = 4 << 10
+
+func tailOf(lines []byte) tail { return tail{int64(len(lines)), lines[:min(len(lines), maxHead)]} }
 
 // ErrOther is what Keep answers when a file, or how it is read, is not that of the import that was begun.
 var ErrOther = errors.New("this import was begun with another file or other flags")
@@ -116,10 +127,30 @@ func (k *Kept) begin(p Place, begun bool) error {
 		}
 	}
 	k.state.Letters = min(k.state.Letters, info.Size()) // those of before may have been taken away
+	if err := k.ownTail(info.Size()); err != nil && !p.Again {
+		return err
+	}
 	if err := k.letters.Truncate(k.state.Letters); err != nil || begun && !p.Again {
 		return err
 	}
 	return k.save() // before there are rows that were rejected, so that they are known to be this import's
+}
+
+// ownTail reports whether what stands behind the rows that the state counts is this import's: what it was about to write. Another
+// import may have written there while this one was stopped.
+func (k *Kept) ownTail(size int64) error {
+	rest := size - k.state.Letters
+	if rest > k.state.Next.Bytes {
+		return ErrLetters
+	}
+	head := make([]byte, min(rest, int64(len(k.state.Next.Head)))) // it may be cut
+	if _, err := k.letters.ReadAt(head, k.state.Letters); err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(k.state.Next.Head, head) {
+		return ErrLetters
+	}
+	return nil
 }
 
 // Progress is how far the import is.
@@ -153,12 +184,16 @@ func (k *Kept) keep(p Progress, rejected []Rejected) error {
 		}
 	}
 	if lines.Len() > 0 {
+		k.state.Next = tailOf(lines.Bytes())
+		if err := k.save(); err != nil {
+			return err
+		}
 		_, err := k.letters.WriteAt(lines.Bytes(), k.state.Letters)
 		if err = errors.Join(err, k.letters.Sync()); err != nil {
 			return fmt.Errorf("keep rejected rows: %w", err)
 		}
 	}
-	k.state.Progress = p
+	k.state.Progress, k.state.Next = p, tail{}
 	k.state.Letters += int64(lines.Len())
 	return k.save()
 }

@@ -107,3 +107,37 @@ func TestFinalPath(t *testing.T) {
 		}
 	}
 }
+
+// Promise: an import that was stopped and goes on takes away no rejected rows of another that was given the same file for them
+// meanwhile.
+func TestRejectedRowsOfAnotherStay(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	letters := filepath.Join(folder, "letters")
+	place := func(name string) Place {
+		return Place{State: filepath.Join(folder, name), Rejected: letters, File: name}
+	}
+	k, err := Keep(place("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Close(); err != nil { // it is stopped
+		t.Fatal(err)
+	}
+	if k, err = Keep(place("b")); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(k.keep(Progress{}, []Rejected{{Line: 7, Code: "c", Detail: "d"}}), k.Done(), k.Close()); err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(letters)
+	if err != nil || len(want) == 0 {
+		t.Fatal(want, err)
+	}
+	if _, err := Keep(place("a")); !errors.Is(err, ErrLetters) {
+		t.Errorf("the first goes on: %v", err)
+	}
+	if got, err := os.ReadFile(letters); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("there is %q, %v", got, err)
+	}
+}

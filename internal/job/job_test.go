@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,7 +29,8 @@ type memory struct {
 	mu   sync.Mutex
 	jobs map[string]job.Job
 	fail error
-	busy int // how many saves fail from now on
+	busy int    // how many saves fail from now on
+	kept func() // called when a job was inserted
 }
 
 func (m *memory) InsertJob(_ context.Context, j job.Job) error {
@@ -36,6 +38,11 @@ func (m *memory) InsertJob(_ context.Context, j job.Job) error {
 	defer m.mu.Unlock()
 	if m.fail == nil {
 		m.jobs[j.ID] = j
+	}
+	if m.kept != nil {
+		m.mu.Unlock()
+		m.kept()
+		m.mu.Lock()
 	}
 	return m.fail
 }
@@ -250,6 +257,41 @@ func (h *house) givenUp(r *job.Runner, id string) job.Job {
 			return j
 		}
 	}
+}
+
+// Promise: a job that is wanted while the program starts, and that the start finds in the store, is done once, and whoever wanted it is
+// told.
+func TestAJobAtTheStartIsDoneOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		var times atomic.Int64
+		let := make(chan struct{})
+		h.kinds["good"] = func(context.Context, *job.Run) error {
+			times.Add(1)
+			<-let
+			return nil
+		}
+		r := job.New(job.Config{
+			Store: h.store, Dir: h.dir, Kinds: h.kinds, Now: start, NewID: func() string { return "1" }, Log: slog.New(slog.DiscardHandler),
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		over := make(chan error, 1)
+		h.store.kept = func() {
+			go func() { over <- r.Run(ctx) }()
+			synctest.Wait() // the start has found it
+		}
+		told := make(chan job.Job, 9)
+		h.submit(r, job.Wanted{Kind: "good", Ended: func(j job.Job) { told <- j }})
+		synctest.Wait()
+		close(let)
+		if j := <-told; j.State != job.Succeeded {
+			t.Errorf("it is %+v", j)
+		}
+		stop()
+		if err := <-over; err != nil || times.Load() != 1 {
+			t.Errorf("it was done %d times, %v", times.Load(), err)
+		}
+	})
 }
 
 // Promise: a job of a kind that a program does not know is left alone, and goes on with one that does.

@@ -167,6 +167,41 @@ func TestRunsAreKept(t *testing.T) {
 	})
 }
 
+// Promise: a run whose sender names it as another that is under way, or is over and not written yet, is refused, and leaves that one
+// in the history, where it can be cancelled.
+func TestANameIsOfOneRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, let, p := newShelf(), make(chan struct{}), permit(t)
+		r, end := running(t, time.Now, store, nil)
+		first := make(chan error, 1)
+		go func() {
+			a, err := r.Ask(t.Context(), service(t, slowly{numbers(1), let}), p, saying("qry_1", "SELECT 'first'"))
+			if err == nil {
+				_ = a.Close()
+			}
+			first <- err
+		}()
+		synctest.Wait()
+		again := func() {
+			t.Helper()
+			if _, err := r.Ask(t.Context(), service(t, numbers(1)), p, saying("qry_1", "SELECT 'second'")); problem.Of(err) != problem.Conflict {
+				t.Errorf("the second of the name: %v", err)
+			}
+		}
+		again()
+		close(let)
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+		again()
+		end()
+		if run := store.of("qry_1"); run.SQL != "SELECT 'first'" || run.Status != query.Succeeded {
+			t.Errorf("kept is %+v", run)
+		}
+	})
+}
+
 // Promise: of a statement at most 4 KiB are kept, and no part of who is named where it is cut; nothing when statements are not to be
 // kept.
 func TestStatementsAreKeptInPart(t *testing.T) {
