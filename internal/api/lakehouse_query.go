@@ -211,6 +211,7 @@ func readLakehouse(a *API) func(*request) (lakehouseAsked, error) {
 		if in.Environment, err = rq.lakehouseSpace("", orEmpty(b.Catalog), orEmpty(b.Schema)); err != nil {
 			return in, err
 		}
+		in.once = true
 		_, used, err := a.cfg.Runs.Find(rq.ctx(), rq.caller.Project(), in.id)
 		switch {
 		case err != nil:

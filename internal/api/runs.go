@@ -45,6 +45,7 @@ type asked struct {
 	query.Question
 
 	id     string
+	once   bool        // the sender chose it
 	header http.Header // of the answer
 }
 
@@ -58,7 +59,7 @@ func readAsked(a *API) func(*request) (asked, error) {
 	read := readQuestion(a)
 	return func(rq *request) (asked, error) {
 		q, err := read(rq)
-		return asked{q, rq.runID(), rq.reply.Header()}, err
+		return asked{q, rq.runID(), false, rq.reply.Header()}, err
 	}
 }
 
@@ -117,7 +118,7 @@ func (a *API) ask(ctx context.Context, permit gate.Permit, in asked) (*query.Ans
 
 // asked is the question as it is run.
 func (in asked) asked() query.Asked {
-	return query.Asked{Question: in.Question, Note: query.Note{ID: in.id, Credits: answerCredits}}
+	return query.Asked{Question: in.Question, Note: query.Note{ID: in.id, Once: in.once, Credits: answerCredits}}
 }
 
 // answerCredits is what a question came to. What fails by our fault is free.

@@ -3,6 +3,7 @@ package intake
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -32,7 +33,23 @@ func Hold(path string) (*Held, error) {
 }
 
 // Release gives the path back.
-func (h *Held) Release() error { return errors.Join(os.Remove(h.file.Name()), h.file.Close()) }
+func (h *Held) Release() error { return errors.Join(drop(h.file), h.file.Close()) }
+
+// drop removes an empty file that is held, unless another stands at its path by now.
+func drop(file *os.File) error {
+	mine, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Lstat(file.Name())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || there.Size() > 0 || !os.SameFile(mine, there) {
+		return err
+	}
+	return os.Remove(file.Name())
+}
 
 // held opens a file, or makes it, and locks it. Whoever had it before may have taken it away meanwhile: then it is another
 // file that stands at the path.

@@ -160,7 +160,7 @@ func (k *Kept) Progress() Progress { return k.state.Progress }
 func (k *Kept) Close() error {
 	var err error
 	if k.state.Letters == 0 && k.own {
-		err = os.Remove(k.letters.Name()) // as long as it is held
+		err = drop(k.letters) // as long as it is held
 	}
 	return errors.Join(err, k.letters.Close())
 }

@@ -141,3 +141,31 @@ func TestRejectedRowsOfAnotherStay(t *testing.T) {
 		t.Errorf("there is %q, %v", got, err)
 	}
 }
+
+// Promise: what was moved to a path that an import has is not taken away when the import ends.
+func TestWhatWasMovedThereStays(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	lock, letters, users := filepath.Join(folder, "lock"), filepath.Join(folder, "letters"), filepath.Join(folder, "mine")
+	held, err := Hold(lock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := Keep(Place{State: filepath.Join(folder, "state"), Rejected: letters, File: "file"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{lock, letters} {
+		if err := errors.Join(os.WriteFile(users, nil, 0o600), os.Rename(users, path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(held.Release(), k.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{lock, letters} {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -90,7 +90,7 @@ func (r *Runs) Submit(s *Service, permit gate.Permit, q Job) (Run, error) {
 		cancel(nil)
 		return Run{}, err
 	}
-	r.begin(run, cancel)
+	_ = r.begin(run, cancel, false) // its ID is no other's
 	go func() {
 		defer r.working.Done()
 		defer cancel(nil)

@@ -82,6 +82,7 @@ func NewRuns(cfg RunsConfig) *Runs {
 type Note struct {
 	ID      string
 	Credits func(*Answer, error) int64 // what the run came to, an answer or an error
+	Once    bool                       // the sender chose the ID: it is of one run, and another is refused
 	Name    string                     // what was asked by its name, kept in place of a statement that the asker need not know
 }
 
@@ -110,7 +111,7 @@ func (r *Runs) Ask(ctx context.Context, s *Service, permit gate.Permit, q Asked)
 	run := newRun(permit, q, r.cfg.Now())
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if err := r.beginOnce(run, cancel); err != nil {
+	if err := r.begin(run, cancel, q.Once); err != nil {
 		return nil, err
 	}
 	ended := run.over(nil, errBrokeOff, 0, r.cfg.Now())
@@ -123,28 +124,16 @@ func (r *Runs) Ask(ctx context.Context, s *Service, permit gate.Permit, q Asked)
 
 var errBrokeOff = errors.New("query: it broke off")
 
-// beginOnce is begin for a run whose sender may have named another so that is under way, or over and not written yet.
-func (r *Runs) beginOnce(run Run, cancel context.CancelCauseFunc) error {
+// begin takes note of a run that begins; with once, unless there is one of its ID that is under way, or over and not written yet.
+func (r *Runs) begin(run Run, cancel context.CancelCauseFunc, once bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, there := r.unsaved[run.ID]; there || r.current[run.ID] != nil {
+	if _, there := r.unsaved[run.ID]; once && (there || r.current[run.ID] != nil) {
 		return problem.New(problem.Conflict, "A query of this name was asked already.")
 	}
-	r.note(run, cancel)
-	return nil
-}
-
-// begin takes note of a run that begins.
-func (r *Runs) begin(run Run, cancel context.CancelCauseFunc) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.note(run, cancel)
-}
-
-// note is begin for whoever holds the lock.
-func (r *Runs) note(run Run, cancel context.CancelCauseFunc) {
 	r.current[run.ID] = &current{run, cancel, make(chan struct{})}
 	r.save(run)
+	return nil
 }
 
 // end takes note of what became of a run.

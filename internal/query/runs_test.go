@@ -173,10 +173,15 @@ func TestANameIsOfOneRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store, let, p := newShelf(), make(chan struct{}), permit(t)
+		once := func(sql string) query.Asked {
+			q := saying("qry_1", sql)
+			q.Once = true
+			return q
+		}
 		r, end := running(t, time.Now, store, nil)
 		first := make(chan error, 1)
 		go func() {
-			a, err := r.Ask(t.Context(), service(t, slowly{numbers(1), let}), p, saying("qry_1", "SELECT 'first'"))
+			a, err := r.Ask(t.Context(), service(t, slowly{numbers(1), let}), p, once("SELECT 'first'"))
 			if err == nil {
 				_ = a.Close()
 			}
@@ -185,7 +190,7 @@ func TestANameIsOfOneRun(t *testing.T) {
 		synctest.Wait()
 		again := func() {
 			t.Helper()
-			if _, err := r.Ask(t.Context(), service(t, numbers(1)), p, saying("qry_1", "SELECT 'second'")); problem.Of(err) != problem.Conflict {
+			if _, err := r.Ask(t.Context(), service(t, numbers(1)), p, once("SELECT 'second'")); problem.Of(err) != problem.Conflict {
 				t.Errorf("the second of the name: %v", err)
 			}
 		}

@@ -134,7 +134,7 @@ func drawCondition(t *rapid.T, table view.Table) view.Condition {
 	of := slices.DeleteFunc(slices.Clone(table.Columns), func(c view.Column) bool { return c.Name == view.PersonID || c.Name == view.DistinctIDs })
 	c := view.Condition{Column: rapid.SampledFrom(of).Draw(t, "column").Name, Op: rapid.SampledFrom([]view.Op{view.In, view.NotIn}).Draw(t, "op")}
 	value := rapid.Custom(func(t *rapid.T) any {
-		return rapid.StringN(0, 8, 40).Filter(func(s string) bool { return !strings.Contains(s, "\x00") }).Draw(t, "text")
+		return rapid.StringN(0, 8, 40).Filter(func(s string) bool { return !strings.Contains(s, "\x00") && !strings.HasPrefix(s, "@{") }).Draw(t, "text")
 	})
 	switch c.Column {
 	case "timestamp", "received_at", "first_seen_at", "updated_at":
