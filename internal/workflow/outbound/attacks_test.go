@@ -187,9 +187,17 @@ func TestTargetsThatMisbehave(t *testing.T) {
 		speak func(net.Conn)
 		fault outbound.Fault
 	}{
-		"never answers":    {func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }, outbound.TooSlow},
-		"a head in drips":  {func(conn net.Conn) { drop(conn); _, _ = io.WriteString(conn, ok); repeat(conn, "a", 20*time.Millisecond) }, outbound.TooSlow},
-		"headers in drips": {func(conn net.Conn) { drop(conn); _, _ = io.WriteString(conn, ok); repeat(conn, "X-A: b\r\n", 20*time.Millisecond) }, outbound.TooSlow},
+		"never answers": {func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }, outbound.TooSlow},
+		"a head in drips": {func(conn net.Conn) {
+			drop(conn)
+			_, _ = io.WriteString(conn, ok)
+			repeat(conn, "a", 20*time.Millisecond)
+		}, outbound.TooSlow},
+		"headers in drips": {func(conn net.Conn) {
+			drop(conn)
+			_, _ = io.WriteString(conn, ok)
+			repeat(conn, "X-A: b\r\n", 20*time.Millisecond)
+		}, outbound.TooSlow},
 		"endless headers": {func(conn net.Conn) {
 			_, _ = io.WriteString(conn, ok)
 			repeat(conn, "X-A: "+strings.Repeat("b", 1000)+"\r\n", 0)
