@@ -145,6 +145,7 @@ func (s *Service) dispatch(ctx context.Context, flights *sync.WaitGroup) (wait t
 func (s *Service) busy(now time.Time) (lanes []Lane, rested time.Time, room bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	clear(s.landed)
 	for at, l := range s.lanes {
 		if l.until.After(now) && (rested.IsZero() || l.until.Before(rested)) {
 			rested = l.until
@@ -168,7 +169,7 @@ func (s *Service) takeOff(d *Delivery, now time.Time) bool {
 	if l.fails > 0 {
 		most = 1 // one tries whether it is well again
 	}
-	if s.flying[d.ID] || len(s.flying) >= atOnce || s.perProj[d.Project] >= perProject || l.flying >= most || l.until.After(now) {
+	if s.flying[d.ID] || s.landed[d.ID] || len(s.flying) >= atOnce || s.perProj[d.Project] >= perProject || l.flying >= most || l.until.After(now) {
 		return false
 	}
 	l.flying++
@@ -190,6 +191,7 @@ func (s *Service) land(d *Delivery, how landing) {
 	l, now := s.lanes[d.Lane()], s.cfg.Now()
 	l.flying--
 	delete(s.flying, d.ID)
+	s.landed[d.ID] = true
 	if s.perProj[d.Project]--; s.perProj[d.Project] == 0 {
 		delete(s.perProj, d.Project)
 	}

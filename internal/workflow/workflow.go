@@ -218,6 +218,7 @@ type Service struct {
 	mu      sync.Mutex
 	lanes   map[Lane]*lane  // those with something under way, or that failed last
 	flying  map[string]bool // deliveries under way
+	landed  map[string]bool // those that were, since the outbox was looked at last: what it gave may be of before
 	perProj map[string]int  // how many of a project are
 	figures Stats
 	down    error // why nothing can be sent just now; nil: it can
@@ -228,7 +229,7 @@ func New(cfg Config) *Service {
 	if cfg.Stands == nil {
 		cfg.Stands = func(string, string) bool { return true }
 	}
-	return &Service{cfg: cfg, wake: make(chan struct{}, 1), lanes: map[Lane]*lane{}, flying: map[string]bool{}, perProj: map[string]int{}}
+	return &Service{cfg: cfg, wake: make(chan struct{}, 1), lanes: map[Lane]*lane{}, flying: map[string]bool{}, landed: map[string]bool{}, perProj: map[string]int{}}
 }
 
 // Event is what a workflow records.
